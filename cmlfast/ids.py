@@ -1,0 +1,197 @@
+"""The users' and items' own ids: bring them to one of two types, number them, look them up.
+
+An id is a 64-bit integer or a string; a set of ids is all one or all the other. Whatever comes in (lists,
+NumPy, pandas, Polars, Arrow) passes through Arrow, whose hash tables do the work on whole columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+Ids: TypeAlias = npt.NDArray[np.int64] | npt.NDArray[np.object_]
+"""Ids as they are kept: int64, or an object array of str."""
+
+
+class UnknownIdError(KeyError):
+    """An id that the data does not have."""
+
+    def __str__(self) -> str:
+        # KeyError shows the repr of its argument, which buries a sentence in quotes and backslashes.
+        return str(self.args[0])
+
+
+def id_column(values: Any, name: str) -> Any:
+    """Bring ids of any integer or string type to Arrow's int64 or large_string.
+
+    Parameters
+    ----------
+    values : sequence, array or Arrow column of length n
+        The ids.
+    name : str
+        What to call them in errors.
+
+    Returns
+    -------
+    pyarrow.Array or pyarrow.ChunkedArray
+        Of length n and type int64 or large_string, without nulls.
+
+    Raises
+    ------
+    ValueError
+        If the ids are floats, booleans, dates or the like, mixed, missing in places, or beyond 64 bits.
+    """
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        # A list goes to Arrow as it is: NumPy would turn [1, "a"] into two strings without a word.
+        values = values if isinstance(values, list | tuple) else np.asarray(values)
+        try:
+            values = pa.array(values)
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{name}: {error}. Ids are all integers or all strings: convert them with astype(str)"
+            ) from error
+    if values.null_count:
+        raise ValueError(
+            f"{name}: {values.null_count} of {len(values)} ids are missing (null): drop those rows"
+        )
+    if pa.types.is_dictionary(values.type):  # a pandas or Polars categorical
+        chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
+        return pa.chunked_array([id_column(chunk.dictionary, name).take(chunk.indices) for chunk in chunks])
+    if pa.types.is_integer(values.type):
+        try:
+            return values.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{name}: {error}. Ids beyond 64-bit signed integers must be strings") from error
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        return values.cast(pa.large_string())
+    if str(values.type) == "string_view":  # Polars' own layout; older Arrows have no predicate for it
+        return values.cast(pa.large_string())
+    raise ValueError(
+        f"{name}: values of type {values.type} are no ids: convert them to integers or to strings"
+    )
+
+
+def to_numpy(column: Any) -> Ids:
+    """Return ids of an Arrow column (int64 or large_string, length n) as the array that is kept of them."""
+    # Through a list of Python strings, because to_numpy() makes some of them np.str_ in some versions.
+    if not pa.types.is_integer(column.type):
+        return np.array(column.to_pylist(), dtype=np.object_)
+    ids: Ids = np.array(column, dtype=np.int64)
+    return ids
+
+
+def catalogue(values: Any, name: str, size: int) -> Ids:
+    """Check a caller's list of ids: each of them once, one for each position.
+
+    Parameters
+    ----------
+    values : sequence or array of shape (size,), or None
+        The ids, in the order of their positions; None for 0, 1, 2, ...
+    name : str
+        What to call them in errors.
+    size : int
+        How many there must be.
+
+    Returns
+    -------
+    ndarray of shape (size,)
+        The ids, int64 or object of str.
+
+    Raises
+    ------
+    ValueError
+        If the ids are no ids (see `id_column`), too many, too few, or not distinct.
+    """
+    if values is None:
+        return np.arange(size, dtype=np.int64)
+    column = id_column(values, name)
+    if len(column) != size:
+        raise ValueError(
+            f"{name} has {len(column)} ids for {size} positions of the matrix: give one id for each"
+        )
+    counts = pc.value_counts(column)
+    repeated = counts.filter(pc.greater(counts.field("counts"), 1))
+    if len(repeated):
+        raise ValueError(
+            f"{name}: {repeated[0]['values'].as_py()!r} occurs more than once: give every id once"
+        )
+    return to_numpy(column)
+
+
+def number(column: Any, known: Any, name: str) -> tuple[npt.NDArray[np.int64], Any]:
+    """Replace each id of a table's column by its position among the known ids.
+
+    Parameters
+    ----------
+    column : pyarrow.ChunkedArray of length n
+        Ids.
+    known : sequence of int or str, or None
+        m ids in the order of their positions; None for all that are in the column, sorted.
+    name : str
+        What to call the column in errors.
+
+    Returns
+    -------
+    positions : ndarray of shape (n,), int64
+        In [0, m).
+    known : sequence of m ids
+        The given ones, or those that were found.
+
+    Raises
+    ------
+    ValueError
+        If ids are no ids (see `id_column`), are not among the known ones, or have another type than those.
+    """
+    column = id_column(column, f"{name} column")
+    if known is None:
+        found = pc.unique(column)
+        known = to_numpy(found.take(pc.sort_indices(found)))
+    value_set = id_column(known, f"{name}_ids")
+    if value_set.type != column.type:
+        kinds = ["integers" if pa.types.is_integer(ids.type) else "strings" for ids in (column, value_set)]
+        raise ValueError(f"the {name} column holds {kinds[0]}, {name}_ids {kinds[1]}: convert one of them")
+    positions = pc.index_in(column, value_set=value_set)
+    if positions.null_count:
+        strange = column.filter(pc.is_null(positions))
+        raise ValueError(
+            f"{name} id {strange[0].as_py()!r} (and so in {len(strange)} rows) is not in {name}_ids: "
+            "add it there, or drop those rows"
+        )
+    return np.asarray(positions, dtype=np.int64), known
+
+
+def look_up(query: Any, table: dict[Any, int], name: str) -> Any:
+    """Return the position of one id (int), or of each of an array of ids (int64 array).
+
+    Parameters
+    ----------
+    query : int, str or array of shape (n,)
+        Own ids.
+    table : dict
+        From every known id to its position.
+    name : str
+        What to call the ids in errors.
+
+    Raises
+    ------
+    UnknownIdError
+        If an id is not known; says so if it is one after conversion to the other type.
+    """
+    if np.ndim(query) == 0:
+        return look_up([query], table, name)[0].item()
+    if len(query) == 0:
+        return np.empty(0, dtype=np.int64)
+    wanted = id_column(query, name).to_pylist()
+    try:
+        return np.array([table[one] for one in wanted], dtype=np.int64)
+    except KeyError as error:
+        unknown = error.args[0]
+        hint = ""
+        if not any(isinstance(known, type(unknown)) for known in list(table)[:1]):
+            kinds = ("strings", "str") if isinstance(unknown, int) else ("integers", "int")
+            hint = f": the data's ids are {kinds[0]}, convert yours with {kinds[1]}(...)"
+        raise UnknownIdError(f"{name} {unknown!r} is not in the data{hint}") from None
