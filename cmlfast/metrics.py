@@ -52,8 +52,8 @@ def recall_per_user(recommended: npt.ArrayLike, held_out: Any, k: int) -> npt.ND
     ranked = ranked[:, :k]
     if ranked.size and not -1 <= ranked.min() <= ranked.max() < truth.shape[1]:
         raise ValueError(
-            f"recommended holds positions from {ranked.min()} to {ranked.max()}, held_out {truth.shape[1]} items: "
-            "pass positions (Interactions.item_index makes them of own ids), and -1 for none"
+            f"recommended holds positions from {ranked.min()} to {ranked.max()}, "
+            f"held_out has {truth.shape[1]} items: pass positions (see Interactions.item_index), -1 for none"
         )
     rows, places = np.nonzero(ranked >= 0)
     first_k = sparse.csr_matrix((np.ones(len(rows)), (rows, ranked[rows, places])), shape=truth.shape)

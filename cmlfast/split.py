@@ -33,9 +33,9 @@ def split_per_user(
     min_ratings : int
         Users with fewer items are in training only.
     rule : {"rounded", "published"}
-        "rounded": c = round(fraction * n), and training has all the rest. "published": c = floor(fraction * n),
-        training has (1 / fraction - 2) * c (for a fifth: 3 * c), and what remains is in no part; only for
-        comparing with figures that were measured so.
+        "rounded": c = round(fraction * n), and training has all the rest.
+        "published": c = floor(fraction * n), training has (1 / fraction - 2) * c (for a fifth: 3 * c), and
+        what remains is in no part; only for comparing with figures that were measured so.
 
     Returns
     -------
