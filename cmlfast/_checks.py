@@ -1,0 +1,137 @@
+"""Argument checks of the reference backend; the messages are those of ``csrc/checks.h``."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+MAX_ITEMS = 2**31 - 1
+METRICS = ("sqeuclidean", "dot")
+
+
+def check_value(good: bool, message: str) -> None:
+    """Raise ``ValueError(message)`` unless ``good``."""
+    if not good:
+        raise ValueError(message)
+
+
+def check_range(ids: Tensor, name: str, low: int, n_rows: int, table: str) -> None:
+    """Raise ``IndexError`` if an id lies outside ``[low, n_rows)``."""
+    bad = ((ids < low) | (ids >= n_rows)).flatten().nonzero()
+    if len(bad):
+        at = int(bad[0])
+        raise IndexError(
+            f"{name} holds {int(ids.flatten()[at])} at position {at}, but {table} has {n_rows} rows"
+        )
+
+
+def check_ids(like: Tensor, like_name: str, **named: Tensor) -> None:
+    """Require one integer type, int64 or int32, and one dimension for all ``named`` tensors."""
+    for name, tensor in {like_name: like, **named}.items():
+        check_value(
+            tensor.dtype in (torch.int64, torch.int32),
+            f"{name} must hold int64 or int32 ids; convert it with .to(torch.int64)",
+        )
+        check_value(
+            tensor.dtype == like.dtype,
+            f"{name} and {like_name} hold ids of different types; use int64 (or int32) for all of them",
+        )
+        check_dim(tensor, name, 1)
+
+
+def check_dim(tensor: Tensor, name: str, dim: int) -> None:
+    """Require ``dim`` dimensions."""
+    check_value(
+        tensor.dim() == dim, f"{name} has shape {list(tensor.shape)}; it must have {dim} dimension(s)"
+    )
+
+
+def check_same_length(tensor: Tensor, name: str, other: Tensor, other_name: str) -> None:
+    """Require one row for each pair."""
+    check_value(
+        len(tensor) == len(other),
+        f"{name} has {len(tensor)} rows and {other_name} has {len(other)}; both need one for each pair",
+    )
+
+
+def check_float(tensor: Tensor, name: str) -> None:
+    """Require float32; the reference takes float64 as well, for ``gradcheck``."""
+    check_value(
+        tensor.dtype in (torch.float32, torch.float64), f"{name} must be float32; convert it with .float()"
+    )
+
+
+def check_tables(users: Tensor, user_name: str, items: Tensor, item_name: str) -> None:
+    """Check two embedding tables of one space."""
+    for tensor, name in ((users, user_name), (items, item_name)):
+        check_dim(tensor, name, 2)
+        check_float(tensor, name)
+    check_value(
+        users.shape[1] == items.shape[1],
+        f"{user_name} has {users.shape[1]} columns and {item_name} has {items.shape[1]}; "
+        "users and items live in one space, so both need the same",
+    )
+
+
+def check_state(state: Tensor, state_name: str, weight: Tensor, weight_name: str) -> None:
+    """Require an accumulator of its table's shape."""
+    check_float(state, state_name)
+    check_value(
+        state.shape == weight.shape,
+        f"{state_name} has shape {list(state.shape)}; it must have the shape of {weight_name}, {list(weight.shape)}",
+    )
+
+
+def check_n_negatives(n_negatives: int) -> None:
+    """Require at least one negative."""
+    check_value(n_negatives >= 1, f"n_negatives is {n_negatives}; it must be at least 1")
+
+
+def check_n_items(n_items: int) -> None:
+    """Require a catalogue that one 32-bit word can draw from."""
+    check_value(1 <= n_items <= MAX_ITEMS, f"n_items is {n_items}; it must lie in 1 to {MAX_ITEMS}")
+
+
+def check_optimizer(lr: float, eps: float, max_norm: float) -> None:
+    """Check the numbers of an AdaGrad step."""
+    check_value(lr >= 0, f"lr is {lr}; it must not be negative")
+    check_value(eps > 0, f"eps is {eps}; it must be positive, for a row's first step may divide by it")
+    check_value(max_norm > 0, f"max_norm is {max_norm}; it must be positive")
+
+
+def check_metric(metric: str) -> None:
+    """Require a known metric."""
+    check_value(metric in METRICS, f"metric is '{metric}'; it must be 'sqeuclidean' or 'dot'")
+
+
+def check_csr_rows(
+    indptr: Tensor, indices: Tensor, rows: Tensor, indptr_name: str, indices_name: str, row_name: str
+) -> None:
+    """Require that ``rows`` name valid ranges of a CSR matrix."""
+    begin, end = indptr[rows.long()], indptr[rows.long() + 1]
+    bad = ((begin < 0) | (begin > end) | (end > len(indices))).nonzero()
+    if len(bad):
+        at = int(bad[0])
+        raise IndexError(
+            f"{indptr_name} gives {row_name} {int(rows[at])} the range {int(begin[at])} to {int(end[at])} "
+            f"of {len(indices)} indices; it must ascend from 0 to len({indices_name})"
+        )
+
+
+def check_sampling(
+    indptr: Tensor, indices: Tensor, users: Tensor, positives: Tensor, n_items: int, n_negatives: int
+) -> None:
+    """Check the arguments that every sampling operator takes."""
+    check_ids(users, "users", positives=positives, indptr=indptr, indices=indices)
+    check_value(len(indptr) >= 1, "indptr is empty; a CSR matrix of n users has n + 1 entries")
+    check_same_length(positives, "positives", users, "users")
+    check_n_items(n_items)
+    check_n_negatives(n_negatives)
+    n_users = len(indptr) - 1
+    bad = ((users < 0) | (users >= n_users)).nonzero()
+    if len(bad):
+        at = int(bad[0])
+        raise IndexError(
+            f"users holds {int(users[at])} at position {at}, but indptr describes {n_users} users"
+        )
+    check_csr_rows(indptr, indices, users, "indptr", "indices", "user")

@@ -1,0 +1,76 @@
+"""Finds the compiled extension, whose import registers ``torch.ops.cmlfast.*``, and tells what is inside."""
+
+from __future__ import annotations
+
+import platform
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+_missing: str | None = None
+try:
+    import_module("cmlfast._C")
+except ModuleNotFoundError as error:
+    if error.name != "cmlfast._C":
+        raise
+    _missing = (
+        "cmlfast was installed without its compiled extension (CMLFAST_NO_EXTENSION=1, or no compiler); "
+        "install it again with a C++ compiler: pip install --no-build-isolation --force-reinstall --no-deps cmlfast"
+    )
+except ImportError as error:  # built for another machine or an older torch
+    _missing = f"cmlfast's compiled extension does not load: {error}"
+
+
+def has_extension() -> bool:
+    """Whether the compiled kernels are there."""
+    return _missing is None
+
+
+def has_cuda_kernels() -> bool:
+    """Whether the extension holds CUDA kernels."""
+    return has_extension() and torch._C._dispatch_has_kernel_for_dispatch_key("cmlfast::cml_step_", "CUDA")
+
+
+def why_no_extension() -> str:
+    """Return the reason for which the kernels are missing, and the remedy."""
+    return _missing or ""
+
+
+def build_info() -> dict[str, str | bool]:
+    """Tell what this installation can run.
+
+    Returns
+    -------
+    dict
+        ``version``, ``torch``, ``python``, ``machine``, ``extension`` (bool), ``reason`` (why there is none, or ""),
+        ``isa`` (the CPU instruction set in use: ``baseline``, ``avx2`` or ``avx512``; "" without the extension) and
+        ``cuda_kernels`` (bool).
+    """
+    try:
+        own_version = version("cmlfast")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        own_version = "unknown"
+    return {
+        "version": own_version,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "extension": has_extension(),
+        "reason": why_no_extension(),
+        "isa": import_module("cmlfast._C").cpu_isa() if has_extension() else "",
+        "cuda_kernels": has_cuda_kernels(),
+    }
+
+
+class _Missing:
+    """Stands where the operators would, and says at the first use why they are not there."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"{why_no_extension()}. cmlfast.reference.{name} computes the same in plain torch")
+
+
+def kernels() -> Any:
+    """Return the namespace ``torch.ops.cmlfast``, or what explains its absence."""
+    return torch.ops.cmlfast if has_extension() else _Missing()

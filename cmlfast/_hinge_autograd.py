@@ -1,0 +1,94 @@
+"""What ``warp_hinge`` keeps for its backward pass and how gradients of the two tables come of it; for every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cmlfast._arithmetic import pair_gradients, rank_weights
+
+
+def save_for_hinge(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Keep what the gradient of ``warp_hinge`` needs: the tables and [N] ids, nothing of size N x U."""
+    user_vectors, item_vectors, users, positives, negatives, _, n_items, rank_weight, metric, sparse_grad = (
+        inputs
+    )
+    options = (negatives.shape[1], n_items, rank_weight, metric)
+    _save(ctx, (user_vectors, item_vectors, users, positives), output, options, sparse_grad)
+
+
+def save_for_hinge_sampled(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Keep what the gradient of ``warp_hinge_sampled`` needs."""
+    (
+        user_vectors,
+        item_vectors,
+        _,
+        _,
+        users,
+        positives,
+        n_negatives,
+        _,
+        _,
+        _,
+        rank_weight,
+        metric,
+        sparse_grad,
+    ) = inputs
+    options = (n_negatives, item_vectors.shape[0], rank_weight, metric)
+    _save(ctx, (user_vectors, item_vectors, users, positives), output, options, sparse_grad)
+
+
+def _save(
+    ctx: Any,
+    tensors: tuple[Tensor, ...],
+    output: tuple[Tensor, Tensor, Tensor],
+    options: tuple[int, int, bool, str],
+    sparse_grad: bool,
+) -> None:
+    _, hardest, impostors = output
+    ctx.mark_non_differentiable(hardest, impostors)
+    ctx.save_for_backward(*tensors, hardest, impostors)
+    ctx.options = options
+    ctx.sparse_grad = sparse_grad
+
+
+def table_gradients(
+    ctx: Any, grad_loss: Tensor, dense: Callable[..., tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Gradients in the user and the item table, dense through ``dense`` or as uncoalesced sparse tensors."""
+    if ctx.sparse_grad:
+        return sparse_gradients(grad_loss, *ctx.saved_tensors, *ctx.options)
+    return dense(grad_loss.contiguous(), *ctx.saved_tensors, *ctx.options)
+
+
+def sparse_gradients(
+    grad_loss: Tensor,
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    hardest: Tensor,
+    impostors: Tensor,
+    n_negatives: int,
+    n_items: int,
+    rank_weight: bool,
+    metric: str,
+) -> tuple[Tensor, Tensor]:
+    """One entry for each active pair's user and two for its items, in batch order, as ``F.embedding(sparse=True)``."""
+    weights = user_vectors.new_tensor(rank_weights(n_items, n_negatives, rank_weight))
+    active = (impostors > 0).nonzero()[:, 0]  # [A]
+    user, positive, negative = (ids[active].long() for ids in (users, positives, hardest))
+    factor = (1.0 if metric == "dot" else 2.0) * weights[impostors[active].long()] * grad_loss[active]
+    by_user, by_item = pair_gradients(
+        factor, user_vectors[user], item_vectors[positive], item_vectors[negative], metric
+    )
+    item_rows = torch.stack((positive, negative), 1).flatten()  # a pair's positive before its negative
+    return (
+        torch.sparse_coo_tensor(user[None], by_user, user_vectors.shape, check_invariants=False),
+        torch.sparse_coo_tensor(
+            item_rows[None], by_item.flatten(0, 1), item_vectors.shape, check_invariants=False
+        ),
+    )

@@ -1,0 +1,103 @@
+// cml_step_: a whole training step (paper, section 3.5) on both tables in place: draw, scan, gradient, AdaGrad, clip.
+#include <torch/csrc/stable/library.h>
+
+#include <memory>
+#include <vector>
+
+#include "negatives.h"
+#include "pair_gradient.h"
+#include "pair_scan.h"
+
+namespace cmlfast {
+namespace {
+
+// A sum in float64 with the lanes and folds of a row sum, so that every backend gets the same bits.
+double lane_sum(const std::vector<float>& values) {
+  double lanes[kLanes] = {};
+  for (size_t i = 0; i < values.size(); ++i) lanes[i % kLanes] += values[i];
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+  }
+  return lanes[0];
+}
+
+Tensor scalar(const Tensor& like, ScalarType type, double value) {
+  return torch::stable::fill_(torch::stable::new_empty(like, {}, type), value);
+}
+
+std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
+                                             const Tensor& item_state, const Tensor& indptr, const Tensor& indices,
+                                             const Tensor& users, const Tensor& positives, int64_t n_negatives,
+                                             double margin, double lr, double eps, double max_norm, bool rank_weight,
+                                             int64_t seed, int64_t offset) {
+  check_tables(user_w, "user_w", item_w, "item_w");
+  check_state(user_state, "user_state", user_w, "user_w");
+  check_state(item_state, "item_state", item_w, "item_w");
+  const int64_t n_items = item_w.size(0);
+  check_sampling(indptr, indices, users, positives, n_items, n_negatives);
+  check_optimizer(lr, eps, max_norm);
+  Matrix user_table(user_w);
+  Matrix item_table(item_w);
+  Matrix user_sums(user_state);
+  Matrix item_sums(item_state);
+  const Ids user(users);
+  const Ids positive(positives);
+  const NegativeSampler sampler(indptr, indices, n_items, seed, offset);
+  sampler.check(user);
+  check_range(user, "users", 0, user_table.n_rows(), "user_w");
+  check_range(positive, "positives", 0, n_items, "item_w");
+
+  const PairBatch batch{user_table,
+                        item_table,
+                        user,
+                        positive,
+                        n_negatives,
+                        static_cast<float>(margin),
+                        Metric::kSquaredEuclidean};
+  const PairResults results = scan_pairs(
+      batch, rank_weights(n_items, n_negatives, rank_weight),
+      [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
+
+  std::vector<float> factor(results.weight);
+  for (float& weight : factor) weight = gradient_factor(batch.metric, weight);
+  const PairGradient gradient(batch, factor, results.hardest, results.active);
+
+  // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read old
+  // item rows), item rows change in place (they read old user rows), then the fresh rows move in.
+  const RowKernels& kernels = row_kernels();
+  const int64_t r = user_table.n_columns();
+  const auto update = [&](const float* weight, float* state, const float* total, float* out) {
+    kernels.adagrad_clip(weight, state, total, r, static_cast<float>(lr), static_cast<float>(eps),
+                         static_cast<float>(max_norm), out);
+  };
+  const RowGroups& user_groups = gradient.user_groups();
+  const std::unique_ptr<float[]> fresh(new float[user_groups.n_groups() * r]);  // [G, r]
+  gradient.for_each_user([&](int64_t group, int64_t row, const float* total) {
+    update(user_table.row(row), user_sums.row(row), total, fresh.get() + group * r);
+  });
+  gradient.for_each_item([&](int64_t, int64_t row, const float* total) {
+    update(item_table.row(row), item_sums.row(row), total, item_table.row(row));
+  });
+  parallel_for(0, user_groups.n_groups(), grain_for(r), [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; ++group) {
+      const float* row = fresh.get() + group * r;
+      std::copy(row, row + r, user_table.row(user_groups.row(group)));
+    }
+  });
+  for (Matrix* matrix : {&user_table, &item_table, &user_sums, &item_sums}) matrix->store();
+
+  int64_t impostors = 0;
+  int64_t active = 0;
+  for (int64_t n = 0; n < user.size(); ++n) {
+    impostors += results.impostors[n];
+    active += results.active[n];
+  }
+  return {scalar(user_w, ScalarType::Double, lane_sum(results.loss)),
+          scalar(user_w, ScalarType::Long, static_cast<double>(impostors)),
+          scalar(user_w, ScalarType::Long, static_cast<double>(active))};
+}
+
+}  // namespace
+}  // namespace cmlfast
+
+STABLE_TORCH_LIBRARY_IMPL(cmlfast, CPU, m) { m.impl("cml_step_", TORCH_BOX(&cmlfast::cml_step_)); }

@@ -1,0 +1,85 @@
+// The forward pass over a batch of pairs, shared by warp_hinge, warp_hinge_sampled and cml_step_: distances, impostors,
+// hardest negative, loss. One pass; a pair's rows are fetched into the cache while the previous pair is computed.
+#pragma once
+
+#include <vector>
+
+#include "../warp_math.h"
+#include "row_kernels.h"
+#include "tensors.h"
+
+namespace cmlfast {
+
+// weight[M] for M = 0 .. U: log(floor(J M / U) + 1), or 1 without rank weight.
+inline std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives, bool rank_weight) {
+  std::vector<float> weights(n_negatives + 1, 1.0f);
+  for (int64_t impostors = 0; rank_weight && impostors <= n_negatives; ++impostors) {
+    weights[impostors] = static_cast<float>(std::log(static_cast<double>(n_items * impostors / n_negatives + 1)));
+  }
+  return weights;
+}
+
+struct PairBatch {
+  const Matrix& user_vectors;  // [I, r]
+  const Matrix& item_vectors;  // [J, r]
+  const Ids& users;            // [N]
+  const Ids& positives;        // [N]
+  int64_t n_negatives;
+  float margin;
+  Metric metric;
+};
+
+struct PairResults {
+  std::vector<float> loss;         // [N]
+  std::vector<float> weight;       // [N], the rank weight w
+  std::vector<int64_t> hardest;    // [N], -1 for a pair without negatives
+  std::vector<int64_t> impostors;  // [N]
+  std::vector<uint8_t> active;     // [N], whether the hinge is above 0
+
+  explicit PairResults(int64_t n) : loss(n), weight(n), hardest(n), impostors(n), active(n) {}
+};
+
+// `draw(n, ids)` writes the U negatives of pair n, or returns false if there are none.
+template <typename Draw>
+PairResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights, const Draw& draw) {
+  const RowKernels& kernels = row_kernels();
+  const auto distances = batch.metric == Metric::kDot ? kernels.minus_dots : kernels.squared_distances;
+  const int64_t n_rows = 1 + batch.n_negatives;
+  const int64_t r = batch.user_vectors.n_columns();
+  PairResults results(batch.users.size());
+
+  parallel_for(0, batch.users.size(), grain_for(n_rows * r), [&](int64_t begin, int64_t end) {
+    std::vector<int64_t> slots(2 * n_rows);  // ids of this pair's positive and negatives, and of the next one's
+    int64_t* ids = slots.data();
+    int64_t* soon = ids + n_rows;
+    std::vector<float> distance(n_rows);
+    const auto fill = [&](int64_t n, int64_t* slot) {
+      slot[0] = batch.positives[n];
+      return draw(n, slot + 1);
+    };
+
+    bool has_negatives = fill(begin, ids);
+    for (int64_t n = begin; n < end; ++n) {
+      const bool soon_has_negatives = n + 1 < end && fill(n + 1, soon);
+      if (has_negatives) {
+        distances(batch.user_vectors.row(batch.users[n]), batch.item_vectors.data(), ids,
+                  soon_has_negatives ? soon : nullptr, n_rows, r, distance.data());
+        PairScan scan;
+        for (int64_t q = 1; q < n_rows; ++q) see_negative(scan, q, batch.margin, distance[0], distance[q]);
+        const float value = hinge(batch.margin, distance[0], scan.nearest);
+        results.weight[n] = weights[scan.impostors];
+        results.loss[n] = weighted_relu(results.weight[n], value);
+        results.hardest[n] = ids[scan.nearest_at];
+        results.impostors[n] = scan.impostors;
+        results.active[n] = value > 0.0f;
+      } else {
+        results.hardest[n] = -1;
+      }
+      std::swap(ids, soon);
+      has_negatives = soon_has_negatives;
+    }
+  });
+  return results;
+}
+
+}  // namespace cmlfast

@@ -1,0 +1,113 @@
+// The bodies of RowKernels for one instruction set; row_kernels_<isa>.cpp includes this once, behind its target pragma.
+// Everything here has internal linkage, so that no other file can be linked to code its machine may not run.
+
+#include "simd.h"
+
+namespace {
+
+using namespace cmlfast;
+
+struct SquaredDifference {
+  static Vector term(Vector a, Vector b) {
+    const Vector difference = a - b;
+    return difference * difference;
+  }
+  static float finish(float sum) { return sum; }
+};
+
+struct Product {
+  static Vector term(Vector a, Vector b) { return a * b; }
+  static float finish(float sum) { return -sum; }
+};
+
+// lanes[g] = the lane sums of Term(query, row[g]) for kRows rows, so that each part of the query is loaded once.
+template <typename Term, int kRows>
+inline void sum_lanes(const float* query, const float* const* row, int64_t r, Lanes* lanes) {
+  Lanes sum[kRows];
+  for (int g = 0; g < kRows; ++g) {
+    for (int p = 0; p < Lanes::kParts; ++p) sum[g].part[p] = Vector::zero();
+  }
+  int64_t e = 0;
+  for (; e + kLanes <= r; e += kLanes) {
+    for (int p = 0; p < Lanes::kParts; ++p) {
+      const int64_t at = e + p * Vector::kWidth;
+      const Vector q = Vector::load(query + at);
+      for (int g = 0; g < kRows; ++g) sum[g].part[p] = sum[g].part[p] + Term::term(q, Vector::load(row[g] + at));
+    }
+  }
+  for (int p = 0; p < Lanes::kParts; ++p) {
+    const int64_t at = e + p * Vector::kWidth;
+    if (at >= r) break;
+    const int64_t left = r - at < Vector::kWidth ? r - at : Vector::kWidth;
+    const Vector q = Vector::load_first(query + at, left);
+    for (int g = 0; g < kRows; ++g) {
+      sum[g].part[p] = sum[g].part[p] + Term::term(q, Vector::load_first(row[g] + at, left));
+    }
+  }
+  for (int g = 0; g < kRows; ++g) lanes[g] = sum[g];
+}
+
+inline void prefetch_row(const float* row, int64_t r) {
+  for (int64_t e = 0; e < r; e += 16) __builtin_prefetch(row + e);
+  __builtin_prefetch(row + r - 1);
+}
+
+template <typename Term>
+void scan(const float* query, const float* rows, const int64_t* ids, const int64_t* soon, int64_t n, int64_t r,
+          float* out) {
+  constexpr int kRows = Vector::kRowsAtOnce;
+  int64_t q = 0;
+  for (; q + 4 <= n; q += 4) {
+    const float* row[4];
+    for (int g = 0; g < 4; ++g) row[g] = rows + (ids ? ids[q + g] : q + g) * r;
+    if (soon) {
+      for (int g = 0; g < 4; ++g) prefetch_row(rows + soon[q + g] * r, r);
+    }
+    Lanes lanes[4];
+    for (int g = 0; g < 4; g += kRows) sum_lanes<Term, kRows>(query, row + g, r, lanes + g);
+    float sums[4];
+    fold4(lanes, sums);
+    for (int g = 0; g < 4; ++g) out[q + g] = Term::finish(sums[g]);
+  }
+  for (; q < n; ++q) {
+    const float* row = rows + (ids ? ids[q] : q) * r;
+    if (soon) prefetch_row(rows + soon[q] * r, r);
+    Lanes lanes;
+    sum_lanes<Term, 1>(query, &row, r, &lanes);
+    out[q] = Term::finish(fold(lanes));
+  }
+}
+
+void add_scaled_difference(float* __restrict sum, float factor, const float* __restrict a, const float* __restrict b,
+                           int64_t r) {
+  for (int64_t e = 0; e < r; ++e) sum[e] += factor * (a[e] - b[e]);
+}
+
+void add(float* __restrict sum, const float* __restrict part, int64_t r) {
+  for (int64_t e = 0; e < r; ++e) sum[e] += part[e];
+}
+
+float squared_norm(const float* row, int64_t r) {
+  Lanes lanes;
+  sum_lanes<Product, 1>(row, &row, r, &lanes);
+  return fold(lanes);
+}
+
+void adagrad_clip(const float* weight, float* __restrict state, const float* __restrict gradient, int64_t r, float lr,
+                  float eps, float max_norm, float* out) {
+  if (out != weight) {
+    for (int64_t e = 0; e < r; ++e) out[e] = weight[e];
+  }
+  float* __restrict row = out;
+  for (int64_t e = 0; e < r; ++e) adagrad_element(row[e], state[e], gradient[e], lr, eps);
+  const float factor = clip_factor(squared_norm(row, r), max_norm);
+  if (factor != 1.0f) {
+    for (int64_t e = 0; e < r; ++e) row[e] *= factor;
+  }
+}
+
+constexpr RowKernels table(const char* isa) {
+  return {isa, scan<SquaredDifference>, scan<Product>, add_scaled_difference, add, adagrad_clip};
+}
+
+}  // namespace

@@ -1,0 +1,32 @@
+// RowKernels for AVX2. Every header is included before the target changes: an inline function of the standard
+// library compiled for it could otherwise serve the whole binary.
+#if defined(__x86_64__)
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstdint>
+
+#include "../portable.h"
+#include "row_kernels.h"
+
+#define CMLFAST_ISA 2
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx,avx2"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx,avx2")
+#endif
+
+#include "../warp_math.h"
+#include "row_kernels.inl"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+const cmlfast::RowKernels cmlfast::kAvx2RowKernels = table("avx2");
+
+#endif

@@ -1,0 +1,121 @@
+// The widest float vector of the instruction set a file is compiled for, with the few operations row sums need.
+// Include it only from row_kernels.inl, behind the file's target pragma. CMLFAST_ISA is 512, 2 (AVX2) or 0 (baseline).
+#pragma once
+
+namespace {
+
+#if CMLFAST_ISA == 512
+
+struct Vector {
+  static constexpr int kWidth = 16;
+  static constexpr int kRowsAtOnce = 4;
+  __m512 v;
+  static Vector zero() { return {_mm512_setzero_ps()}; }
+  static Vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
+  static Vector load_first(const float* p, int64_t n) {  // elements from n on are +0
+    return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p)};
+  }
+  // Lanes l and l + 8, then l and l + 4.
+  __m128 fold_to_4() const {
+    const __m256 low = _mm512_castps512_ps256(v);
+    const __m256 high = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(v), 1));
+    const __m256 eight = _mm256_add_ps(low, high);
+    return _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  }
+};
+// No friends: GCC compiles a friend's body without the file's target.
+inline Vector operator+(Vector a, Vector b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline Vector operator-(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline Vector operator*(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
+
+#elif CMLFAST_ISA == 2
+
+struct Vector {
+  static constexpr int kWidth = 8;
+  static constexpr int kRowsAtOnce = 2;
+  __m256 v;
+  static Vector zero() { return {_mm256_setzero_ps()}; }
+  static Vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
+  static Vector load_first(const float* p, int64_t n) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return {_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane))};
+  }
+  __m128 fold_to_4() const { return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)); }
+};
+inline Vector operator+(Vector a, Vector b) { return {_mm256_add_ps(a.v, b.v)}; }
+inline Vector operator-(Vector a, Vector b) { return {_mm256_sub_ps(a.v, b.v)}; }
+inline Vector operator*(Vector a, Vector b) { return {_mm256_mul_ps(a.v, b.v)}; }
+
+#else
+
+// Four floats as a plain array: compilers map it to SSE2 or NEON registers.
+struct Vector {
+  static constexpr int kWidth = 4;
+  static constexpr int kRowsAtOnce = 1;
+  float v[4];
+  static Vector zero() { return {{0, 0, 0, 0}}; }
+  static Vector load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
+  static Vector load_first(const float* p, int64_t n) {
+    return {{p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, n > 3 ? p[3] : 0}};
+  }
+};
+template <typename Operation>
+inline Vector each(Vector a, Vector b, Operation operation) {
+  Vector result;
+  for (int l = 0; l < 4; ++l) result.v[l] = operation(a.v[l], b.v[l]);
+  return result;
+}
+inline Vector operator+(Vector a, Vector b) {
+  return each(a, b, [](float x, float y) { return x + y; });
+}
+inline Vector operator-(Vector a, Vector b) {
+  return each(a, b, [](float x, float y) { return x - y; });
+}
+inline Vector operator*(Vector a, Vector b) {
+  return each(a, b, [](float x, float y) { return x * y; });
+}
+
+#endif
+
+// The 32 virtual lanes of one row's sum.
+struct Lanes {
+  static constexpr int kParts = 32 / Vector::kWidth;
+  Vector part[kParts];
+};
+
+// The sum over all lanes, folded by halves: l with l + 16, then 8, 4, 2, 1.
+inline float fold(Lanes lanes) {
+  for (int half = Lanes::kParts / 2; half > 0; half /= 2) {
+    for (int p = 0; p < half; ++p) lanes.part[p] = lanes.part[p] + lanes.part[p + half];
+  }
+#if CMLFAST_ISA
+  const __m128 four = lanes.part[0].fold_to_4();
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+#else
+  const float* v = lanes.part[0].v;
+  return (v[0] + v[2]) + (v[1] + v[3]);
+#endif
+}
+
+// Four rows' sums in one go: the last two folds of all four share their additions.
+inline void fold4(const Lanes* lanes, float* sums) {
+#if CMLFAST_ISA
+  __m128 four[4];
+  for (int row = 0; row < 4; ++row) {
+    Lanes one = lanes[row];
+    for (int half = Lanes::kParts / 2; half > 0; half /= 2) {
+      for (int p = 0; p < half; ++p) one.part[p] = one.part[p] + one.part[p + half];
+    }
+    four[row] = one.part[0].fold_to_4();
+  }
+  const __m128 two_01 = _mm_add_ps(_mm_movelh_ps(four[0], four[1]), _mm_movehl_ps(four[1], four[0]));
+  const __m128 two_23 = _mm_add_ps(_mm_movelh_ps(four[2], four[3]), _mm_movehl_ps(four[3], four[2]));
+  _mm_storeu_ps(sums, _mm_add_ps(_mm_shuffle_ps(two_01, two_23, _MM_SHUFFLE(2, 0, 2, 0)),
+                                 _mm_shuffle_ps(two_01, two_23, _MM_SHUFFLE(3, 1, 3, 1))));
+#else
+  for (int row = 0; row < 4; ++row) sums[row] = fold(lanes[row]);
+#endif
+}
+
+}  // namespace

@@ -1,0 +1,85 @@
+// What the CPU launchers need of torch: plain pointers, ids of either width, a parallel loop.
+#pragma once
+
+#include <torch/csrc/stable/ops.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <tuple>
+
+#include "../checks.h"
+
+namespace cmlfast {
+
+using torch::stable::parallel_for;
+
+// A 1-d array of int64 or int32 ids. Keeps its contiguous tensor alive.
+class Ids {
+ public:
+  explicit Ids(const Tensor& tensor)
+      : tensor_(torch::stable::contiguous(tensor)),
+        data_(tensor_.data_ptr()),
+        wide_(tensor_.scalar_type() == ScalarType::Long) {}
+
+  int64_t operator[](int64_t i) const {
+    return wide_ ? static_cast<const int64_t*>(data_)[i] : static_cast<const int32_t*>(data_)[i];
+  }
+  void set(int64_t i, int64_t id) {
+    if (wide_) {
+      static_cast<int64_t*>(data_)[i] = id;
+    } else {
+      static_cast<int32_t*>(data_)[i] = static_cast<int32_t>(id);
+    }
+  }
+  int64_t size() const { return tensor_.numel(); }
+  bool wide() const { return wide_; }
+  template <typename Id>
+  const Id* as() const {
+    return static_cast<const Id*>(data_);
+  }
+
+ private:
+  Tensor tensor_;
+  void* data_;
+  bool wide_;
+};
+
+// Raises if an id is outside [low, n_rows).
+inline void check_range(const Ids& ids, const char* name, int64_t low, int64_t n_rows, const char* table) {
+  for (int64_t i = 0; i < ids.size(); ++i) {
+    check_index(ids[i] >= low && ids[i] < n_rows, name, " holds ", ids[i], " at position ", i, ", but ", table, " has ",
+                n_rows, " rows");
+  }
+}
+
+// A contiguous float32 matrix [n_rows, n_columns]. After a kernel changed it, store() brings the values to the
+// caller's tensor where that was not contiguous.
+class Matrix {
+ public:
+  explicit Matrix(const Tensor& tensor)
+      : original_(tensor),
+        tensor_(torch::stable::contiguous(tensor)),
+        data_(static_cast<float*>(tensor_.data_ptr())),
+        n_rows_(tensor.size(0)),
+        n_columns_(tensor.size(1)) {}
+
+  float* data() const { return data_; }
+  float* row(int64_t i) const { return data_ + i * n_columns_; }
+  int64_t n_rows() const { return n_rows_; }
+  int64_t n_columns() const { return n_columns_; }
+  void store() {
+    if (!original_.is_contiguous()) torch::stable::copy_(original_, tensor_);
+  }
+
+ private:
+  Tensor original_;
+  Tensor tensor_;
+  float* data_;
+  int64_t n_rows_;
+  int64_t n_columns_;
+};
+
+// A kernel launched on a matrix needs this many rows in a thread's share before a second thread pays.
+inline int64_t grain_for(int64_t floats_per_step) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, floats_per_step)); }
+
+}  // namespace cmlfast

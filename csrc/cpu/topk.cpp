@@ -1,0 +1,145 @@
+// topk: the k nearest items of each query, exact, seen items masked before the selection, ties by id.
+#include <torch/csrc/stable/library.h>
+
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "row_kernels.h"
+#include "tensors.h"
+
+namespace cmlfast {
+namespace {
+
+constexpr int64_t kItemTile = 256;  // rows that stay in the L2 cache while all of a thread's queries pass over them
+constexpr int64_t kQueryTile = 32;
+
+using Candidate = std::pair<float, int64_t>;  // distance, id: pairs compare as the ranking does
+
+// The k best candidates seen so far, as a max-heap with the worst on top.
+class Nearest {
+ public:
+  explicit Nearest(int64_t k) : k_(k) {}
+
+  void see(float distance, int64_t id) {
+    if (distance != distance) return;  // a NaN has no rank
+    const Candidate candidate(distance, id);
+    if (static_cast<int64_t>(heap_.size()) < k_) {
+      heap_.push_back(candidate);
+      std::push_heap(heap_.begin(), heap_.end());
+    } else if (k_ > 0 && candidate < heap_.front()) {
+      std::pop_heap(heap_.begin(), heap_.end());
+      heap_.back() = candidate;
+      std::push_heap(heap_.begin(), heap_.end());
+    }
+  }
+  const std::vector<Candidate>& sorted() {
+    std::sort_heap(heap_.begin(), heap_.end());
+    return heap_;
+  }
+
+ private:
+  int64_t k_;
+  std::vector<Candidate> heap_;
+};
+
+// The items to leave out, a CSR matrix with a row for each query; row columns need not be sorted.
+class Seen {
+ public:
+  Seen(const std::optional<Tensor>& indptr, const std::optional<Tensor>& indices, int64_t n_queries, int64_t n_items) {
+    check_value(indptr.has_value() == indices.has_value(),
+                "seen_indptr and seen_indices must be given together or not at all");
+    if (!indptr) return;
+    check_dim(*indptr, "seen_indptr", 1);
+    check_dim(*indices, "seen_indices", 1);
+    check_ids(*indptr, "seen_indptr", *indptr, "seen_indptr");
+    check_ids(*indices, "seen_indices", *indptr, "seen_indptr");
+    check_value(indptr->size(0) == n_queries + 1, "seen_indptr has ", indptr->size(0), " entries; ", n_queries,
+                " queries need ", n_queries + 1);
+    indptr_.emplace(*indptr);
+    indices_.emplace(*indices);
+    for (int64_t q = 0; q < n_queries; ++q) {
+      const int64_t begin = (*indptr_)[q];
+      const int64_t end = (*indptr_)[q + 1];
+      check_index(begin >= 0 && begin <= end && end <= indices_->size(), "seen_indptr gives query ", q, " the range ",
+                  begin, " to ", end, " of ", indices_->size(), " indices; it must ascend from 0 to len(seen_indices)");
+    }
+    check_range(*indices_, "seen_indices", 0, n_items, "items");
+  }
+
+  std::vector<int64_t> of(int64_t query) const {
+    std::vector<int64_t> ids;
+    if (!indptr_) return ids;
+    for (int64_t i = (*indptr_)[query]; i < (*indptr_)[query + 1]; ++i) ids.push_back((*indices_)[i]);
+    std::sort(ids.begin(), ids.end());
+    return ids;
+  }
+
+ private:
+  std::optional<Ids> indptr_;
+  std::optional<Ids> indices_;
+};
+
+std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int64_t k,
+                                const std::optional<Tensor>& seen_indptr, const std::optional<Tensor>& seen_indices,
+                                const std::string& metric) {
+  check_tables(queries, "queries", items, "items");
+  check_value(k >= 1, "k is ", k, "; it must be at least 1");
+  const Matrix query_table(queries);
+  const Matrix item_table(items);
+  const int64_t n_queries = query_table.n_rows();
+  const int64_t n_items = item_table.n_rows();
+  const int64_t r = query_table.n_columns();
+  const Seen seen(seen_indptr, seen_indices, n_queries, n_items);
+  const bool dot = parse_metric(metric) == Metric::kDot;
+  const RowKernels& kernels = row_kernels();
+  const auto distances = dot ? kernels.minus_dots : kernels.squared_distances;
+
+  Tensor ids = torch::stable::new_empty(queries, {n_queries, k}, ScalarType::Long);
+  Tensor values = torch::stable::new_empty(queries, {n_queries, k});
+  int64_t* id_out = static_cast<int64_t*>(ids.data_ptr());
+  float* value_out = static_cast<float*>(values.data_ptr());
+  const float sign = dot ? -1.0f : 1.0f;
+
+  const int64_t n_tiles = (n_queries + kQueryTile - 1) / kQueryTile;
+  parallel_for(0, n_tiles, 1, [&](int64_t tile_begin, int64_t tile_end) {
+    std::vector<float> distance(kItemTile);
+    for (int64_t first = tile_begin * kQueryTile; first < std::min(tile_end * kQueryTile, n_queries);
+         first += kQueryTile) {
+      const int64_t last = std::min(first + kQueryTile, n_queries);
+      std::vector<Nearest> nearest(last - first, Nearest(k));
+      std::vector<std::vector<int64_t>> masked;
+      for (int64_t q = first; q < last; ++q) masked.push_back(seen.of(q));
+      std::vector<size_t> next_masked(last - first, 0);
+      for (int64_t item = 0; item < n_items; item += kItemTile) {
+        const int64_t n = std::min(kItemTile, n_items - item);
+        for (int64_t q = first; q < last; ++q) {
+          distances(query_table.row(q), item_table.row(item), nullptr, nullptr, n, r, distance.data());
+          const std::vector<int64_t>& skip = masked[q - first];
+          size_t& at = next_masked[q - first];
+          for (int64_t i = 0; i < n; ++i) {
+            while (at < skip.size() && skip[at] < item + i) ++at;
+            if (at < skip.size() && skip[at] == item + i) continue;
+            nearest[q - first].see(distance[i], item + i);
+          }
+        }
+      }
+      for (int64_t q = first; q < last; ++q) {
+        const std::vector<Candidate>& best = nearest[q - first].sorted();
+        for (int64_t i = 0; i < k; ++i) {
+          const bool any = i < static_cast<int64_t>(best.size());
+          id_out[q * k + i] = any ? best[i].second : -1;
+          value_out[q * k + i] = sign * (any ? best[i].first : std::numeric_limits<float>::infinity());
+        }
+      }
+    }
+  });
+  return {ids, values};
+}
+
+}  // namespace
+}  // namespace cmlfast
+
+STABLE_TORCH_LIBRARY_IMPL(cmlfast, CPU, m) { m.impl("topk", TORCH_BOX(&cmlfast::topk)); }

@@ -1,0 +1,76 @@
+// The scalar arithmetic of the model, written once for every backend: what a pair draws, when it is active, what a
+// gradient element does to its weight. Each operation rounds on its own (no fused multiply-add), in the order written.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "portable.h"
+
+namespace cmlfast {
+
+// Element e of a row belongs to virtual lane e % kLanes of every sum over a row.
+constexpr int kLanes = 32;
+// A row's gradient sums its occurrences in runs of this many; the runs' partial sums then add in order.
+constexpr int kRunLength = 64;
+
+enum class Metric { kSquaredEuclidean, kDot };
+
+// The t-th item (t from 0) that is not among a user's sorted positives. positives[q] - q counts the items below
+// positives[q] that the user has not liked, so the answer is t plus the number of q with positives[q] - q <= t.
+template <typename Id>
+CMLFAST_FN int64_t nth_not_liked(const Id* positives, int64_t n_positives, int64_t t) {
+  int64_t low = 0;
+  int64_t high = n_positives;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (static_cast<int64_t>(positives[middle]) - middle <= t) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return t + low;
+}
+
+// A uniform draw from [0, n) by multiplication; its bias is below n / 2^32.
+CMLFAST_FN int64_t bounded(uint32_t word, int64_t n) {
+  return static_cast<int64_t>((static_cast<uint64_t>(word) * static_cast<uint64_t>(n)) >> 32);
+}
+
+// m + d(i, j) - d(i, k): above 0, item k is an impostor.
+CMLFAST_FN float hinge(float margin, float positive, float negative) { return (margin + positive) - negative; }
+
+// What a pair learns from its negatives, taken in the order in which they were drawn.
+struct PairScan {
+  float nearest = INFINITY;  // distance of the nearest negative
+  int64_t nearest_at = -1;   // which draw it was; the first on a tie
+  int64_t impostors = 0;
+};
+
+CMLFAST_FN void see_negative(PairScan& scan, int64_t at, float margin, float positive, float distance) {
+  // A NaN counts as nearest, as in torch.min, so that a diverged table shows in the loss.
+  const bool nearer = distance < scan.nearest || (distance != distance && scan.nearest == scan.nearest);
+  if (nearer || scan.nearest_at < 0) {
+    scan.nearest = distance;
+    scan.nearest_at = at;
+  }
+  scan.impostors += hinge(margin, positive, distance) > 0.0f;
+}
+
+// weight * max(0, value), NaN kept.
+CMLFAST_FN float weighted_relu(float weight, float value) { return value <= 0.0f ? 0.0f : weight * value; }
+
+// One element of AdaGrad: G += g^2, y -= lr g / (sqrt(G) + eps).
+CMLFAST_FN void adagrad_element(float& weight, float& state, float gradient, float lr, float eps) {
+  state += gradient * gradient;
+  weight -= (lr * gradient) / (sqrtf(state) + eps);
+}
+
+// The factor min(1, max_norm / ||y||) that keeps a row in the ball.
+CMLFAST_FN float clip_factor(float squared_norm, float max_norm) {
+  const float norm = sqrtf(squared_norm);
+  return norm > max_norm ? max_norm / norm : 1.0f;
+}
+
+}  // namespace cmlfast
