@@ -102,8 +102,8 @@ def movielens_100k(min_rating: float = 4) -> Dataset:
         None,
         description=(
             f"MovieLens 100K, ratings of {min_rating:g} and more. GroupLens Research, "
-            "University of Minnesota: F. Maxwell Harper and Joseph A. Konstan, The MovieLens Datasets: History "
-            "and Context, 2015."
+            "University of Minnesota: F. Maxwell Harper and Joseph A. Konstan, The MovieLens Datasets: "
+            "History and Context, 2015."
         ),
         terms=(
             "For research. Acknowledge GroupLens in publications; no redistribution and no commercial use "

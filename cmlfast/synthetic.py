@@ -15,8 +15,8 @@ def draw(n_users: int, n_items: int, n_pairs: int, n_groups: int, seed: int) -> 
     """Draw pairs of a user and an item.
 
     Every user and every item belongs to one of the groups. A pair's user is drawn by activity (log-normal),
-    its item by popularity (Zipf: the j-th most popular is drawn in proportion to 1 / j), mostly among the items
-    of the user's group, else among all. Pairs are drawn until there are enough different ones.
+    its item by popularity (Zipf: the j-th most popular is drawn in proportion to 1 / j), mostly among the
+    items of the user's group, else among all. Pairs are drawn until there are enough different ones.
 
     Parameters
     ----------

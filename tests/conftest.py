@@ -1,0 +1,23 @@
+"""Fixtures that several test files use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cmlfast import fetch
+
+
+@pytest.fixture
+def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of real data, set as CMLFAST_DATA; skip where it, or what a test needs, is not."""
+    folder = Path(os.environ.get("CMLFAST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("no real data here: set CMLFAST_DATA to a folder that has it")
+    monkeypatch.setenv("CMLFAST_DATA", str(folder))
+
+    def no_download(address: str, **_: object) -> str:
+        pytest.skip(f"not in {folder}, and tests do not download: {address}")
+
+    monkeypatch.setattr(fetch.pooch, "retrieve", no_download)
+    return folder
