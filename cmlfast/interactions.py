@@ -46,7 +46,8 @@ class Interactions:
 
     Examples
     --------
-    >>> Interactions(scipy.sparse.csr_matrix([[1, 0, 1], [0, 1, 0]]), user_ids=["ann", "bob"])
+    >>> from scipy import sparse
+    >>> Interactions(sparse.csr_matrix([[1, 0, 1], [0, 1, 0]]), user_ids=["ann", "bob"])
     Interactions(2 users x 3 items, 3 pairs)
     """
 

@@ -63,7 +63,7 @@ def split_per_user(
         held = np.rint(n * fraction).astype(np.int64)
         kept = n - 2 * held
     else:
-        # The small number keeps 0.3 * 10 = 2.9999999999999996 from becoming 2.
+        # The small number keeps 0.29 * 100 = 28.999999999999996 from becoming 28.
         held = np.floor(n * fraction + 1e-9).astype(np.int64)
         kept = np.rint(held * (1 - 2 * fraction) / fraction).astype(np.int64)
     few = n < min_ratings

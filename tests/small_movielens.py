@@ -17,7 +17,7 @@ def original() -> dict[str, bytes]:
     films = []
     for item in range(1, 1683):
         title, year = TITLES.get(item, (f"Film {item}", "1990"))
-        name = "unknown|" if item == 267 else f"{title} ({year})|01-Jan-1995"
+        name = "unknown|" if item == 267 else f"{title} ({year}) |01-Jan-1995"
         films.append(f"{item}|{name}||http://example.org|{'|'.join('0' * 19)}")
     return {
         "ml-100k/u.data": "".join(f"{u}\t{i}\t{r}\t881250949\n" for u, i, r in RATINGS).encode(),

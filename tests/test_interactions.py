@@ -162,9 +162,11 @@ def test_negative_value_is_fine_below_a_threshold():
 
 def test_csv_keeps_ids_as_they_are_written(tmp_path):
     path = tmp_path / "odd.csv"
-    path.write_text("u,i\n007,NA\n7,null\n+7,a b\n")
+    path.write_text("u,i\n007,NA\n7,null\n-7,a b\n")
     interactions = Interactions.from_csv(path)
-    assert pairs(interactions) == {("007", "NA"), ("7", "null"), ("+7", "a b")}
+    assert pairs(interactions) == {("007", "NA"), ("7", "null"), ("-7", "a b")}
+    path.write_text("u,i\n7,-1\n8,0\n")
+    assert pairs(Interactions.from_csv(path)) == {(7, -1), (8, 0)}
     # Ids that turn into words only after the first megabyte, where a reader that guesses types has guessed.
     path.write_text("u,i\n" + "".join(f"{n},1\n" for n in range(300_000)) + "last,1\n")
     assert Interactions.from_csv(path).user_index("last") == 300_000
