@@ -143,9 +143,7 @@ def sqrt(values: Tensor) -> Tensor:
     return values.double().sqrt().to(values.dtype)
 
 
-def update_rows(
-    weight: Tensor, state: Tensor, gradient: Tensor, lr: float, eps: float, max_norm: float
-) -> Tensor:
+def update_rows(weight: Tensor, state: Tensor, gradient: Tensor, lr: float, eps: float, max_norm: float) -> Tensor:
     """Return the rows after AdaGrad and clip; ``state`` [D, r] changes in place."""
     state += gradient * gradient
     weight = weight - (lr * gradient) / (sqrt(state) + eps)

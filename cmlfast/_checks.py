@@ -20,9 +20,7 @@ def check_range(ids: Tensor, name: str, low: int, n_rows: int, table: str) -> No
     bad = ((ids < low) | (ids >= n_rows)).flatten().nonzero()
     if len(bad):
         at = int(bad[0])
-        raise IndexError(
-            f"{name} holds {int(ids.flatten()[at])} at position {at}, but {table} has {n_rows} rows"
-        )
+        raise IndexError(f"{name} holds {int(ids.flatten()[at])} at position {at}, but {table} has {n_rows} rows")
 
 
 def check_ids(like: Tensor, like_name: str, **named: Tensor) -> None:
@@ -41,9 +39,7 @@ def check_ids(like: Tensor, like_name: str, **named: Tensor) -> None:
 
 def check_dim(tensor: Tensor, name: str, dim: int) -> None:
     """Require ``dim`` dimensions."""
-    check_value(
-        tensor.dim() == dim, f"{name} has shape {list(tensor.shape)}; it must have {dim} dimension(s)"
-    )
+    check_value(tensor.dim() == dim, f"{name} has shape {list(tensor.shape)}; it must have {dim} dimension(s)")
 
 
 def check_same_length(tensor: Tensor, name: str, other: Tensor, other_name: str) -> None:
@@ -56,9 +52,7 @@ def check_same_length(tensor: Tensor, name: str, other: Tensor, other_name: str)
 
 def check_float(tensor: Tensor, name: str) -> None:
     """Require float32; the reference takes float64 as well, for ``gradcheck``."""
-    check_value(
-        tensor.dtype in (torch.float32, torch.float64), f"{name} must be float32; convert it with .float()"
-    )
+    check_value(tensor.dtype in (torch.float32, torch.float64), f"{name} must be float32; convert it with .float()")
 
 
 def check_tables(users: Tensor, user_name: str, items: Tensor, item_name: str) -> None:
@@ -131,7 +125,5 @@ def check_sampling(
     bad = ((users < 0) | (users >= n_users)).nonzero()
     if len(bad):
         at = int(bad[0])
-        raise IndexError(
-            f"users holds {int(users[at])} at position {at}, but indptr describes {n_users} users"
-        )
+        raise IndexError(f"users holds {int(users[at])} at position {at}, but indptr describes {n_users} users")
     check_csr_rows(indptr, indices, users, "indptr", "indices", "user")

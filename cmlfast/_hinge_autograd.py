@@ -13,9 +13,7 @@ from cmlfast._arithmetic import pair_gradients, rank_weights
 
 def save_for_hinge(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     """Keep what the gradient of ``warp_hinge`` needs: the tables and [N] ids, nothing of size N x U."""
-    user_vectors, item_vectors, users, positives, negatives, _, n_items, rank_weight, metric, sparse_grad = (
-        inputs
-    )
+    user_vectors, item_vectors, users, positives, negatives, _, n_items, rank_weight, metric, sparse_grad = inputs
     options = (negatives.shape[1], n_items, rank_weight, metric)
     _save(ctx, (user_vectors, item_vectors, users, positives), output, options, sparse_grad)
 
@@ -55,9 +53,7 @@ def _save(
     ctx.sparse_grad = sparse_grad
 
 
-def table_gradients(
-    ctx: Any, grad_loss: Tensor, dense: Callable[..., tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor]:
+def table_gradients(ctx: Any, grad_loss: Tensor, dense: Callable[..., tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Gradients in the user and the item table, dense through ``dense`` or as uncoalesced sparse tensors."""
     if ctx.sparse_grad:
         return sparse_gradients(grad_loss, *ctx.saved_tensors, *ctx.options)
@@ -88,7 +84,5 @@ def sparse_gradients(
     item_rows = torch.stack((positive, negative), 1).flatten()  # a pair's positive before its negative
     return (
         torch.sparse_coo_tensor(user[None], by_user, user_vectors.shape, check_invariants=False),
-        torch.sparse_coo_tensor(
-            item_rows[None], by_item.flatten(0, 1), item_vectors.shape, check_invariants=False
-        ),
+        torch.sparse_coo_tensor(item_rows[None], by_item.flatten(0, 1), item_vectors.shape, check_invariants=False),
     )

@@ -38,9 +38,7 @@ def binary_csr(matrix: Any) -> tuple[sparse.csr_matrix, int, int]:
             "scipy.sparse.csr_matrix, make a table an Interactions with Interactions.from_frame"
         )
     if len(matrix.shape) != 2 or 0 in matrix.shape:
-        raise ValueError(
-            f"user_items has shape {matrix.shape}: it needs a row for each user, a column for each item"
-        )
+        raise ValueError(f"user_items has shape {matrix.shape}: it needs a row for each user, a column for each item")
     # As COO, not as CSR, because SciPy's conversion to CSR sums duplicates unseen: 2 and -2 would be a zero.
     entries = matrix.tocoo()
     if entries.dtype.kind not in "buif":

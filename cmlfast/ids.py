@@ -55,9 +55,7 @@ def id_column(values: Any, name: str) -> Any:
                 f"{name}: {error}. Ids are all integers or all strings: convert them with astype(str)"
             ) from error
     if values.null_count:
-        raise ValueError(
-            f"{name}: {values.null_count} of {len(values)} ids are missing (null): drop those rows"
-        )
+        raise ValueError(f"{name}: {values.null_count} of {len(values)} ids are missing (null): drop those rows")
     if pa.types.is_dictionary(values.type):  # a pandas or Polars categorical
         chunks = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
         return pa.chunked_array([id_column(chunk.dictionary, name).take(chunk.indices) for chunk in chunks])
@@ -70,9 +68,7 @@ def id_column(values: Any, name: str) -> Any:
         return values.cast(pa.large_string())
     if str(values.type) == "string_view":  # Polars' own layout; older Arrows have no predicate for it
         return values.cast(pa.large_string())
-    raise ValueError(
-        f"{name}: values of type {values.type} are no ids: convert them to integers or to strings"
-    )
+    raise ValueError(f"{name}: values of type {values.type} are no ids: convert them to integers or to strings")
 
 
 def to_numpy(column: Any) -> Ids:
@@ -110,15 +106,11 @@ def catalogue(values: Any, name: str, size: int) -> Ids:
         return np.arange(size, dtype=np.int64)
     column = id_column(values, name)
     if len(column) != size:
-        raise ValueError(
-            f"{name} has {len(column)} ids for {size} positions of the matrix: give one id for each"
-        )
+        raise ValueError(f"{name} has {len(column)} ids for {size} positions of the matrix: give one id for each")
     counts = pc.value_counts(column)
     repeated = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(repeated):
-        raise ValueError(
-            f"{name}: {repeated[0]['values'].as_py()!r} occurs more than once: give every id once"
-        )
+        raise ValueError(f"{name}: {repeated[0]['values'].as_py()!r} occurs more than once: give every id once")
     return to_numpy(column)
 
 

@@ -138,9 +138,7 @@ class Interactions:
         liked = tables.liked(table, min_value)
         ones = np.ones(np.count_nonzero(liked), dtype=np.float32)
         shape = (len(user_ids), len(item_ids))
-        result = cls(
-            sparse.coo_matrix((ones, (rows[liked], columns[liked])), shape=shape), user_ids, item_ids
-        )
+        result = cls(sparse.coo_matrix((ones, (rows[liked], columns[liked])), shape=shape), user_ids, item_ids)
         result.n_dropped = len(liked) - len(ones)
         return result
 

@@ -46,9 +46,7 @@ def recall_per_user(recommended: npt.ArrayLike, held_out: Any, k: int) -> npt.ND
             f"it must be a table of integers with {truth.shape[0]} rows, one for each row of held_out"
         )
     if not 1 <= k <= ranked.shape[1]:
-        raise ValueError(
-            f"k={k} is not in [1, {ranked.shape[1]}], the number of recommendations: recommend k or more"
-        )
+        raise ValueError(f"k={k} is not in [1, {ranked.shape[1]}], the number of recommendations: recommend k or more")
     ranked = ranked[:, :k]
     if ranked.size and not -1 <= ranked.min() <= ranked.max() < truth.shape[1]:
         raise ValueError(

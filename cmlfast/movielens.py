@@ -83,9 +83,7 @@ def _read_atomic(ratings: bytes, films: bytes, min_rating: float) -> Interaction
 def _interactions(ratings: bytes, n_header_lines: int, min_rating: float) -> Interactions:
     table = csv.read_csv(
         io.BytesIO(ratings),
-        read_options=csv.ReadOptions(
-            column_names=["user", "item", "rating", "timestamp"], skip_rows=n_header_lines
-        ),
+        read_options=csv.ReadOptions(column_names=["user", "item", "rating", "timestamp"], skip_rows=n_header_lines),
         parse_options=csv.ParseOptions(delimiter="\t"),
     )
     return Interactions.from_frame(

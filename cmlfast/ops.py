@@ -39,8 +39,8 @@ def sample_negatives(
 ) -> Tensor:
     """Draw items that the users of a batch have not liked, uniformly and without rejection.
 
-    A pair's negatives are a pure function of (seed, user, positive, offset): the order of the batch, threads and devices
-    do not matter.
+    A pair's negatives are a pure function of (seed, user, positive, offset): the order of the batch, threads and
+    devices do not matter.
 
     Parameters
     ----------
@@ -69,9 +69,7 @@ def sample_negatives(
     IndexError
         For an id out of range.
     """
-    result: Tensor = _kernels.sample_negatives(
-        indptr, indices, users, positives, n_items, n_negatives, seed, offset
-    )
+    result: Tensor = _kernels.sample_negatives(indptr, indices, users, positives, n_items, n_negatives, seed, offset)
     return result
 
 
@@ -338,9 +336,7 @@ def _register() -> None:
         return tables.new_empty(n), users.new_empty(n), users.new_empty(n)
 
     @fake("cmlfast::warp_hinge")
-    def _(
-        user_vectors: Tensor, item_vectors: Tensor, users: Tensor, *_: Any
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def _(user_vectors: Tensor, item_vectors: Tensor, users: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
         return hinge_outputs(user_vectors, users)
 
     @fake("cmlfast::warp_hinge_sampled")

@@ -120,14 +120,11 @@ def _scan_pairs(
     mixed = ((negatives < 0).any(1) != (negatives < 0).all(1)).nonzero()
     if len(mixed):
         raise IndexError(
-            f"negatives mixes -1 and items in row {int(mixed[0])}; "
-            "a row is all -1 (no negatives) or all items"
+            f"negatives mixes -1 and items in row {int(mixed[0])}; a row is all -1 (no negatives) or all items"
         )
     weights = user_vectors.new_tensor(rank_weights(n_items, negatives.shape[1], rank_weight))
     parts = [
-        _hinge_chunk(
-            user_vectors[user.long()], item_vectors, positive.long(), negative.long(), margin, weights, metric
-        )
+        _hinge_chunk(user_vectors[user.long()], item_vectors, positive.long(), negative.long(), margin, weights, metric)
         for user, positive, negative in zip(
             users.split(CHUNK), positives.split(CHUNK), negatives.split(CHUNK), strict=True
         )
@@ -141,8 +138,7 @@ class _WarpHinge(torch.autograd.Function):
 
     @staticmethod
     def forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-        *arguments, _sparse_grad = arguments
-        return _scan_pairs(*arguments)[:3]
+        return _scan_pairs(*arguments[:-1])[:3]  # all but sparse_grad
 
     setup_context = staticmethod(autograd.save_for_hinge)
 

@@ -52,9 +52,7 @@ def split_per_user(
     60/20/20 and five ratings: section 4.2 of Hsieh et al., Collaborative Metric Learning, WWW 2017.
     """
     if not 0 < fraction < 0.5:
-        raise ValueError(
-            f"fraction={fraction!r} is not in (0, 0.5): it is taken twice, and something must be left"
-        )
+        raise ValueError(f"fraction={fraction!r} is not in (0, 0.5): it is taken twice, and something must be left")
     if rule not in ("rounded", "published"):
         raise ValueError(f"rule={rule!r} is unknown: it is 'rounded' or 'published'")
     matrix = interactions.matrix
@@ -90,9 +88,7 @@ def split_per_user(
     )
 
 
-def _select(
-    interactions: Interactions, users: npt.NDArray[np.int32], pairs: npt.NDArray[np.bool_]
-) -> Interactions:
+def _select(interactions: Interactions, users: npt.NDArray[np.int32], pairs: npt.NDArray[np.bool_]) -> Interactions:
     """Keep some of the pairs (mask of shape (nnz,); `users` tells whose each is)."""
     matrix = interactions.matrix
     indptr = np.concatenate([[0], np.cumsum(np.bincount(users[pairs], minlength=interactions.n_users))])

@@ -68,9 +68,7 @@ def draw(n_users: int, n_items: int, n_pairs: int, n_groups: int, seed: int) -> 
     return Interactions(sparse.coo_matrix((np.ones(n_pairs), chosen), shape=(n_users, n_items)))
 
 
-def _draw_by_weight(
-    rng: np.random.Generator, weights: npt.NDArray[np.float64], size: int
-) -> npt.NDArray[np.int64]:
+def _draw_by_weight(rng: np.random.Generator, weights: npt.NDArray[np.float64], size: int) -> npt.NDArray[np.int64]:
     """Draw positions in proportion to weights, with replacement."""
     ends = np.cumsum(weights)
     # Below the last end also where the product rounds up to it.

@@ -33,9 +33,7 @@ def read_frame(frame: Any, user: str | None, item: str | None, value: str | None
     try:
         table = pa.table(frame)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(
-            f"frame does not convert to Arrow: {error}. Give each column a single type"
-        ) from error
+        raise ValueError(f"frame does not convert to Arrow: {error}. Give each column a single type") from error
     return _select(table, _columns(table.column_names, user, item, value))
 
 
@@ -113,15 +111,11 @@ def liked(table: Any, min_value: float | None) -> npt.NDArray[np.bool_]:
     """
     if "value" not in table.column_names:
         if min_value is not None:
-            raise ValueError(
-                f"min_value={min_value!r} without value: name the column it applies to, value=..."
-            )
+            raise ValueError(f"min_value={min_value!r} without value: name the column it applies to, value=...")
         return np.ones(table.num_rows, dtype=np.bool_)
     column = table["value"]
     if column.null_count:
-        raise ValueError(
-            f"the value column lacks {column.null_count} of {len(column)} values: drop those rows"
-        )
+        raise ValueError(f"the value column lacks {column.null_count} of {len(column)} values: drop those rows")
     try:
         values = column.cast(pa.float64()).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -129,9 +123,7 @@ def liked(table: Any, min_value: float | None) -> npt.NDArray[np.bool_]:
     if not np.isfinite(values).all():
         raise ValueError(f"the value column contains {values[~np.isfinite(values)][0]}: drop those rows")
     if min_value is None and values.min() < 0:
-        raise ValueError(
-            f"the value column contains {values.min():g}: say with min_value=... which values are likes"
-        )
+        raise ValueError(f"the value column contains {values.min():g}: say with min_value=... which values are likes")
     rows: npt.NDArray[np.bool_] = values > 0 if min_value is None else values >= min_value
     if not rows.any():
         least = "above 0" if min_value is None else f"of min_value={min_value!r} or more"
@@ -153,9 +145,7 @@ def _columns(names: Sequence[str], user: str | None, item: str | None, value: st
             raise ValueError(f"{role}={name!r}: this column {problem}; the columns are {list(names)}")
     columns = list(wanted.values())
     if len(set(columns)) < len(columns):
-        raise ValueError(
-            f"{', '.join(f'{k}={v!r}' for k, v in wanted.items())}: name a different column for each"
-        )
+        raise ValueError(f"{', '.join(f'{k}={v!r}' for k, v in wanted.items())}: name a different column for each")
     return columns
 
 

@@ -47,16 +47,11 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   check_range(user, "users", 0, user_table.n_rows(), "user_w");
   check_range(positive, "positives", 0, n_items, "item_w");
 
-  const PairBatch batch{user_table,
-                        item_table,
-                        user,
-                        positive,
-                        n_negatives,
-                        static_cast<float>(margin),
-                        Metric::kSquaredEuclidean};
-  const PairResults results = scan_pairs(
-      batch, rank_weights(n_items, n_negatives, rank_weight),
-      [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
+  const PairBatch batch{
+      user_table, item_table, user, positive, n_negatives, static_cast<float>(margin), Metric::kSquaredEuclidean};
+  const PairResults results =
+      scan_pairs(batch, rank_weights(n_items, n_negatives, rank_weight),
+                 [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
 
   std::vector<float> factor(results.weight);
   for (float& weight : factor) weight = gradient_factor(batch.metric, weight);

@@ -25,8 +25,8 @@ class NegativeSampler {
                   n_users, " users");
       const int64_t begin = indptr_[user];
       const int64_t end = indptr_[user + 1];
-      check_index(begin >= 0 && begin <= end && end <= indices_.size(), "indptr gives user ", user, " the range ", begin,
-                  " to ", end, " of ", indices_.size(), " indices; it must ascend from 0 to len(indices)");
+      check_index(begin >= 0 && begin <= end && end <= indices_.size(), "indptr gives user ", user, " the range ",
+                  begin, " to ", end, " of ", indices_.size(), " indices; it must ascend from 0 to len(indices)");
     }
   }
 

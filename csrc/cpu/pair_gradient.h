@@ -61,7 +61,8 @@ class PairGradient {
           const int64_t n = position / 2;
           const bool positive = position % 2 == 0;
           const float* user = batch_.user_vectors.row(batch_.users[n]);
-          const float* item = dot ? origin_.data() : batch_.item_vectors.row(positive ? batch_.positives[n] : hardest_[n]);
+          const float* item =
+              dot ? origin_.data() : batch_.item_vectors.row(positive ? batch_.positives[n] : hardest_[n]);
           kernels.add_scaled_difference(sum, factor_[n], positive ? item : user, positive ? user : item, r);
         },
         finish);

@@ -1,4 +1,5 @@
-// warp_hinge, warp_hinge_sampled and their backward pass: the loss of section 3.1 and 3.2 of the paper for a batch of pairs.
+// warp_hinge, warp_hinge_sampled and their backward pass: the loss of section 3.1 and 3.2 of the paper for a batch of
+// pairs.
 #include <torch/csrc/stable/library.h>
 
 #include <string>
@@ -28,9 +29,9 @@ Outputs to_tensors(const PairResults& results, const Tensor& users, const Tensor
   return {loss, hardest, impostors};
 }
 
-Outputs warp_hinge(const Tensor& user_vectors, const Tensor& item_vectors, const Tensor& users,
-                   const Tensor& positives, const Tensor& negatives, double margin, int64_t n_items, bool rank_weight,
-                   const std::string& metric, bool /* sparse_grad: the backward pass reads it */) {
+Outputs warp_hinge(const Tensor& user_vectors, const Tensor& item_vectors, const Tensor& users, const Tensor& positives,
+                   const Tensor& negatives, double margin, int64_t n_items, bool rank_weight, const std::string& metric,
+                   bool /* sparse_grad: the backward pass reads it */) {
   check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors");
   check_dim(users, "users", 1);
   check_dim(positives, "positives", 1);
@@ -57,13 +58,12 @@ Outputs warp_hinge(const Tensor& user_vectors, const Tensor& item_vectors, const
                 i / n_negatives, "; a row is all -1 (no negatives) or all items");
   }
 
-  const PairBatch batch{user_table,  item_table,  user, positive, n_negatives, static_cast<float>(margin),
+  const PairBatch batch{user_table,          item_table, user, positive, n_negatives, static_cast<float>(margin),
                         parse_metric(metric)};
-  const auto results =
-      scan_pairs(batch, rank_weights(n_items, n_negatives, rank_weight), [&](int64_t n, int64_t* ids) {
-        for (int64_t q = 0; q < n_negatives; ++q) ids[q] = negative[n * n_negatives + q];
-        return ids[0] >= 0;
-      });
+  const auto results = scan_pairs(batch, rank_weights(n_items, n_negatives, rank_weight), [&](int64_t n, int64_t* ids) {
+    for (int64_t q = 0; q < n_negatives; ++q) ids[q] = negative[n * n_negatives + q];
+    return ids[0] >= 0;
+  });
   return to_tensors(results, users, user_vectors);
 }
 
@@ -83,19 +83,18 @@ Outputs warp_hinge_sampled(const Tensor& user_vectors, const Tensor& item_vector
   check_range(user, "users", 0, user_table.n_rows(), "user_vectors");
   check_range(positive, "positives", 0, n_items, "item_vectors");
 
-  const PairBatch batch{user_table,  item_table,  user, positive, n_negatives, static_cast<float>(margin),
+  const PairBatch batch{user_table,          item_table, user, positive, n_negatives, static_cast<float>(margin),
                         parse_metric(metric)};
-  const auto results = scan_pairs(
-      batch, rank_weights(n_items, n_negatives, rank_weight),
-      [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
+  const auto results = scan_pairs(batch, rank_weights(n_items, n_negatives, rank_weight), [&](int64_t n, int64_t* ids) {
+    return sampler.draw(user[n], positive[n], n_negatives, ids);
+  });
   return to_tensors(results, users, user_vectors);
 }
 
 std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Tensor& user_vectors,
-                                               const Tensor& item_vectors, const Tensor& users,
-                                               const Tensor& positives, const Tensor& hardest,
-                                               const Tensor& impostors, int64_t n_negatives, int64_t n_items,
-                                               bool rank_weight, const std::string& metric) {
+                                               const Tensor& item_vectors, const Tensor& users, const Tensor& positives,
+                                               const Tensor& hardest, const Tensor& impostors, int64_t n_negatives,
+                                               int64_t n_items, bool rank_weight, const std::string& metric) {
   check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors");
   check_dim(grad_loss, "grad_loss", 1);
   check_float32(grad_loss, "grad_loss");
@@ -140,8 +139,10 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
   const int64_t r = user_table.n_columns();
   const PairBatch batch{user_table, item_table, user, positive, n_negatives, 0.0f, kind};
   const PairGradient gradient(batch, factor, hardest_ids, active);
-  gradient.for_each_user([&](int64_t, int64_t row, const float* total) { std::copy(total, total + r, user_out.row(row)); });
-  gradient.for_each_item([&](int64_t, int64_t row, const float* total) { std::copy(total, total + r, item_out.row(row)); });
+  gradient.for_each_user(
+      [&](int64_t, int64_t row, const float* total) { std::copy(total, total + r, user_out.row(row)); });
+  gradient.for_each_item(
+      [&](int64_t, int64_t row, const float* total) { std::copy(total, total + r, item_out.row(row)); });
   return {user_grad, item_grad};
 }
 

@@ -1,0 +1,145 @@
+"""Brings other interactions to the rows and columns that a model knows, and own ids to row numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from cmlfast.ids import Ids
+from cmlfast.interactions import Interactions, as_user_items
+
+
+def aligned(user_items: Any, known: Interactions, name: str) -> sparse.csr_matrix:
+    """Return likes as a matrix of the shape, and in the order, of ``known``.
+
+    Parameters
+    ----------
+    user_items : SciPy sparse matrix or Interactions
+        A matrix must have the shape of ``known``; `Interactions` may have fewer ids, in another order.
+    known : Interactions
+        What the model was fitted on.
+    name : str
+        What to call ``user_items`` in errors.
+
+    Raises
+    ------
+    ValueError
+        If a matrix has another shape, or ids are there that ``known`` does not have.
+    """
+    given = as_user_items(user_items)
+    same_ids = np.array_equal(given.user_ids, known.user_ids) and np.array_equal(given.item_ids, known.item_ids)
+    if same_ids or (given is not user_items and given.shape == known.shape):
+        return given.matrix
+    if given is not user_items:
+        raise ValueError(
+            f"{name} has shape {given.shape}, but the model knows {known.n_users} users and {known.n_items} items; "
+            "give a matrix of that shape, or Interactions"
+        )
+    try:
+        rows, columns = known.user_index(given.user_ids), known.item_index(given.item_ids)
+    except KeyError as error:
+        raise ValueError(f"{name} does not fit the model: {error}") from error
+    pairs = given.matrix.tocoo()
+    return _matrix(rows[pairs.row], columns[pairs.col], known.shape)
+
+
+def merged(user_items: Any, known: Interactions) -> tuple[Interactions, Interactions]:
+    """Return new likes, and new and known likes together, in one shape that has room for new users and items.
+
+    Raises
+    ------
+    ValueError
+        If a matrix is smaller than ``known``, or larger where ``known`` has own ids.
+    """
+    given = as_user_items(user_items)
+    if given is user_items:
+        user_ids, rows = _extended(known.user_ids, given.user_ids)
+        item_ids, columns = _extended(known.item_ids, given.item_ids)
+    else:
+        if given.shape[0] < known.n_users or given.shape[1] < known.n_items:
+            raise ValueError(
+                f"user_items has shape {given.shape}, but the model knows {known.n_users} users and {known.n_items} "
+                "items already; keep their rows and columns, empty if need be"
+            )
+        numbered = is_numbered(known.user_ids) and is_numbered(known.item_ids)
+        if given.shape != known.shape and not numbered:
+            raise ValueError(
+                f"user_items has shape {given.shape}, but the model was fitted on ids of its own; give the new users "
+                "and items ids, as Interactions"
+            )
+        rows, columns = np.arange(given.n_users), np.arange(given.n_items)
+        same_shape = given.shape == known.shape
+        user_ids, item_ids = (known.user_ids, known.item_ids) if same_shape else (rows, columns)
+    shape = (len(user_ids), len(item_ids))
+    new, old = given.matrix.tocoo(), known.matrix.tocoo()
+    fresh = Interactions(_matrix(rows[new.row], columns[new.col], shape), user_ids, item_ids)
+    fresh.n_duplicates, fresh.n_dropped = given.n_duplicates, given.n_dropped
+    both = union(fresh.matrix, _matrix(old.row, old.col, shape))
+    return fresh, Interactions(both, user_ids, item_ids)
+
+
+def union(left: sparse.csr_matrix, right: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return the pairs that are in either matrix, as canonical CSR."""
+    both = (left + right).tocsr()
+    both.sum_duplicates()
+    return both
+
+
+def without_pairs(known: Interactions) -> Interactions:
+    """Return the same users and items, and nothing of who likes what."""
+    return Interactions(sparse.csr_matrix(known.shape, dtype=np.float32), known.user_ids, known.item_ids)
+
+
+def is_numbered(ids: Ids) -> bool:
+    """Whether ids are just the positions 0, 1, 2, ..."""
+    return ids.dtype != object and np.array_equal(ids, np.arange(len(ids)))
+
+
+def positions(query: Any, known: Interactions, kind: str, name: str) -> npt.NDArray[np.int64]:
+    """Return the rows ("user") or columns ("item") of an array of ids.
+
+    Raises
+    ------
+    KeyError
+        For an own id that the model does not know.
+    IndexError
+        For a number out of range, where ids are numbers of rows or columns.
+    """
+    ids = known.user_ids if kind == "user" else known.item_ids
+    if not is_numbered(ids):
+        found: npt.NDArray[np.int64] = (known.user_index if kind == "user" else known.item_index)(query)
+        return found
+    numbers = np.asarray(query)
+    if numbers.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if numbers.dtype.kind not in "iu":
+        raise ValueError(
+            f"{name} holds {numbers.flat[0]!r}, which is no {kind}'s number; the model was fitted on a matrix and "
+            f"knows {kind}s by position, 0 to {len(ids) - 1}"
+        )
+    wrong = numbers[(numbers < 0) | (numbers >= len(ids))]
+    if len(wrong):
+        raise IndexError(f"{name} holds {wrong[0]}, but the model knows {kind}s 0 to {len(ids) - 1}")
+    return numbers.astype(np.int64)
+
+
+def _extended(known: Ids, given: Ids) -> tuple[Ids, npt.NDArray[np.int64]]:
+    """Append the ids that are new; return all ids, and the position of each given one among them."""
+    if known.dtype != given.dtype:
+        kinds = ["strings" if ids.dtype == object else "integers" for ids in (known, given)]
+        raise ValueError(f"the model's ids are {kinds[0]}, the new ones {kinds[1]}; convert the new ones")
+    place = dict(zip(known.tolist(), range(len(known)), strict=True))
+    for one in given.tolist():
+        place.setdefault(one, len(place))
+    everyone: Any = np.array(list(place), dtype=known.dtype)
+    return everyone, np.array([place[one] for one in given.tolist()], dtype=np.int64)
+
+
+def _matrix(rows: npt.NDArray[Any], columns: npt.NDArray[Any], shape: tuple[int, int]) -> sparse.csr_matrix:
+    ones = np.ones(len(rows), dtype=np.float32)
+    matrix = sparse.csr_matrix((ones, (rows, columns)), shape=shape)
+    matrix.sum_duplicates()
+    return matrix

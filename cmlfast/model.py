@@ -1,0 +1,319 @@
+"""`CML`: the estimator. Fits users and items into one ball, recommends the nearest items."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from cmlfast import backends, persistence
+from cmlfast.alignment import merged, without_pairs
+from cmlfast.estimator import Estimator
+from cmlfast.interactions import Interactions, as_user_items
+from cmlfast.recommender import Recommender, held_out_matrix
+from cmlfast.serving import recall
+from cmlfast.settings import Settings, resolve
+from cmlfast.training import Pairs, Record, Tables, fit_tables, new_tables, run_epoch
+
+
+class CML(Recommender, Estimator):
+    """Collaborative Metric Learning (Hsieh et al., WWW 2017).
+
+    Users and items are points of one ball, trained so that what a user likes is nearer than what they do not; the
+    recommendations are a user's nearest items.
+
+    Parameters
+    ----------
+    n_components : int
+        r, the dimension of the space.
+    margin : float
+        m of the paper's equation 1, in squared distance; distances in the unit ball are at most 4 squared.
+    n_negatives : int or "auto"
+        U, the negatives drawn for a pair, of which the hardest counts (section 3.2). "auto" is 0.1 / density, at least
+        1 and at most 20: see :func:`cmlfast.settings.auto_n_negatives` for why.
+    learning_rate : float
+        Of AdaGrad; falls linearly to 0 over the epochs.
+    batch_size : int or "auto"
+        Pairs in a batch. "auto" is a tenth of all pairs, at least 256 and at most 10,000.
+    n_epochs : int
+        How often every pair is visited, at most.
+    max_norm : float
+        Radius of the ball (section 3.4).
+    rank_weight : bool
+        Whether a pair is weighted by its estimated rank (section 3.2).
+    patience : int
+        With ``fit(validation=...)``: how many looks at the validation matrix, of some 20, may pass without a better
+        Recall@50 before training stops.
+    keep_user_items : bool
+        Keep the training matrix with the model, so that ``recommend(userid)`` alone leaves out what a user has.
+    device : str
+        "auto", "cpu", "cuda" or another torch device.
+    backend : {"auto", "extension", "reference"}
+        The compiled operators, or their twins in plain torch, which give the same bits, slower.
+    random_state : int, numpy Generator or RandomState, or None
+        An integer makes ``fit`` reproducible to the bit, for any number of threads.
+
+    Attributes
+    ----------
+    user_embedding_, item_embedding_ : Tensor
+        Shapes [n_users, r] and [n_items, r], float32.
+    user_ids_, item_ids_ : ndarray
+        The id of each row: the own ids of the `Interactions` that the model was fitted on, or 0, 1, 2, ...
+    user_items_ : Interactions or None
+        The training matrix, if it was kept.
+    history_ : list of dict
+        For every epoch: ``epoch``, ``loss`` (mean of the pairs), ``impostors`` (share of the negatives inside the
+        margin), ``active`` (share of the pairs with a loss), ``learning_rate``, ``seconds`` and, where validation was
+        looked at, ``recall@50``.
+    n_negatives_, batch_size_, seed_ : int
+        What "auto" and ``random_state`` came to.
+    skipped_ : dict
+        Counts of what was not trained on: ``duplicate_pairs``, ``dropped_values`` (zeros, or values too low for
+        `Interactions`) and ``pairs_without_negatives`` (of users who like every item).
+
+    Notes
+    -----
+    A model fitted on `Interactions` takes and returns the users' and items' own ids; one fitted on a SciPy matrix takes
+    and returns row and column numbers.
+
+    Examples
+    --------
+    >>> from cmlfast import CML, datasets
+    >>> films = datasets.load("movielens-100k")
+    >>> model = CML(random_state=0).fit(films.interactions)
+    >>> ids, scores = model.recommend(196, N=3)
+    """
+
+    def __init__(
+        self,
+        n_components: int = 100,
+        margin: float = 1.5,
+        n_negatives: int | str = "auto",
+        learning_rate: float = 0.1,
+        batch_size: int | str = "auto",
+        n_epochs: int = 200,
+        max_norm: float = 1.0,
+        rank_weight: bool = True,
+        patience: int = 5,
+        keep_user_items: bool = True,
+        device: str = "auto",
+        backend: str = "auto",
+        random_state: Any = None,
+    ) -> None:
+        self.n_components = n_components
+        self.margin = margin
+        self.n_negatives = n_negatives
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.n_epochs = n_epochs
+        self.max_norm = max_norm
+        self.rank_weight = rank_weight
+        self.patience = patience
+        self.keep_user_items = keep_user_items
+        self.device = device
+        self.backend = backend
+        self.random_state = random_state
+
+    def fit(
+        self,
+        user_items: Any,
+        *,
+        validation: Any = None,
+        show_progress: bool | None = None,
+        callback: Callable[[Record], Any] | None = None,
+    ) -> CML:
+        """Train from scratch.
+
+        Parameters
+        ----------
+        user_items : SciPy sparse matrix of shape (n_users, n_items), or Interactions
+            Who likes what; how large a value is does not matter. Duplicates and zeros are left out and counted.
+        validation : the same, optional
+            Held-out likes of the same users and items. Training stops when their Recall@50 no longer improves, and
+            the best epoch is restored.
+        show_progress : bool, optional
+            Whether to show a progress bar; by default on a terminal only.
+        callback : callable, optional
+            Called with each epoch's entry of ``history_``; returning True ends training.
+
+        Returns
+        -------
+        CML
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            If a parameter is out of range, the matrix is empty, has negative or non-finite values, or does not fit
+            ``validation``, or if no user has an item left to be a negative.
+        DivergedError
+            If the loss is no longer finite. A model that was fitted before is unchanged after any error.
+        """
+        train = as_user_items(user_items)
+        settings = resolve(self.get_params(), max(train.nnz, 1), *train.shape)
+        kernels, device = backends.choose(self.backend, self.device)
+        pairs = _pairs(train, train, device)
+        score = None
+        if validation is not None:
+            held_out = held_out_matrix(validation, train, "validation")
+
+            def score(tables: Tables) -> float:
+                return recall(kernels, tables.user, tables.item, held_out, train.matrix, (50,))["recall@50"]
+
+        tables = new_tables(*train.shape, settings, device)
+        tables, history = fit_tables(kernels, tables, pairs, settings, score, show_progress, callback)
+        self._adopt(tables, train, settings, history, _skipped(train, pairs))
+        return self
+
+    def partial_fit(self, user_items: Any) -> CML:
+        """Train one epoch on new interactions, from where the model stands; fit nothing anew.
+
+        New interactions join the old ones (negatives are drawn from neither). A larger matrix, or `Interactions` with
+        new ids, brings new users and items, whose rows start at random. AdaGrad's accumulators are kept.
+
+        Parameters
+        ----------
+        user_items : SciPy sparse matrix or Interactions
+            As in :meth:`fit`. Of the kind that the model was fitted on.
+
+        Returns
+        -------
+        CML
+            The model itself.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit`, if the matrix is smaller than the model, or if ``n_components`` was changed.
+        """
+        if not self._is_fitted():
+            return self.fit(user_items)
+        new, liked = merged(user_items, self._known)
+        if self.n_components != self.user_embedding_.shape[1]:
+            raise ValueError(
+                f"n_components is {self.n_components}, but the model has {self.user_embedding_.shape[1]}; set it back, "
+                "or fit anew"
+            )
+        params = {**self.get_params(), "random_state": self.seed_, "n_negatives": self.n_negatives_}
+        settings = resolve({**params, "batch_size": self.batch_size_}, max(new.nnz, 1), *new.shape)
+        kernels, device = backends.choose(self.backend, self.device)
+        pairs = _pairs(new, liked, device)
+        grown = new_tables(*new.shape, settings, device)
+        for old, table in zip(self._tables.all(), grown.all(), strict=True):
+            table[: len(old)] = old
+        epoch = self._n_epochs_seen
+        record = run_epoch(kernels, grown, pairs, settings, epoch, (settings.learning_rate,) * 2)
+        self._adopt(grown, liked, settings, [*self.history_, record], _skipped(new, pairs), epoch + 1)
+        return self
+
+    def _adopt(
+        self,
+        tables: Tables,
+        known: Interactions,
+        settings: Settings,
+        history: list[Record],
+        skipped: dict[str, int],
+        n_epochs_seen: int | None = None,
+    ) -> None:
+        """Become a fitted model, all at once."""
+        self._tables = tables
+        self._known = known if self.keep_user_items else without_pairs(known)
+        # Offsets of later draws: an epoch's number is used once in a model's life.
+        self._n_epochs_seen = len(history) if n_epochs_seen is None else n_epochs_seen
+        self.user_embedding_, self.item_embedding_ = tables.user, tables.item
+        self.user_ids_, self.item_ids_ = known.user_ids, known.item_ids
+        self.user_items_ = known if self.keep_user_items else None
+        self.history_ = history
+        self.n_negatives_, self.batch_size_, self.seed_ = (
+            settings.n_negatives,
+            settings.batch_size,
+            settings.seed,
+        )
+        self.skipped_ = skipped
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one safetensors file, in one step.
+
+        Raises
+        ------
+        NotFittedError, OSError
+            Before ``fit``; if the file cannot be written. A file that was there is then unchanged.
+        """
+        self._check_fitted()
+        tensors = dict(zip(("user", "item", "user_state", "item_state"), self._tables.all(), strict=True))
+        for name, ids in (("user_ids", self.user_ids_), ("item_ids", self.item_ids_)):
+            tensors |= {f"{name}.{part}": tensor for part, tensor in persistence.pack_ids(ids).items()}
+        if self.user_items_ is not None:
+            packed = persistence.pack_csr(self.user_items_.matrix)
+            tensors |= {f"user_items.{part}": tensor for part, tensor in packed.items()}
+        params = {**self.get_params(), "random_state": self.seed_, "device": str(self.device)}
+        metadata = {
+            "params": params,
+            "history": self.history_,
+            "n_negatives": self.n_negatives_,
+            "batch_size": self.batch_size_,
+            "n_epochs_seen": self._n_epochs_seen,
+            "skipped": self.skipped_,
+        }
+        persistence.write(path, tensors, metadata)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], device: str = "cpu") -> CML:
+        """Read a model that :meth:`save` wrote; runs no code from the file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+        device : str
+            Where the model shall live, as in the constructor.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it is no model, damaged, or from a newer version.
+        """
+        tensors, metadata = persistence.read(path)
+        model = cls(**{**metadata["params"], "device": device})
+        _, place = backends.choose(model.backend, device)
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+        names = ("user", "item", "user_state", "item_state")
+        tables = Tables(*(tensors[name].to(place) for name in names))
+        shape = (len(tables.user), len(tables.item))
+        packed = part("user_items.")
+        matrix = persistence.unpack_csr(packed, shape) if packed else sparse.csr_matrix(shape, dtype=np.float32)
+        ids = (persistence.unpack_ids(part(f"{name}_ids.")) for name in ("user", "item"))
+        resolved = {"n_negatives": metadata["n_negatives"], "batch_size": metadata["batch_size"]}
+        settings = resolve({**model.get_params(), **resolved}, 1, *shape)
+        known = Interactions(matrix, *ids)
+        model._adopt(tables, known, settings, metadata["history"], metadata["skipped"], metadata["n_epochs_seen"])
+        return model
+
+
+def _pairs(new: Interactions, liked: Interactions, device: torch.device) -> Pairs:
+    """Return the pairs to train on, or raise if there is nothing to learn from them."""
+    if new.nnz == 0:
+        raise ValueError("user_items has no interactions; there is nothing to learn from")
+    pairs = Pairs.of(new.matrix, liked.matrix, device)
+    if pairs.n_without_negatives == len(pairs):
+        raise ValueError(
+            "user_items says that every user likes every item, so that nobody has an item to keep at a distance; leave "
+            "users or items in that are not liked"
+        )
+    return pairs
+
+
+def _skipped(train: Interactions, pairs: Pairs) -> dict[str, int]:
+    return {
+        "duplicate_pairs": train.n_duplicates,
+        "dropped_values": train.n_dropped,
+        "pairs_without_negatives": pairs.n_without_negatives,
+    }

@@ -1,0 +1,194 @@
+"""What a fitted model answers: recommendations, similar items and users, recall. By implicit's names and order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from cmlfast import backends
+from cmlfast.alignment import aligned, positions, union
+from cmlfast.ids import Ids
+from cmlfast.interactions import Interactions, as_user_items
+from cmlfast.serving import Positions, Scores, nearest, recall
+
+
+def held_out_matrix(held_out: Any, known: Interactions, name: str) -> sparse.csr_matrix:
+    """Return held-out likes in the order of ``known``; raise ``ValueError`` if there are none."""
+    matrix = aligned(held_out, known, name)
+    if matrix.nnz == 0:
+        raise ValueError(f"{name} has no interactions; hold some out, for example with cmlfast.split_per_user")
+    return matrix
+
+
+class NotFittedError(ValueError, AttributeError):
+    """The model has nothing to recommend from yet."""
+
+
+class Recommender:
+    """Serves from two embedding tables of one space; the class that fits them sets the attributes."""
+
+    backend: str
+    user_embedding_: Tensor
+    item_embedding_: Tensor
+    user_items_: Interactions | None
+    _known: Interactions  # the ids, and the training pairs if they were kept
+
+    def recommend(
+        self,
+        userid: Any,
+        user_items: Any = None,
+        N: int = 10,  # noqa: N803 (implicit's name)
+        filter_already_liked_items: bool = True,
+        filter_items: Iterable[Any] | None = None,
+        *,
+        items: Iterable[Any] | None = None,
+    ) -> tuple[npt.NDArray[Any], Scores]:
+        """Return the nearest items of one user or of several.
+
+        Parameters
+        ----------
+        userid : id or array of Q ids
+            Own ids, or row numbers for a model fitted on a matrix.
+        user_items : SciPy sparse matrix of shape (Q, n_items), or Interactions of all users, optional
+            What these users like, a row for each; by default what the model was trained on.
+        N : int
+            How many items; fewer come back where there are no more.
+        filter_already_liked_items : bool
+            Leave out what ``user_items`` (or the training matrix) has for a user.
+        filter_items, items : ids, optional
+            Items to leave out for everyone; the only items to choose from.
+
+        Returns
+        -------
+        ids : ndarray of shape (n,) for one user, (Q, n) for several
+            Best first. Short rows of several users end in -1 (None where ids are strings).
+        scores : ndarray of the same shape, float32
+            Minus the squared distances, descending; -inf behind a short row.
+
+        Raises
+        ------
+        NotFittedError, KeyError, IndexError, ValueError
+            Before ``fit``, for an unknown id or row number, for a matrix whose shape does not match, and if the
+            training matrix is needed but was not kept.
+        """
+        self._check_fitted()
+        rows, scalar = positions(np.atleast_1d(userid), self._known, "user", "userid"), np.ndim(userid) == 0
+        if N < 1:
+            raise ValueError(f"N is {N}; it must be at least 1")
+        seen = self._seen(rows, user_items) if filter_already_liked_items else None
+        left_out = None if filter_items is None else self._columns(filter_items, "filter_items")
+        among = None if items is None else self._columns(items, "items")
+        queries = self.user_embedding_[torch.from_numpy(rows).to(self.user_embedding_.device)]
+        found = nearest(self._kernels(), queries, self.item_embedding_, int(N), seen, left_out, among)
+        return _answer(*found, self._known.item_ids, scalar)
+
+    def similar_items(self, itemid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
+        """Return the items nearest to an item (or to each of several), the item itself among them.
+
+        Parameters and results as in :meth:`recommend`.
+        """
+        self._check_fitted()
+        return self._similar(itemid, N, self.item_embedding_, "item")
+
+    def similar_users(self, userid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
+        """Return the users nearest to a user (or to each of several), the user themselves among them.
+
+        Parameters and results as in :meth:`recommend`.
+        """
+        self._check_fitted()
+        return self._similar(userid, N, self.user_embedding_, "user")
+
+    def _similar(self, wanted: Any, n: int, table: Tensor, kind: str) -> tuple[npt.NDArray[Any], Scores]:
+        rows = positions(np.atleast_1d(wanted), self._known, kind, f"{kind}id")
+        if n < 1:
+            raise ValueError(f"N is {n}; it must be at least 1")
+        found = nearest(self._kernels(), table[torch.from_numpy(rows).to(table.device)], table, int(n))
+        ids = self._known.user_ids if kind == "user" else self._known.item_ids
+        return _answer(*found, ids, np.ndim(wanted) == 0)
+
+    def evaluate(self, held_out: Any, k: int | Iterable[int] = (50, 100), exclude: Any = None) -> dict[str, float]:
+        """Return Recall@K on held-out likes (paper, section 4.2).
+
+        Every user with held-out items ranks all items except those of the training matrix and of ``exclude``; Recall@K
+        is the share of the held-out items among the first K, and the mean is over users.
+
+        Parameters
+        ----------
+        held_out : SciPy sparse matrix of shape (n_users, n_items), or Interactions
+            The likes to find.
+        k : int or several
+            The K.
+        exclude : the same as ``held_out``, optional
+            More items to leave out, such as the validation matrix when testing.
+
+        Returns
+        -------
+        dict
+            ``{"recall@50": ..., "recall@100": ...}``
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            Before ``fit``; for a matrix that does not fit the model, or without pairs; for k below 1.
+        """
+        self._check_fitted()
+        if self.user_items_ is None and exclude is None:
+            raise ValueError("exclude is None, but the training matrix was not kept with the model; pass it as exclude")
+        matrix = held_out_matrix(held_out, self._known, "held_out")
+        seen = self._known.matrix
+        if exclude is not None:
+            seen = union(seen, aligned(exclude, self._known, "exclude"))
+        ks = (k,) if isinstance(k, int | np.integer) else tuple(k)
+        if not ks or min(ks) < 1:
+            raise ValueError(f"k is {k}; every K must be at least 1")
+        return recall(self._kernels(), self.user_embedding_, self.item_embedding_, matrix, seen, ks)
+
+    def _columns(self, ids: Iterable[Any], name: str) -> Positions:
+        listed = ids if isinstance(ids, np.ndarray) else list(ids)
+        return positions(listed, self._known, "item", name)
+
+    def _is_fitted(self) -> bool:
+        return hasattr(self, "user_embedding_")
+
+    def _check_fitted(self) -> None:
+        if not self._is_fitted():
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
+
+    def _kernels(self) -> ModuleType:
+        return backends.choose(self.backend, self.item_embedding_.device)[0]
+
+    def _seen(self, rows: Positions, user_items: Any) -> sparse.csr_matrix:
+        """Return what these users like, [Q, J]."""
+        if user_items is None:
+            if self.user_items_ is None:
+                raise ValueError(
+                    "user_items is None, but the training matrix was not kept with the model; pass what these users "
+                    "like, or filter_already_liked_items=False"
+                )
+            return self._known.matrix[rows]
+        if isinstance(user_items, Interactions):
+            return aligned(user_items, self._known, "user_items")[rows]
+        expected = (len(rows), self._known.n_items)
+        if user_items.shape != expected:
+            raise ValueError(
+                f"user_items has shape {user_items.shape}, but it needs a row for each user of userid and a column for "
+                f"each item, {expected}; index it with userid"
+            )
+        return as_user_items(user_items).matrix
+
+
+def _answer(found: Positions, scores: Scores, ids: Ids, scalar: bool) -> tuple[npt.NDArray[Any], Scores]:
+    """Turn positions [Q, n] into ids, and drop the only row's padding and its dimension for a single query."""
+    answer: Any = ids[found]
+    answer[found < 0] = None if ids.dtype == object else -1
+    if not scalar:
+        return answer, scores
+    kept = found[0] >= 0
+    return answer[0][kept], scores[0][kept]

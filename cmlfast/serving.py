@@ -1,0 +1,90 @@
+"""Ranking by distance: the nearest rows of a table for given queries, with rows left out or picked; its recall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import ModuleType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from cmlfast.metrics import recall_at_k
+
+Positions = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.float32]
+
+
+def nearest(
+    kernels: ModuleType,
+    queries: Tensor,  # [Q, r]
+    table: Tensor,  # [J, r]
+    n: int,
+    seen: sparse.csr_matrix | None = None,  # [Q, J]
+    left_out: Positions | None = None,
+    among: Positions | None = None,
+) -> tuple[Positions, Scores]:
+    """Return the n nearest rows of a table, nearest first.
+
+    Parameters
+    ----------
+    kernels : module
+        Where ``topk`` is.
+    queries, table : Tensor
+        Shapes [Q, r] and [J, r].
+    n : int
+        How many; fewer come back where the table (or ``among``) has fewer.
+    seen : csr_matrix of shape (Q, J), optional
+        Rows that a query must not get.
+    left_out : array, optional
+        Rows that no query may get.
+    among : array, optional
+        The only rows to choose from.
+
+    Returns
+    -------
+    positions : ndarray of shape (Q, n)
+        Rows of the table; -1 where none is left.
+    scores : ndarray of shape (Q, n)
+        Minus the squared distances, descending; -inf where none is left.
+    """
+    keep = np.ones(len(table), dtype=bool)
+    if among is not None:
+        keep[:] = False
+        keep[among] = True
+    if left_out is not None:
+        keep[left_out] = False
+    chosen = None if keep.all() else np.flatnonzero(keep)
+    if chosen is not None:
+        table = table[torch.from_numpy(chosen).to(table.device)]
+        seen = None if seen is None else seen[:, chosen]
+    n = min(n, len(table))
+    if n == 0:
+        return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
+    masks = () if seen is None else (_ids(seen.indptr, table), _ids(seen.indices, table))
+    ids, distances = kernels.topk(queries, table, n, *masks)
+    positions: Positions = ids.cpu().numpy()
+    if chosen is not None:
+        positions = np.where(positions >= 0, chosen[positions], -1)
+    return positions, 0.0 - distances.cpu().numpy()  # a plain minus would make -0 of 0
+
+
+def _ids(array: npt.NDArray[np.integer], like: Tensor) -> Tensor:
+    return torch.from_numpy(np.asarray(array, dtype=np.int64)).to(like.device)
+
+
+def recall(
+    kernels: ModuleType,
+    users: Tensor,  # [I, r]
+    items: Tensor,  # [J, r]
+    held_out: sparse.csr_matrix,  # [I, J]
+    seen: sparse.csr_matrix,  # [I, J]
+    ks: Sequence[int],
+) -> dict[str, float]:
+    """Return Recall@K (paper, section 4.2) for each K: the mean over users with held-out items, ranking all unseen."""
+    rows = np.flatnonzero(np.diff(held_out.indptr))
+    queries = users[torch.from_numpy(rows).to(users.device)]
+    ranked, _ = nearest(kernels, queries, items, max(ks), seen[rows])
+    return {f"recall@{k}": recall_at_k(ranked, held_out[rows], min(k, ranked.shape[1])) for k in ks}

@@ -1,0 +1,107 @@
+"""Checks a model's parameters and turns "auto" into numbers by documented rules, one setting for every data set."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+MAX_NEGATIVES = 20  # the upper end of the paper's U (section 3.2)
+NEGATIVES_PER_DENSITY = 0.1
+MAX_BATCH_SIZE = 10_000
+BATCHES_PER_EPOCH = 10
+MIN_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of one fit, checked and resolved."""
+
+    n_components: int
+    margin: float
+    n_negatives: int
+    learning_rate: float
+    batch_size: int
+    n_epochs: int
+    max_norm: float
+    rank_weight: bool
+    patience: int
+    seed: int
+
+
+def auto_n_negatives(n_pairs: int, n_users: int, n_items: int) -> int:
+    """Return U for data of a given density: ``0.1 / density``, at least 1 and at most 20.
+
+    An item drawn as a negative is in truth one the user would like with a probability of about the density of what
+    was seen. The loss keeps the hardest of U draws, which is where such an item would end up, so U times the density
+    must stay small: 20 negatives suit 0.4% and less, MovieLens-100K with its 2% gets 5.
+    """
+    density = n_pairs / (n_users * n_items)
+    return int(min(max(round(NEGATIVES_PER_DENSITY / density), 1), MAX_NEGATIVES))
+
+
+def auto_batch_size(n_pairs: int) -> int:
+    """Return the pairs in a batch: a tenth of all, at least 256 and at most 10,000."""
+    return min(max(n_pairs // BATCHES_PER_EPOCH, MIN_BATCH_SIZE), MAX_BATCH_SIZE)
+
+
+def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) -> Settings:
+    """Check every parameter and resolve ``"auto"``.
+
+    Raises
+    ------
+    ValueError
+        For a parameter out of its range; the message names it, its value and what it may be.
+    TypeError
+        For a parameter of the wrong type.
+    """
+    n_negatives = params["n_negatives"]
+    if n_negatives == "auto":
+        n_negatives = auto_n_negatives(n_pairs, n_users, n_items)
+    batch_size = params["batch_size"]
+    if batch_size == "auto":
+        batch_size = auto_batch_size(n_pairs)
+    if not isinstance(params["rank_weight"], bool | np.bool_):
+        raise TypeError(f"rank_weight is {params['rank_weight']!r}; it must be True or False")
+    return Settings(
+        n_components=_integer("n_components", params["n_components"], 1),
+        margin=_positive("margin", params["margin"]),
+        n_negatives=_integer("n_negatives", n_negatives, 1, "or 'auto'"),
+        learning_rate=_positive("learning_rate", params["learning_rate"]),
+        batch_size=_integer("batch_size", batch_size, 1, "or 'auto'"),
+        n_epochs=_integer("n_epochs", params["n_epochs"], 1),
+        max_norm=_positive("max_norm", params["max_norm"], may_be_infinite=True),
+        rank_weight=bool(params["rank_weight"]),
+        patience=_integer("patience", params["patience"], 1),
+        seed=resolve_seed(params["random_state"]),
+    )
+
+
+def resolve_seed(random_state: Any) -> int:
+    """Return a seed: the integer itself, a draw from a NumPy generator, or a fresh one for None."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> np.uint64(1))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**63 - 1))
+    return _integer("random_state", random_state, 0, "or None or a NumPy generator")
+
+
+def _integer(name: str, value: Any, low: int, alternative: str = "") -> int:
+    expected = " ".join(part for part in (f"it must be an integer of at least {low}", alternative) if part)
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} is {value!r}; {expected}")
+    if not low <= value < 2**63:
+        raise ValueError(f"{name} is {value}; {expected}")
+    return int(value)
+
+
+def _positive(name: str, value: Any, may_be_infinite: bool = False) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"{name} is {value!r}; it must be a positive number")
+    if not value > 0 or (math.isinf(value) and not may_be_infinite):
+        raise ValueError(f"{name} is {value}; it must be a positive number")
+    return float(value)
