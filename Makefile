@@ -1,0 +1,49 @@
+# `make demo` and `make test` do everything on a machine with Python (>= 3.10), a C++ compiler and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Tables are small in tests; more threads than cores would only wait for each other.
+SOURCES := setup.py pyproject.toml constraints.txt $(shell find csrc -type f)
+
+.PHONY: demo test lint wheel bench accuracy clean
+
+demo: $(VENV)/package
+	$(BIN)/python -m cmlfast.demo
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.inl')
+	$(BIN)/mypy
+
+# Builds the wheel and shows that it holds to Python's limited API, so that one binary serves every CPython >= 3.10.
+wheel: $(VENV)/lint
+	rm -rf dist
+	$(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+	$(BIN)/abi3audit --strict --report dist/*.whl
+
+bench: $(VENV)/bench
+	$(BIN)/python -m pytest benchmarks/ --benchmark-only
+
+accuracy: $(VENV)/bench
+	$(BIN)/python -m benchmarks.accuracy
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt torch "setuptools>=77" wheel
+
+# The package is installed editable: the extension is compiled into the source tree.
+$(VENV)/package: $(SOURCES) | $(BIN)/python
+	$(PIP) install --quiet --no-build-isolation -c constraints.txt -e .
+	touch $@
+
+$(VENV)/%: $(VENV)/package
+	$(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[$*]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info cmlfast/*.so
