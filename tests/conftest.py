@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from backends import backend, implementation, kernel  # noqa: F401  (fixtures)
 
 from cmlfast import fetch
 
