@@ -1,0 +1,151 @@
+"""adagrad_clip_ on every backend: the reference's tables and accumulators, and what a step must and must not do."""
+
+from functools import lru_cache
+
+import pytest
+import torch
+from backends import REFERENCE, Backend
+from batches import DIMENSIONS, ID_TYPES, assert_same, strided
+from torch import Tensor
+
+N_ROWS = 50
+NUMBERS = ((0.1, 1e-10, 1.0), (0.7, 1e-3, 0.7), (0.01, 1.0, 1e9), (1.0, 1e-10, 1e-3), (0.0, 1e-10, 1.1))
+
+
+def step_input(r: int, dtype: torch.dtype = torch.int64, kind: str = "mixed") -> tuple[Tensor, ...]:
+    """Return weight, state, rows, grads; more occurrences of some rows than two runs hold."""
+    generator = torch.Generator().manual_seed(r)
+    n = min(max(16384 // r, 300), 2000)  # three threads share the sums
+    rows = torch.randint(N_ROWS // 2, (n,), generator=generator) * 2  # odd rows are not named
+    if kind == "mixed":
+        rows[torch.randperm(n, generator=generator)[:140]] = 6
+    else:
+        rows[:] = 6
+    weight = torch.randn((N_ROWS, r), generator=generator) * r**-0.5
+    state = torch.rand((N_ROWS, r), generator=generator)
+    return weight, state, rows.to(dtype), torch.randn((n, r), generator=generator)
+
+
+def after(backend: Backend, given: tuple[Tensor, ...], *numbers: float) -> tuple[Tensor, Tensor]:
+    """Return the table and accumulator after a step; the given ones stay."""
+    weight, state = given[0].clone(), given[1].clone()
+    assert backend.run("adagrad_clip_", weight, state, *given[2:], *numbers) is None
+    return weight, state
+
+
+@lru_cache
+def wanted(r: int, kind: str, numbers: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    return after(REFERENCE, step_input(r, kind=kind), *numbers)
+
+
+def assert_both(got: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor], what: str = "") -> None:
+    assert_same(got[1], want[1], f"accumulator {what}")
+    assert_same(got[0], want[0], f"table {what}")
+
+
+@pytest.mark.parametrize("r", DIMENSIONS)
+def test_equals_reference(kernel: Backend, r: int) -> None:
+    for dtype in ID_TYPES:
+        given = step_input(r, dtype)
+        for numbers in NUMBERS if dtype == torch.int64 else NUMBERS[:2]:
+            assert_both(after(kernel, given, *numbers), wanted(r, "mixed", numbers), f"{dtype} {numbers}")
+
+
+@pytest.mark.parametrize("r", [1, 33, 300])
+def test_one_row_named_by_all(kernel: Backend, r: int) -> None:
+    for n in (1, 63, 64, 65, 127, 128, 129, 192, 193, 300):
+        weight, state, rows, grads = step_input(r, kind="one row")
+        given = (weight, state, rows[:n], grads[:n])
+        want = after(REFERENCE, given, *NUMBERS[0])
+        assert_both(after(kernel, given, *NUMBERS[0]), want, f"{n} occurrences")
+
+
+@pytest.mark.parametrize("r", [3, 100])
+def test_changes_tables_with_gaps_between_elements(backend: Backend, r: int) -> None:
+    given = step_input(r, torch.int32)
+    want = wanted(r, "mixed", NUMBERS[1])
+    layouts = {"gaps": strided, "columns": lambda tensor: tensor.t().contiguous().t()}
+    for name, layout in layouts.items():
+        weight, state = layout(given[0]), layout(given[1])
+        storage = weight.untyped_storage().data_ptr()
+        backend.run("adagrad_clip_", weight, state, strided(given[2]), layout(given[3]), *NUMBERS[1])
+        assert not weight.is_contiguous()
+        assert weight.untyped_storage().data_ptr() == storage
+        assert_both((weight, state), want, name)
+
+
+def test_one_table_may_have_gaps_and_the_other_none(backend: Backend) -> None:
+    given = step_input(33)
+    want = wanted(33, "mixed", NUMBERS[0])
+    for spread in (0, 1):
+        tables = [strided(table) if at == spread else table.clone() for at, table in enumerate(given[:2])]
+        backend.run("adagrad_clip_", *tables, *given[2:], *NUMBERS[0])
+        assert_both((tables[0], tables[1]), want, f"gaps in {spread}")
+
+
+def test_a_slice_of_a_larger_table(backend: Backend) -> None:
+    """The rows around it stay."""
+    given = step_input(33)
+    whole = torch.full((N_ROWS + 2, 33), 5.0)
+    whole[1:-1] = given[0]
+    state = given[1].clone()
+    backend.run("adagrad_clip_", whole[1:-1], state, *given[2:], *NUMBERS[0])
+    assert_both((whole[1:-1], state), wanted(33, "mixed", NUMBERS[0]))
+    assert (whole[[0, -1]] == 5).all()
+
+
+def test_defaults(backend: Backend) -> None:
+    assert_both(after(backend, step_input(32), 0.1), wanted(32, "mixed", (0.1, 1e-10, 1.0)))
+
+
+@pytest.mark.parametrize("dtype", ID_TYPES, ids=str)
+def test_no_rows(backend: Backend, dtype: torch.dtype) -> None:
+    given = step_input(5)
+    empty = (*given[:2], torch.zeros(0, dtype=dtype), torch.zeros((0, 5)))
+    assert_both(after(backend, empty, 0.1), given[:2])
+    nothing = torch.zeros((0, 5))
+    assert_both(after(backend, (nothing, nothing, *empty[2:]), 0.1), (nothing, nothing))
+
+
+def test_rows_that_are_not_named_stay(backend: Backend) -> None:
+    """Also where they lie outside the ball or hold NaN."""
+    given = step_input(33)
+    given[0][1], given[0][3], given[1][5] = 100.0, float("nan"), float("inf")
+    weight, state = after(backend, given, *NUMBERS[0])
+    assert_same(weight[1::2].contiguous(), given[0][1::2].contiguous())
+    assert_same(state[1::2].contiguous(), given[1][1::2].contiguous())
+    assert (weight[::2] != given[0][::2]).any(1).all()
+
+
+def test_named_rows_end_in_the_ball(backend: Backend) -> None:
+    """A row on its boundary or inside is not scaled; clip after the update, not before."""
+    given = step_input(100)
+    weight, _ = after(backend, given, 0.5, 1e-10, 0.7)
+    assert weight[::2].double().norm(dim=1).max() <= 0.7 * (1 + 4e-7)  # the root, the quotient and the product
+    row = torch.tensor([[3.0, 4.0], [0.0, 0.0]])
+    for max_norm, want in ((5.0, [3.0, 4.0]), (10.0, [3.0, 4.0]), (2.5, [1.5, 2.0])):
+        table, state = row.clone(), torch.ones((2, 2))
+        backend.run("adagrad_clip_", table, state, torch.tensor([0]), torch.zeros((1, 2)), 0.1, 1e-10, max_norm)
+        assert table.tolist() == [want, [0.0, 0.0]]
+
+
+def test_a_first_step_divides_by_eps(backend: Backend) -> None:
+    """With an empty accumulator an element without gradient stays, and eps keeps 0 / 0 away."""
+    weight, state = torch.zeros((1, 3)), torch.zeros((1, 3))
+    grads = torch.tensor([[0.0, 2.0, -0.5]])
+    backend.run("adagrad_clip_", weight, state, torch.tensor([0]), grads, 0.25)
+    assert weight.tolist() == [[0.0, -0.25, 0.25]]
+    assert state.tolist() == [[0.0, 4.0, 0.25]]
+
+
+def test_broken_numbers_give_the_reference_results(kernel: Backend) -> None:
+    given = step_input(33)
+    weight, state, rows, grads = (tensor.clone() for tensor in given)
+    weight[0, 5], weight[2, 0], state[4, 1] = float("nan"), float("inf"), float("inf")
+    grads[rows == 8] = 1e38  # the sum overflows
+    grads[(rows == 10).nonzero()[0, 0], 32] = float("nan")
+    weight[12] = 1e30  # its norm overflows
+    state[14, 3] = -1e9  # no square root
+    grads[rows == 16] = 1e-30  # squares underflow
+    broken = (weight, state, rows, grads)
+    assert_both(after(kernel, broken, *NUMBERS[0]), after(REFERENCE, broken, *NUMBERS[0]))
