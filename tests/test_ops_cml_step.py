@@ -1,0 +1,200 @@
+"""cml_step_ on every backend: the reference's tables, accumulators and counts, after one step and after fifty."""
+
+from functools import lru_cache
+from typing import Any
+
+import pytest
+import torch
+from backends import REFERENCE, Backend
+from batches import (
+    DIMENSIONS,
+    ID_TYPES,
+    LIKES_ALL,
+    N_NEGATIVES,
+    Batch,
+    assert_same,
+    make_batch,
+    pairs_for_threads,
+)
+
+MARGIN, SEED, N_STEPS = 0.4, 21, 50
+TABLES = ("user_w", "item_w", "user_state", "item_state")
+RETURNS = ("loss", "impostors", "active")
+HEAVY = {
+    "one user": {"one_user": True},
+    "one item": {"one_item": True},
+    "one pair": {"one_user": True, "one_item": True},
+}
+
+
+def step(
+    backend: Backend,
+    batch: Batch,
+    n_negatives: int,
+    margin: float = MARGIN,
+    optimizer: tuple[float, float, float] = (0.1, 1e-10, 1.0),
+    rank_weight: bool = True,
+    offset: int = 0,
+) -> Any:
+    """Take a step on the batch's own tables."""
+    arguments = (*batch.tables, *batch.sampling, n_negatives, margin, *optimizer, rank_weight, SEED, offset)
+    return backend.run("cml_step_", *arguments)
+
+
+@lru_cache
+def case(r: int, n_negatives: int, dtype: torch.dtype, kind: str = "") -> Batch:
+    n_pairs = 331 if kind else pairs_for_threads(r, n_negatives)
+    return make_batch(r, n_pairs, dtype, **HEAVY.get(kind, {}))
+
+
+@lru_cache
+def wanted(r: int, n_negatives: int, dtype: torch.dtype, kind: str = "", **options: Any) -> Any:
+    batch = case(r, n_negatives, dtype, kind).clone()
+    return step(REFERENCE, batch, n_negatives, **options), batch
+
+
+def assert_step(got: Any, batch: Batch, want: Any, want_batch: Batch, what: str = "") -> None:
+    for name, mine, theirs in zip(RETURNS, got, want, strict=True):
+        assert_same(mine, theirs, f"{name} {what}")
+    for name, mine, theirs in zip(TABLES, batch.tables, want_batch.tables, strict=True):
+        assert_same(mine, theirs, f"{name} {what}")
+
+
+@pytest.mark.parametrize("r", DIMENSIONS)
+@pytest.mark.parametrize("n_negatives", N_NEGATIVES)
+def test_equals_reference(kernel: Backend, r: int, n_negatives: int) -> None:
+    for dtype in ID_TYPES:
+        options = {"rank_weight": dtype == torch.int64}
+        batch = case(r, n_negatives, dtype).clone()
+        got = step(kernel, batch, n_negatives, **options)
+        want = wanted(r, n_negatives, dtype, **options)
+        assert_step(got, batch, *want, f"{dtype} {options}")
+        assert [part.dtype for part in got] == [torch.float64, torch.int64, torch.int64]
+        assert 0 < got[2] < len(batch.users)
+
+
+@pytest.mark.parametrize("kind", HEAVY)
+@pytest.mark.parametrize("r", [1, 33, 128])
+def test_many_occurrences_of_a_row(kernel: Backend, r: int, kind: str) -> None:
+    batch = case(r, 5, torch.int64, kind).clone()
+    got = step(kernel, batch, 5, margin=2.0)
+    assert_step(got, batch, *wanted(r, 5, torch.int64, kind, margin=2.0), kind)
+    assert got[2] > 128
+
+
+@lru_cache
+def trained(r: int, optimizer: tuple[float, float, float]) -> tuple[list[Any], Batch]:
+    return train(REFERENCE, r, optimizer)
+
+
+def train(backend: Backend, r: int, optimizer: tuple[float, float, float]) -> tuple[list[Any], Batch]:
+    """Take fifty steps on changing batches; return what each returned, and the batch with the last tables."""
+    all_pairs = make_batch(r, 64 * N_STEPS)
+    batch = all_pairs.clone()
+    returned = []
+    for offset in range(N_STEPS):
+        now = slice(64 * offset, 64 * (offset + 1))
+        batch.users, batch.positives = all_pairs.users[now], all_pairs.positives[now]
+        returned.append(step(backend, batch, 20, optimizer=optimizer, offset=offset))
+    return returned, batch
+
+
+@pytest.mark.parametrize("r", [33, 100])
+@pytest.mark.parametrize("optimizer", [(0.1, 1e-10, 1.0), (0.3, 1e-6, 0.7)], ids=str)
+def test_fifty_steps(kernel: Backend, r: int, optimizer: tuple[float, float, float]) -> None:
+    got, batch = train(kernel, r, optimizer)
+    want, want_batch = trained(r, optimizer)
+    for at, (mine, theirs) in enumerate(zip(got, want, strict=True)):
+        for name, one, other in zip(RETURNS, mine, theirs, strict=True):
+            assert_same(one, other, f"{name} of step {at}")
+    assert_step(got[-1], batch, want[-1], want_batch)
+    assert want[-1][0] < want[0][0]
+
+
+def test_takes_gaps_between_elements(backend: Backend) -> None:
+    want = wanted(33, 5, torch.int32)
+    batch = case(33, 5, torch.int32).strided()
+    assert_step(step(backend, batch, 5), batch, *want, "with gaps")
+    batch = case(33, 5, torch.int32).clone()
+    for name in TABLES[1:3]:  # two of the four, column by column
+        setattr(batch, name, getattr(batch, name).t().contiguous().t())
+    assert_step(step(backend, batch, 5), batch, *want, "column by column")
+
+
+@pytest.mark.parametrize("dtype", ID_TYPES, ids=str)
+def test_an_empty_batch_changes_nothing(backend: Backend, dtype: torch.dtype) -> None:
+    before = make_batch(5, 0, dtype)
+    batch = before.clone()
+    got = step(backend, batch, 4)
+    assert_step(got, batch, (torch.zeros((), dtype=torch.float64), *torch.zeros(2, dtype=torch.int64)), before)
+
+
+def test_nothing_active_changes_nothing(backend: Backend) -> None:
+    """Not even a row outside the ball is clipped."""
+    before = case(33, 5, torch.int64).clone()
+    before.user_w[7] *= 100
+    batch = before.clone()
+    got = step(backend, batch, 5, margin=-1e9)
+    assert_step(got, batch, (torch.zeros((), dtype=torch.float64), *torch.zeros(2, dtype=torch.int64)), before)
+
+
+def test_users_without_negatives_are_skipped(backend: Backend) -> None:
+    before = case(33, 5, torch.int64)
+    batch = before.clone()
+    batch.users[:] = LIKES_ALL
+    assert [float(part) for part in step(backend, batch, 5, margin=9.0)] == [0.0, 0.0, 0.0]
+    assert_same(batch.item_w, before.item_w)
+    batch.users[5] = 11  # one pair of another user between them
+    _, impostors, active = step(backend, batch, 5, margin=9.0)
+    assert (int(impostors), int(active)) == (5, 1)
+    changed = (batch.item_w != before.item_w).any(1).nonzero()[:, 0].tolist()
+    assert len(changed) in (1, 2)
+    assert int(batch.positives[5]) in changed
+
+
+def test_only_rows_of_active_pairs_change(backend: Backend) -> None:
+    before = case(33, 5, torch.int64)
+    head = (*before.tables[:2], *before.sampling)
+    loss, hardest, impostors = REFERENCE.run("warp_hinge_sampled", *head, 5, -0.8, SEED, 0)
+    batch = before.clone()
+    got = step(backend, batch, 5, margin=-0.8)
+    active = loss > 0
+    assert int(got[2]) == int(active.sum())
+    assert int(got[1]) == int(impostors.sum())
+    assert float(got[0]) == pytest.approx(float(loss.double().sum()), rel=1e-12)
+    items = torch.cat((before.positives[active], hardest[active]))
+    for name, rows in (("user_w", before.users[active]), ("item_w", items)):
+        changed = (getattr(batch, name) != getattr(before, name)).any(1)
+        assert set(changed.nonzero()[:, 0].tolist()) == set(rows.tolist())
+        assert not changed.all()
+
+
+def test_broken_tables_give_the_reference_results(kernel: Backend) -> None:
+    want_batch = case(33, 5, torch.int64).clone()
+    want_batch.item_w[3, 4], want_batch.item_w[8, 0] = float("nan"), float("inf")
+    want_batch.user_w[9, 32], want_batch.user_state[11, 1] = float("nan"), float("inf")
+    want_batch.item_w[20], want_batch.item_state[21] = 1e30, 0.0
+    batch = want_batch.clone()
+    want = step(REFERENCE, want_batch, 5)
+    assert_step(step(kernel, batch, 5), batch, want, want_batch)
+    assert want[0].isnan()
+    assert want_batch.user_w.isfinite().all(1).any()
+
+
+@pytest.mark.parametrize("r", [33, 100])
+@pytest.mark.parametrize("rank_weight", [True, False])
+@pytest.mark.parametrize("kind", ["", "one user", "one item"])
+def test_is_the_sum_of_its_parts(backend: Backend, r: int, rank_weight: bool, kind: str) -> None:
+    """Sparse gradients of warp_hinge_sampled, handed to adagrad_clip_ entry by entry, give the same bits."""
+    whole, parts = case(r, 5, torch.int64, kind).clone(), case(r, 5, torch.int64, kind).clone()
+    loss_of_step, *_ = step(backend, whole, 5, rank_weight=rank_weight, optimizer=(0.2, 1e-8, 0.9))
+    tables = [table.clone().requires_grad_() for table in parts.tables[:2]]
+    tail = (5, MARGIN, SEED, 0, rank_weight, "sqeuclidean", True)
+    loss, *_ = backend.run("warp_hinge_sampled", *tables, *parts.sampling, *tail)
+    loss.sum().backward()
+    for table, weight, state in zip(tables, parts.tables[:2], parts.tables[2:], strict=True):
+        rows, grads = table.grad._indices()[0], table.grad._values()
+        backend.run("adagrad_clip_", weight, state, rows, grads, 0.2, 1e-8, 0.9)
+    for name, mine, theirs in zip(TABLES, parts.tables, whole.tables, strict=True):
+        assert_same(mine, theirs, name)
+    assert float(loss_of_step) == pytest.approx(float(loss.detach().double().sum()), rel=1e-12)
