@@ -13,7 +13,7 @@ from scipy import sparse
 from torch import Tensor
 
 from cmlfast import backends
-from cmlfast.alignment import aligned, positions, union
+from cmlfast.alignment import aligned, is_numbered, positions, union
 from cmlfast.ids import Ids
 from cmlfast.interactions import Interactions, as_user_items
 from cmlfast.serving import Positions, Scores, nearest, recall
@@ -68,7 +68,8 @@ class Recommender:
         Returns
         -------
         ids : ndarray of shape (n,) for one user, (Q, n) for several
-            Best first. Short rows of several users end in -1 (None where ids are strings).
+            Best first; int32 where they are row or column numbers. Short rows of several users end in -1 (None where
+            ids are strings).
         scores : ndarray of the same shape, float32
             Minus the squared distances, descending; -inf behind a short row.
 
@@ -186,8 +187,12 @@ class Recommender:
 
 def _answer(found: Positions, scores: Scores, ids: Ids, scalar: bool) -> tuple[npt.NDArray[Any], Scores]:
     """Turn positions [Q, n] into ids, and drop the only row's padding and its dimension for a single query."""
-    answer: Any = ids[found]
-    answer[found < 0] = None if ids.dtype == object else -1
+    answer: Any
+    if is_numbered(ids):
+        answer = found.astype(np.int32)  # what implicit's evaluators take
+    else:
+        answer = ids[found]
+        answer[found < 0] = None if ids.dtype == object else -1
     if not scalar:
         return answer, scores
     kept = found[0] >= 0

@@ -1,0 +1,151 @@
+"""The command line as a user meets it: output, exit codes, errors without tracebacks."""
+
+import csv
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from cmlfast import CML, datasets
+from cmlfast.cli import main
+
+FAST = ["--n-components", "8", "--n-epochs", "10"]
+
+
+@pytest.fixture(scope="module")
+def likes(tmp_path_factory):
+    data = datasets.synthetic(n_users=60, n_items=50, n_pairs=700, n_groups=4, seed=1).interactions
+    path = tmp_path_factory.mktemp("cli") / "likes.csv"
+    pairs = data.matrix.tocoo()
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("rating", "item", "user"))
+        writer.writerows((5, f"i{item}", f"u{user}") for user, item in zip(pairs.row, pairs.col, strict=True))
+        writer.writerow((1, "i0", "u0"))
+    return path
+
+
+COLUMNS = ["--user", "user", "--item", "item", "--value", "rating", "--min-value", "4"]
+
+
+@pytest.fixture(scope="module")
+def model(likes):
+    path = likes.with_name("likes.model")
+    assert main(["train", str(likes), *COLUMNS, "--model", str(path), *FAST]) == 0
+    return path
+
+
+def rows(text: str) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(text)))
+
+
+def test_train_tells_what_it_read(likes, tmp_path, capsys) -> None:
+    assert main(["train", str(likes), *COLUMNS, "--model", str(tmp_path / "m"), *FAST]) == 0
+    out = capsys.readouterr().out
+    assert "700 pairs" in out
+    assert "1 rows were no likes" in out
+    assert CML.load(tmp_path / "m").user_items_.nnz == 700
+
+
+def test_the_same_seed_gives_the_same_file(likes, tmp_path) -> None:
+    for name in "ab":
+        main(["train", str(likes), *COLUMNS, "--model", str(tmp_path / name), *FAST, "--seed", "4"])
+    models = [CML.load(tmp_path / name) for name in "ab"]
+    assert (models[0].item_embedding_ == models[1].item_embedding_).all()
+
+
+def test_recommend_prints_what_the_model_says(model, capsys) -> None:
+    assert main(["recommend", str(model), "u3", "u5", "-n", "4"]) == 0
+    found = rows(capsys.readouterr().out)
+    assert found[0] == ["user", "item", "score"]
+    ids, scores = CML.load(model).recommend(np.array(["u3", "u5"], dtype=object), N=4)
+    assert [row[:2] for row in found[1:]] == [[u, i] for u, some in zip(("u3", "u5"), ids, strict=True) for i in some]
+    np.testing.assert_allclose([float(row[2]) for row in found[1:]], scores.ravel(), rtol=1e-5)
+
+
+def test_recommend_for_all_and_with_liked_items(model, capsys) -> None:
+    assert main(["recommend", str(model), "-n", "100", "--include-liked"]) == 0
+    n_users, n_items = (len(ids) for ids in (CML.load(model).user_ids_, CML.load(model).item_ids_))
+    assert len(rows(capsys.readouterr().out)) == 1 + n_users * n_items
+
+
+def test_similar_leaves_the_id_itself_out(model, capsys) -> None:
+    assert main(["similar", str(model), "i1", "i2", "-n", "3"]) == 0
+    found = rows(capsys.readouterr().out)[1:]
+    assert [row[0] for row in found] == ["i1"] * 3 + ["i2"] * 3
+    assert all(row[0] != row[1] for row in found)
+    assert main(["similar", str(model), "u1", "--users", "-n", "2"]) == 0
+    assert [row[0] for row in rows(capsys.readouterr().out)] == ["user", "u1", "u1"]
+
+
+def test_evaluate_with_and_without_a_model(likes, model, capsys) -> None:
+    assert main(["evaluate", str(likes), *COLUMNS, "-k", "5", "10", *FAST]) == 0
+    out = capsys.readouterr().out
+    assert "popularity" in out
+    assert "Recall@5" in out
+    held = likes.with_name("held.tsv")
+    held.write_text("user\titem\nu1\ti1\nu2\ti30\n")
+    assert main(["evaluate", str(held), "--model", str(model), "-k", "50"]) == 0
+    assert "Recall@50" in capsys.readouterr().out
+
+
+def test_parquet_is_read(likes, tmp_path, capsys) -> None:
+    from pyarrow import csv as arrow_csv
+    from pyarrow import parquet
+
+    parquet.write_table(arrow_csv.read_csv(likes), tmp_path / "likes.parquet")
+    assert main(["train", str(tmp_path / "likes.parquet"), *COLUMNS, "--model", str(tmp_path / "m"), *FAST]) == 0
+    assert "700 pairs" in capsys.readouterr().out
+
+
+def test_info(model, capsys) -> None:
+    assert main(["info"]) == 0
+    assert "cuda_kernels" in capsys.readouterr().out
+    assert main(["info", str(model)]) == 0
+    assert "n_components       8" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["recommend", "none.model", "u1"], 3, "no such file"),
+        (["train", "none.csv", "--model", "m"], 3, "none.csv: there is no such file"),
+        (["train", "LIKES", "--model", "no/such/folder/m"], 3, "folder does not exist"),
+        (["train", "LIKES", "--user", "who", "--model", "m"], 3, "who"),
+        (["recommend", "LIKES", "u1"], 3, "no model file"),
+        (["recommend", "MODEL", "nobody"], 3, "'nobody'"),
+        (["similar", "MODEL", "nothing"], 3, "'nothing'"),
+        (["train", "LIKES", "--model", "m", "--margin", "-1"], 2, "margin is -1.0"),
+        (["evaluate", "LIKES", "-k", "0"], 2, "-k is 0"),
+        (["recommend", "MODEL", "u1", "-n", "0"], 2, "-n is 0"),
+        (["evaluate", "LIKES", "--exclude", "x"], 2, "--exclude goes with --model"),
+        (["fly"], 2, "invalid choice"),
+        ([], 2, "required"),
+    ],
+)
+def test_errors_have_a_code_and_a_sentence(arguments, code, message, likes, model, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    places = {"LIKES": str(likes), "MODEL": str(model)}
+    try:
+        found = main([places.get(one, one) for one in arguments])
+    except SystemExit as error:  # argparse
+        found = error.code
+    output = capsys.readouterr()
+    assert found == code
+    assert message in output.err
+    assert "Traceback" not in output.err
+    assert output.out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_as_a_process_with_help_and_a_reader_that_leaves(model) -> None:
+    command = [sys.executable, "-m", "cmlfast.cli"]
+    shown = subprocess.run([*command, "train", "--help"], capture_output=True, text=True, check=True)
+    assert "--n-negatives" in shown.stdout
+    piped = subprocess.run(
+        f"{sys.executable} -m cmlfast.cli recommend {model} -n 50 | head -1", shell=True, capture_output=True, text=True
+    )
+    assert piped.stdout == "user,item,score\n"
+    assert piped.stderr == ""

@@ -1,0 +1,123 @@
+"""What goes wrong in fitting is told by name, value and remedy, and loses nothing."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import sparse
+
+from cmlfast import CML, Interactions
+from cmlfast.recommender import NotFittedError
+from cmlfast.training import DivergedError
+
+LIKES = sparse.random(30, 20, 0.2, format="csr", rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("n_components", 0, ValueError),
+        ("n_components", 2.5, TypeError),
+        ("margin", -1, ValueError),
+        ("margin", "wide", TypeError),
+        ("n_negatives", 0, ValueError),
+        ("n_negatives", "many", TypeError),
+        ("learning_rate", float("nan"), ValueError),
+        ("learning_rate", float("inf"), ValueError),
+        ("batch_size", 0, ValueError),
+        ("n_epochs", 0, ValueError),
+        ("max_norm", 0, ValueError),
+        ("rank_weight", "yes", TypeError),
+        ("patience", 0, ValueError),
+        ("random_state", -1, ValueError),
+        ("random_state", "seed", TypeError),
+        ("backend", "gpu", ValueError),
+        ("device", "toaster", ValueError),
+    ],
+)
+def test_parameters_are_checked_by_name_and_value(name, value, error) -> None:
+    with pytest.raises(error, match=rf"^{name} is .*{value}"):
+        CML(**{name: value}).fit(LIKES)
+
+
+def with_values(value: float) -> sparse.csr_matrix:
+    matrix = LIKES.copy()
+    matrix.data[3] = value
+    return matrix
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (sparse.csr_matrix((5, 4)), "user_items has no interactions"),
+        (sparse.csr_matrix(np.ones((5, 4))), "every user likes every item"),
+        (with_values(-2), "contains -2"),
+        (with_values(np.nan), "contains nan"),
+        (with_values(np.inf), "contains inf"),
+    ],
+)
+def test_matrices_that_cannot_be_learned_from(matrix, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        CML(n_epochs=1).fit(matrix)
+
+
+def test_dense_arrays_and_frames_are_refused_with_the_remedy() -> None:
+    with pytest.raises(TypeError, match="csr_matrix"):
+        CML(n_epochs=1).fit(np.ones((3, 3)))
+
+
+def test_validation_must_fit() -> None:
+    with pytest.raises(ValueError, match=r"validation has shape \(30, 19\).*30 users and 20 items"):
+        CML(n_epochs=1).fit(LIKES, validation=LIKES[:, :19])
+    with pytest.raises(ValueError, match="validation has no interactions"):
+        CML(n_epochs=1).fit(LIKES, validation=sparse.csr_matrix(LIKES.shape))
+
+
+def test_divergence_is_told_and_the_old_model_stays() -> None:
+    model = CML(n_components=4, n_epochs=3, random_state=0).fit(LIKES)
+    before = model.user_embedding_.clone()
+    model.set_params(learning_rate=1e30, max_norm=float("inf"))
+    with pytest.raises(DivergedError, match=r"diverged in epoch \d.*learning_rate is 1e\+30"):
+        model.fit(LIKES)
+    assert torch.equal(model.user_embedding_, before)
+    assert len(model.history_) == 3
+
+
+def test_not_fitted_yet(tmp_path) -> None:
+    model = CML()
+    for use in (
+        lambda: model.recommend(0),
+        lambda: model.similar_items(0),
+        lambda: model.similar_users(0),
+        lambda: model.evaluate(LIKES),
+        lambda: model.save(tmp_path / "model"),
+    ):
+        with pytest.raises(NotFittedError, match="CML is not fitted yet; call fit first"):
+            use()
+
+
+def test_evaluate_checks_its_arguments() -> None:
+    model = CML(n_components=4, n_epochs=1).fit(LIKES)
+    with pytest.raises(ValueError, match="k is 0"):
+        model.evaluate(LIKES, k=0)
+    with pytest.raises(ValueError, match="held_out has no interactions"):
+        model.evaluate(sparse.csr_matrix(LIKES.shape))
+    with pytest.raises(ValueError, match="exclude has shape"):
+        model.evaluate(LIKES, exclude=LIKES[:4])
+
+
+def test_cuda_that_is_not_there_is_told() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(RuntimeError, match="torch finds no CUDA device"):
+        CML(device="cuda").fit(LIKES)
+
+
+def test_partial_fit_refuses_what_does_not_continue() -> None:
+    model = CML(n_components=4, n_epochs=1).fit(LIKES)
+    with pytest.raises(ValueError, match=r"user_items has shape \(30, 19\)"):
+        model.partial_fit(LIKES[:, :19])
+    with pytest.raises(ValueError, match="n_components is 5, but the model has 4"):
+        model.set_params(n_components=5).partial_fit(LIKES)
+    own = CML(n_components=4, n_epochs=1).fit(Interactions(LIKES, user_ids=[f"u{n}" for n in range(30)]))
+    with pytest.raises(ValueError, match="as Interactions"):
+        own.partial_fit(sparse.vstack([LIKES, LIKES]))
