@@ -1,0 +1,127 @@
+"""Every operator, compiled and as the reference, at full size."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED, Case
+from benchmarks.measure import ROUNDS, run
+from cmlfast import reference
+from cmlfast.training import Tables
+
+N_QUERIES, K = 1_000, 100
+ROW_BYTES = 4 * N_COMPONENTS
+
+
+def measure(benchmark: Any, case: Case, kernels: ModuleType, function: Callable[[], Any], **options: Any) -> None:
+    """Time an operator as its backend's rounds allow; backends of one operator and variant are a group."""
+    name = "reference" if kernels is reference else "compiled"
+    settings = {"rounds": ROUNDS[name], "n_pairs": N_PAIRS, **options}
+    benchmark.group = benchmark.name.replace("compiled", "").replace("reference", "")
+    run(
+        benchmark,
+        function,
+        baseline=name == "reference",
+        data=case.data,
+        n_negatives=N_NEGATIVES,
+        r=N_COMPONENTS,
+        **settings,
+    )
+
+
+@pytest.fixture(scope="session")
+def negatives(case: Case) -> Tensor:
+    return reference.sample_negatives(*case.sampling, case.n_items, N_NEGATIVES, SEED, 0)
+
+
+def leaves(tables: Tables) -> tuple[Tensor, Tensor]:
+    """Return both tables, to be differentiated with respect to."""
+    return tables.user.clone().requires_grad_(), tables.item.clone().requires_grad_()
+
+
+def test_sample_negatives(benchmark: Any, case: Case, kernels: ModuleType) -> None:
+    offsets = itertools.count()
+    measure(
+        benchmark,
+        case,
+        kernels,
+        lambda: kernels.sample_negatives(*case.sampling, case.n_items, N_NEGATIVES, SEED, next(offsets)),
+    )
+
+
+def test_warp_hinge(benchmark: Any, case: Case, kernels: ModuleType, negatives: Tensor) -> None:
+    tables = case.tables.user, case.tables.item
+    pairs = case.users, case.positives, negatives
+    measure(
+        benchmark,
+        case,
+        kernels,
+        lambda: kernels.warp_hinge(*tables, *pairs, MARGIN, case.n_items),
+        n_bytes=ROW_BYTES * N_PAIRS * (N_NEGATIVES + 2),
+    )
+
+
+@pytest.mark.parametrize("sparse_grad", [False, True], ids=["dense", "sparse"])
+def test_warp_hinge_backward(
+    benchmark: Any, case: Case, kernels: ModuleType, negatives: Tensor, sparse_grad: bool
+) -> None:
+    tables = leaves(case.tables)
+    pairs = case.users, case.positives, negatives
+    loss = kernels.warp_hinge(*tables, *pairs, MARGIN, case.n_items, sparse_grad=sparse_grad)[0].sum()
+    measure(
+        benchmark,
+        case,
+        kernels,
+        lambda: torch.autograd.grad(loss, tables, retain_graph=True),
+        n_bytes=ROW_BYTES * N_PAIRS * 3,
+    )
+
+
+def test_warp_hinge_sampled(benchmark: Any, case: Case, kernels: ModuleType) -> None:
+    tables = case.tables.user, case.tables.item
+    offsets = itertools.count()
+    measure(
+        benchmark,
+        case,
+        kernels,
+        lambda: kernels.warp_hinge_sampled(*tables, *case.sampling, N_NEGATIVES, MARGIN, SEED, next(offsets)),
+        n_bytes=ROW_BYTES * N_PAIRS * (N_NEGATIVES + 2),
+    )
+
+
+def test_adagrad_clip(benchmark: Any, case: Case, kernels: ModuleType) -> None:
+    """The item table's part of a step: a positive and a negative of every pair."""
+    generator = torch.Generator().manual_seed(SEED)
+    rows = torch.cat((case.positives, torch.randint(case.n_items, (N_PAIRS,), generator=generator).int()))
+    grads = torch.randn(len(rows), N_COMPONENTS, generator=generator)
+    weight, state = case.tables.item.clone(), case.tables.item_state.clone()
+    measure(
+        benchmark,
+        case,
+        kernels,
+        lambda: kernels.adagrad_clip_(weight, state, rows, grads, LR, EPS, MAX_NORM),
+        n_bytes=ROW_BYTES * (len(rows) + 2 * len(rows.unique())),
+    )
+
+
+def test_topk(benchmark: Any, case: Case, kernels: ModuleType) -> None:
+    """The first users, without the items that they have; the reference once, since it takes seconds."""
+    queries = case.tables.user[:N_QUERIES]
+    seen = case.indptr[: N_QUERIES + 1], case.indices[: int(case.indptr[N_QUERIES])]
+    measure(
+        benchmark,
+        case,
+        kernels,
+        lambda: kernels.topk(queries, case.tables.item, K, *seen),
+        n_pairs=0,
+        queries=N_QUERIES,
+        k=K,
+        rounds=1 if kernels is reference else 10,
+    )

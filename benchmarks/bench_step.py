@@ -1,0 +1,80 @@
+"""The whole training step: compiled, as the reference, and in plain torch as fast as we can write it.
+
+"torch" is the fastest; "torch_differences" takes distances by differences, as the reference does, from gathered rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks import torch_cml
+from benchmarks.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED, Case, restore_
+from benchmarks.conftest import kernels_of
+from benchmarks.measure import ROUNDS, run
+from cmlfast._arithmetic import rank_weights
+from cmlfast.training import Tables
+
+Step = Callable[[], tuple[Tensor, Tensor, Tensor]]
+
+
+def fused_step(name: str, case: Case, tables: Tables) -> Step:
+    kernels = kernels_of(name)
+    offsets = itertools.count()
+
+    def step() -> tuple[Tensor, Tensor, Tensor]:
+        return kernels.cml_step_(
+            *tables.all(), *case.sampling, N_NEGATIVES, MARGIN, LR, EPS, MAX_NORM, True, SEED, next(offsets)
+        )
+
+    return step
+
+
+def torch_step(distances: str, case: Case, tables: Tables) -> Step:
+    torch.manual_seed(SEED)
+    sampler = torch_cml.Sampler(case.indptr, case.indices, case.n_items)
+    weights = torch.tensor(rank_weights(case.n_items, N_NEGATIVES, True))
+
+    def step() -> tuple[Tensor, Tensor, Tensor]:
+        negatives = sampler.draw(case.users, N_NEGATIVES)
+        return torch_cml.step_(
+            *tables.all(), case.users, case.positives, negatives, MARGIN, LR, EPS, MAX_NORM, weights, distances
+        )
+
+    return step
+
+
+STEPS: dict[str, Callable[[Case, Tables], Step]] = {
+    "compiled": partial(fused_step, "compiled"),
+    "torch": partial(torch_step, "expansion"),
+    "torch_differences": partial(torch_step, "differences"),
+    "reference": partial(fused_step, "reference"),
+}
+
+
+@pytest.mark.benchmark(group="step")
+@pytest.mark.parametrize("name", STEPS)
+def test_step(benchmark: Any, case: Case, name: str) -> None:
+    tables = case.tables.clone()
+    step = STEPS[name](case, tables)
+    _, impostors, active = step()
+    run(
+        benchmark,
+        step,
+        ROUNDS[name],
+        setup=lambda: restore_(tables, case.tables),
+        n_pairs=N_PAIRS,
+        n_bytes=4 * N_COMPONENTS * N_PAIRS * (N_NEGATIVES + 2),
+        baseline=name == "torch",
+        data=case.data,
+        n_negatives=N_NEGATIVES,
+        r=N_COMPONENTS,
+        active=int(active),
+        impostors=int(impostors),
+    )

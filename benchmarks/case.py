@@ -1,0 +1,73 @@
+"""What every benchmark works on: tables in the middle of training, a matrix of positives, one full batch of pairs."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from cmlfast import CML, backends, datasets, split_per_user
+from cmlfast.interactions import Interactions
+from cmlfast.settings import resolve
+from cmlfast.training import Pairs, Tables, new_tables, run_epoch
+
+N_PAIRS = 10_000
+N_NEGATIVES = 20
+N_COMPONENTS = 100
+MARGIN, LR, EPS, MAX_NORM, SEED = 1.5, 0.1, 1e-10, 1.0, 0
+EPOCHS_BEFORE = 3  # so that neither all pairs nor none have a hinge, as with tables that were just drawn
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch, and the tables before a step."""
+
+    data: str  # the data set's name
+    tables: Tables
+    indptr: Tensor  # [I + 1]
+    indices: Tensor  # [nnz]
+    users: Tensor  # [N]
+    positives: Tensor  # [N]
+
+    @property
+    def n_items(self) -> int:
+        """Return J."""
+        return len(self.tables.item)
+
+    @property
+    def sampling(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return what the operators take first, in their order."""
+        return self.indptr, self.indices, self.users, self.positives
+
+
+def load_interactions() -> tuple[str, Interactions]:
+    """Return the training part of citeulike-t or, where it cannot be had, made-up data of its size."""
+    try:
+        whole = datasets.load("citeulike-t").interactions
+    except datasets.DatasetUnavailableError:
+        made_up = datasets.load("synthetic", n_users=8_000, n_items=26_000, n_pairs=85_000)
+        return "synthetic", made_up.interactions
+    return "citeulike-t", split_per_user(whole, 0)[0]
+
+
+def make_case() -> Case:
+    """Train for a few epochs and draw a batch; the same bits wherever it runs."""
+    name, train = load_interactions()
+    model = CML(n_components=N_COMPONENTS, margin=MARGIN, learning_rate=LR, max_norm=MAX_NORM, random_state=SEED)
+    params = {**model.get_params(), "n_negatives": N_NEGATIVES, "batch_size": N_PAIRS}
+    settings = resolve(params, train.nnz, *train.shape)
+    kernels, device = backends.choose("auto", "cpu")
+    pairs = Pairs.of(train.matrix, train.matrix, device)
+    tables = new_tables(*train.shape, settings, device)
+    for epoch in range(EPOCHS_BEFORE):
+        run_epoch(kernels, tables, pairs, settings, epoch, (LR, LR))
+    chosen = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(SEED))[:N_PAIRS]
+    return Case(name, tables, pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen])
+
+
+def restore_(tables: Tables, start: Tables) -> None:
+    """Bring tables back to where they were, in place, so that every round does the same work."""
+    for field in dataclasses.fields(Tables):
+        getattr(tables, field.name).copy_(getattr(start, field.name))

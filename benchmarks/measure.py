@@ -1,0 +1,46 @@
+"""Runs one benchmark: rounds of equal work after a warm-up, and the derived figures that go with its times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+ROUNDS = {"compiled": 40, "torch": 40, "torch_differences": 15, "reference": 5}
+
+
+def run(
+    benchmark: Any,
+    function: Callable[[], Any],
+    rounds: int,
+    setup: Callable[[], Any] | None = None,
+    n_pairs: int = 0,
+    n_bytes: float = 0,
+    **extra_info: Any,
+) -> None:
+    """Time a function and store what its median means.
+
+    Parameters
+    ----------
+    benchmark : BenchmarkFixture
+        pytest-benchmark's.
+    function, setup : callable
+        What is timed; what runs before each round, untimed, and returns None.
+    rounds : int
+        How many; a tenth as many (at most 5, and none for one round) warm up.
+    n_pairs, n_bytes : number
+        What a round works off: gives ``pairs_per_second`` and ``gb_per_second``.
+    **extra_info
+        More to store.
+    """
+    warm_up = min(5, max(rounds // 10, 1)) if rounds > 1 else 0
+    benchmark.pedantic(function, setup=setup, rounds=rounds, warmup_rounds=warm_up, iterations=1)
+    benchmark.extra_info.update(extra_info, threads=torch.get_num_threads())
+    if benchmark.stats is None:  # --benchmark-disable: run once, not timed
+        return
+    median = benchmark.stats.stats.median
+    if n_pairs:
+        benchmark.extra_info["pairs_per_second"] = n_pairs / median
+    if n_bytes:
+        benchmark.extra_info["gb_per_second"] = n_bytes / median / 1e9
