@@ -1,0 +1,130 @@
+"""Recall and training time of CML, implicit's ALS and popularity: ``python -m benchmarks.accuracy``.
+
+For every data set at hand, over three splits per user of 60/20/20: each user with test items ranks all items but
+those in training and validation. ALS is tuned on the validation part; CML has its default settings and does not look at
+validation at all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from benchmarks.als import GRID, ITERATIONS, Split, als_recall, choose_setting, popularity_recall
+from cmlfast import CML, build_info, datasets, split_per_user
+
+DATA = ("movielens-100k", "citeulike-t")
+SEEDS = (0, 1, 2)
+KS = (50, 100)
+
+Result = dict[str, Any]
+
+
+def log(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def cml_recall(split: Split, seed: int) -> tuple[dict[str, float], float]:
+    """Fit CML with its default settings; return Recall@K and the seconds of training."""
+    train, validation, test = split
+    started = perf_counter()
+    model = CML(random_state=seed).fit(train, validation=None, show_progress=False)
+    seconds = perf_counter() - started
+    return model.evaluate(test, k=KS, exclude=validation), seconds
+
+
+def measure(name: str) -> list[Result]:
+    """Measure all methods on one data set."""
+    whole = datasets.load(name).interactions
+    splits = [split_per_user(whole, seed) for seed in SEEDS]
+    log(f"{name}: {whole.n_users} users, {whole.n_items} items, {whole.nnz} pairs")
+    setting = choose_setting(splits)
+
+    def als(split: Split, seed: int) -> tuple[dict[str, float], float]:
+        train, validation, test = split
+        return als_recall(train, test, sparse.csr_matrix(train.matrix + validation.matrix), setting, seed, KS)
+
+    chosen = f"factors {setting.factors}, regularization {setting.regularization:g}, alpha {setting.alpha:g}"
+    methods: dict[str, Callable[[Split, int], tuple[dict[str, float], float]]] = {
+        "popularity": lambda split, _: popularity_recall(split, KS),
+        f"implicit ALS ({chosen})": als,
+        "CML": cml_recall,
+    }
+    results = []
+    for method, function in methods.items():
+        runs = []
+        for seed, split in zip(SEEDS, splits, strict=True):
+            recall, seconds = function(split, seed)
+            runs.append({"seed": seed, "seconds": seconds, **recall})
+            log(f"{name}: {method}: {runs[-1]}")
+        results.append({"data": name, "method": method, "runs": runs})
+    return results
+
+
+def table(results: Sequence[Result]) -> str:
+    """Return the results in Markdown."""
+    lines = [
+        "| data | method | " + " | ".join(f"Recall@{k}" for k in KS) + " | training, s |",
+        "|---|---|" + "---:|" * (len(KS) + 1),
+    ]
+    for result in results:
+        runs = result["runs"]
+        columns = [np.array([run[f"recall@{k}"] for run in runs]) for k in KS]
+        recalls = " | ".join(f"{column.mean():.4f} ± {column.std(ddof=1):.4f}" for column in columns)
+        seconds = np.mean([run["seconds"] for run in runs])
+        lines.append(f"| {result['data']} | {result['method']} | {recalls} | {seconds:.2f} |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Say what this ran on."""
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].split(":", 1)[1].strip() if names else cpu
+    info = build_info()
+    kernels = f"kernels for {info['isa']}" if info["extension"] else "no kernels (plain torch)"
+    return f"{cpu}, {torch.get_num_threads()} threads; torch {info['torch']}; cmlfast {info['version']}, {kernels}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("--data", choices=DATA, action="append", help="only this data set (may be repeated)")
+    parser.add_argument("--json", type=Path, help="store the figures of every split here")
+    options = parser.parse_args(arguments)
+    results: list[Result] = []
+    missing: dict[str, str] = {}
+    for name in options.data or DATA:
+        try:
+            results += measure(name)
+        except datasets.DatasetUnavailableError as error:
+            missing[name] = str(error)
+    print(table(results))
+    print()
+    for name, reason in missing.items():
+        print(f"Not measured: {name}. {reason}\n")
+    print(f"Mean and standard deviation over split seeds {', '.join(map(str, SEEDS))}; seconds are the mean.")
+    print(f"ALS: the best Recall@50 on validation of {GRID}.")
+    print(f"{machine()}.")
+    command = shlex.join(["python", "-m", "benchmarks.accuracy", *(sys.argv[1:] if arguments is None else arguments)])
+    print(f"Command: {command}")
+    if options.json:
+        content = {"results": results, "missing": missing, "iterations": ITERATIONS, "machine": machine()}
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0 if results else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

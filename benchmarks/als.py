@@ -1,0 +1,81 @@
+"""What CML is compared with in ``benchmarks.accuracy``: popularity, and implicit's ALS, tuned on validation data."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from time import perf_counter
+
+import numpy as np
+import numpy.typing as npt
+from implicit.als import AlternatingLeastSquares
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from cmlfast import recall_at_k
+from cmlfast.interactions import Interactions
+
+ITERATIONS = 15
+FACTORS = (16, 32, 64, 100)
+REGULARIZATION = (1.0, 10.0, 30.0, 100.0)
+ALPHA = (1.0, 5.0, 10.0, 40.0)
+GRID = f"factors {list(FACTORS)}, regularization {list(REGULARIZATION)}, alpha {list(ALPHA)}, {ITERATIONS} iterations"
+
+Split = tuple[Interactions, Interactions, Interactions]  # training, validation, test
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A point of the grid."""
+
+    factors: int
+    regularization: float
+    alpha: float
+
+
+def popularity_recall(split: Split, ks: Sequence[int]) -> tuple[dict[str, float], float]:
+    """Recommend everyone the most liked items that they do not have; return Recall@K and the seconds of "training"."""
+    train, validation, test = split
+    started = perf_counter()
+    order = np.argsort(-np.bincount(train.matrix.indices, minlength=train.n_items), kind="stable")
+    seconds = perf_counter() - started
+    seen = sparse.csr_matrix(train.matrix + validation.matrix)
+    rows = np.flatnonzero(np.diff(test.matrix.indptr))
+    ranked = np.full((len(rows), max(ks)), -1)
+    for place, row in enumerate(rows):
+        had = seen.indices[seen.indptr[row] : seen.indptr[row + 1]]
+        first = order[: max(ks) + len(had)]
+        best = first[~np.isin(first, had)][: max(ks)]
+        ranked[place, : len(best)] = best
+    return {f"recall@{k}": recall_at_k(ranked, test.matrix[rows], k) for k in ks}, seconds
+
+
+def als_recall(
+    train: Interactions, held_out: Interactions, seen: sparse.csr_matrix, setting: Setting, seed: int, ks: Sequence[int]
+) -> tuple[dict[str, float], float]:
+    """Train ALS and rank for everyone all items but the seen ones; return Recall@K and the seconds of training."""
+    with threadpool_limits(limits=1, user_api="blas"):  # as implicit advises: it has threads of its own
+        model = AlternatingLeastSquares(**asdict(setting), iterations=ITERATIONS, random_state=seed, use_gpu=False)
+        started = perf_counter()
+        model.fit(train.matrix, show_progress=False)
+        seconds = perf_counter() - started
+        rows: npt.NDArray[np.int64] = np.flatnonzero(np.diff(held_out.matrix.indptr))
+        ranked, _ = model.recommend(rows, seen[rows], N=max(ks), filter_already_liked_items=True)
+    return {f"recall@{k}": recall_at_k(ranked, held_out.matrix[rows], k) for k in ks}, seconds
+
+
+def choose_setting(splits: Sequence[Split]) -> Setting:
+    """Return the setting with the best Recall@50 on validation data, the mean over the splits; trained on training."""
+    grid = [Setting(*point) for point in itertools.product(FACTORS, REGULARIZATION, ALPHA)]
+    best, best_recall = grid[0], -1.0
+    for number, setting in enumerate(grid, 1):
+        recalls = [
+            als_recall(train, validation, train.matrix, setting, seed, (50,))[0]["recall@50"]
+            for seed, (train, validation, _) in enumerate(splits)
+        ]
+        if (recall := float(np.mean(recalls))) > best_recall:
+            best, best_recall = setting, recall
+        print(f"ALS {number}/{len(grid)}: {setting}: {recall:.4f}, best {best_recall:.4f}", file=sys.stderr)
+    return best
