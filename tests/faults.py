@@ -1,0 +1,177 @@
+"""Valid arguments of every operator, and every way in which the tests make one of them wrong."""
+
+from typing import Any, NamedTuple
+
+import torch
+from batches import make_batch
+from torch import Tensor
+
+
+def arguments_of(operator: str) -> dict[str, Any]:
+    """Return valid arguments, by name."""
+    batch = make_batch(4, 12, n_users=10, n_items=9)
+    batch.users[0] = 0
+    tables = {"user_vectors": batch.user_w, "item_vectors": batch.item_w}
+    pairs = {"users": batch.users, "positives": batch.positives}
+    sampling = {"indptr": batch.indptr, "indices": batch.indices, **pairs}
+    generator = {"seed": 1, "offset": 2}
+    n = {"n_negatives": 3}
+    weights = {"user_w": batch.user_w, "item_w": batch.item_w}
+    states = {"user_state": batch.user_state, "item_state": batch.item_state}
+    optimizer = {"lr": 0.1, "eps": 1e-10, "max_norm": 1.0}
+    negatives = torch.arange(36).reshape(12, 3) % 9
+    hinge = {"margin": 0.5, "rank_weight": True}
+    return {
+        "sample_negatives": {**sampling, "n_items": 9, **n, **generator},
+        "warp_hinge": {**tables, **pairs, "negatives": negatives, **hinge, "n_items": 9, "metric": "dot"},
+        "warp_hinge_sampled": {**tables, **sampling, **n, **hinge, **generator, "metric": "dot"},
+        "warp_hinge_backward": {
+            "grad_loss": torch.ones(12),
+            **tables,
+            **pairs,
+            "hardest": negatives[:, 0].clone(),
+            "impostors": torch.arange(12) % 4,
+            **n,
+            "n_items": 9,
+            "rank_weight": True,
+            "metric": "dot",
+        },
+        "adagrad_clip_": {
+            "weight": batch.item_w,
+            "state": batch.item_state,
+            "rows": batch.positives,
+            "grads": torch.ones((12, 4)),
+            **optimizer,
+        },
+        "cml_step_": {**weights, **states, **sampling, **n, **hinge, **optimizer, **generator},
+        "topk": {
+            "queries": batch.user_w,
+            "items": batch.item_w,
+            "k": 3,
+            "seen_indptr": batch.indptr,
+            "seen_indices": batch.indices,
+            "metric": "dot",
+        },
+    }[operator]
+
+
+class Fault(NamedTuple):
+    """One wrong argument: made from the valid ones, refused with an error whose message has these parts."""
+
+    operator: str
+    argument: str
+    change: Any  # a value, or a function of the valid value
+    error: type[Exception]
+    parts: tuple[str, ...]
+
+
+def put(at: Any, value: float) -> Any:
+    def change(tensor: Tensor) -> Tensor:
+        tensor = tensor.clone()
+        tensor[at] = value
+        return tensor
+
+    return change
+
+
+SAMPLING = ("sample_negatives", "warp_hinge_sampled", "cml_step_")
+HINGE = ("warp_hinge", "warp_hinge_sampled", "warp_hinge_backward")
+TABLES = dict.fromkeys(HINGE, ("user_vectors", "item_vectors"))
+TABLES |= {"cml_step_": ("user_w", "item_w"), "topk": ("queries", "items")}
+IDS = dict.fromkeys(SAMPLING, ("users", "positives", "indptr", "indices"))
+IDS |= {"warp_hinge": ("users", "positives"), "warp_hinge_backward": ("users", "positives", "hardest", "impostors")}
+IDS |= {"adagrad_clip_": ("rows",), "topk": ("seen_indptr", "seen_indices")}
+FLOATS = {**TABLES, "adagrad_clip_": ("weight", "state", "grads")}
+FLOATS["cml_step_"] += ("user_state", "item_state")
+FLOATS["warp_hinge_backward"] += ("grad_loss",)
+MANY = 2**31  # one more than a catalogue may hold
+
+
+def faults() -> list[Fault]:
+    result = []
+
+    def add(operator: str, argument: str, change: Any, error: type[Exception], *parts: Any) -> None:
+        result.append(Fault(operator, argument, change, error, (argument, *map(str, parts))))
+
+    for operator, names in IDS.items():
+        for name in names:
+            add(operator, name, lambda ids: ids.double(), ValueError, "int64 or int32")
+            add(operator, name, lambda ids: ids.short(), ValueError, "int64 or int32")
+            add(operator, name, lambda ids: ids[None], ValueError, "shape [1, ", "1 dimension(s)")
+            if operator != "adagrad_clip_":
+                add(operator, name, lambda ids: ids.int(), ValueError, "different types")
+    for operator, names in FLOATS.items():
+        for name in names:
+            add(operator, name, lambda table: table.half(), ValueError, "float32")
+            add(operator, name, lambda table: table.long(), ValueError, "float32")
+            if not name.endswith("state"):
+                add(operator, name, lambda table: table[None], ValueError, "shape [1, ", "dimension(s)")
+    for operator, (users, items) in TABLES.items():
+        if operator != "cml_step_":
+            add(operator, users, lambda table: table[:, :3], ValueError, "3 columns", f"{items} has 4")
+        if operator in HINGE:
+            add(operator, "users", put(4, 100), IndexError, 100, "position 4")
+            add(operator, "positives", put(4, 100), IndexError, 100, "position 4", "9 rows")
+    for operator in SAMPLING + HINGE[:1] + HINGE[2:]:
+        add(operator, "positives", lambda ids: ids[:-1], ValueError, "11 rows", "users has 12")
+        for name, beyond in (("users", 10), ("positives", 9)):
+            add(operator, name, put(0, -1), IndexError, -1, "position 0")
+            add(operator, name, put(11, beyond), IndexError, beyond, "position 11")
+            add(operator, name, put(11, -(2**62)), IndexError, -(2**62))
+    for operator in (*SAMPLING, "warp_hinge_backward"):
+        add(operator, "n_negatives", 0, ValueError, 0, "at least 1")
+        add(operator, "n_negatives", -3, ValueError, -3)
+    for operator in SAMPLING:
+        add(operator, "indptr", lambda indptr: indptr[:0], ValueError, "empty")
+        add(operator, "indptr", lambda indptr: indptr[:2], IndexError, "users holds", "1 users")
+        add(operator, "indptr", put(1, -1), IndexError, "user 0", "range 0 to -1")
+        add(operator, "indptr", put(0, -1), IndexError, "user 0", "range -1 to 9")
+        add(operator, "indptr", put(1, 99), IndexError, "user 0 the range 0 to 99")
+        add(operator, "indptr", put(1, 2**62), IndexError, f"range 0 to {2**62}")
+        add(operator, "indices", lambda indices: indices[:5], IndexError, "of 5 indices")
+    for operator in ("sample_negatives", "warp_hinge"):
+        for wrong in (0, -1, MANY):
+            add(operator, "n_items", wrong, ValueError, wrong, "1 to 2147483647")
+    for operator in (*HINGE, "topk"):
+        add(operator, "metric", "cosine", ValueError, "'cosine'", "'sqeuclidean' or 'dot'")
+        add(operator, "metric", "", ValueError, "''")
+    for operator in ("adagrad_clip_", "cml_step_"):
+        for name, wrong in (("lr", -0.125), ("lr", -1.0), ("lr", float("nan")), ("eps", 0.0), ("eps", -1e-10)):
+            add(operator, name, wrong, ValueError, f"{wrong:g}")
+        for wrong in (0.0, -2.5, float("nan"), -1234567.0):
+            add(operator, "max_norm", wrong, ValueError)
+    add("warp_hinge", "negatives", lambda ids: ids[0], ValueError, "shape [3]", "2 dimension(s)")
+    add("warp_hinge", "negatives", lambda ids: ids[:, :0], ValueError)
+    add("warp_hinge", "negatives", lambda ids: ids[1:], ValueError, "11 rows")
+    add("warp_hinge", "negatives", lambda ids: ids.int(), ValueError, "different types")
+    add("warp_hinge", "negatives", lambda ids: ids.float(), ValueError, "int64 or int32")
+    add("warp_hinge", "negatives", put((1, 2), 9), IndexError, 9, "position 5")
+    add("warp_hinge", "negatives", put((1, 2), -2), IndexError, -2, "position 5")
+    for at in (0, 1, 2):
+        add("warp_hinge", "negatives", put((7, at), -1), IndexError, "-1", "row 7")
+        add("warp_hinge", "negatives", put((7, [at, (at + 1) % 3]), -1), IndexError, "-1", "row 7")
+    add("warp_hinge_backward", "grad_loss", lambda grad: grad[1:], ValueError, "11 rows")
+    add("warp_hinge_backward", "hardest", lambda ids: ids[1:], ValueError, "11 rows")
+    add("warp_hinge_backward", "impostors", lambda ids: ids[1:], ValueError, "11 rows")
+    add("warp_hinge_backward", "hardest", put(3, 9), IndexError, 9, "position 3")
+    add("warp_hinge_backward", "hardest", put(3, -2), IndexError, -2, "position 3")
+    add("warp_hinge_backward", "impostors", put(3, 4), IndexError, 4, "position 3")
+    add("warp_hinge_backward", "impostors", put(3, -1), IndexError, -1, "position 3")
+    add("adagrad_clip_", "rows", put(0, -1), IndexError, -1, "position 0")
+    add("adagrad_clip_", "rows", put(11, 9), IndexError, 9, "position 11", "9 rows")
+    add("adagrad_clip_", "grads", lambda grads: grads[1:], ValueError, "11 rows")
+    add("adagrad_clip_", "grads", lambda grads: grads[:, 1:], ValueError, "3 columns")
+    add("adagrad_clip_", "state", lambda state: state[1:], ValueError, "shape [8, 4]", "[9, 4]")
+    add("adagrad_clip_", "state", lambda state: state[0], ValueError, "shape [4]", "[9, 4]")
+    for name in ("user_state", "item_state"):
+        add("cml_step_", name, lambda state: state[:, 1:], ValueError, ", 3]", ", 4]")
+    add("topk", "k", 0, ValueError, 0, "at least 1")
+    add("topk", "k", -5, ValueError, -5)
+    add("topk", "seen_indptr", None, ValueError, "together")
+    add("topk", "seen_indices", None, ValueError, "together")
+    add("topk", "seen_indptr", lambda indptr: indptr[:-1], ValueError, "10 entries", "10 queries need 11")
+    add("topk", "seen_indptr", put(10, 10**9), IndexError, "query 9", f"to {10**9}")
+    add("topk", "seen_indptr", put(0, -1), IndexError, "query 0")
+    add("topk", "seen_indices", put(0, -1), IndexError, -1, "position 0")
+    add("topk", "seen_indices", put(2, 9), IndexError, 9, "position 2", "9 rows")
+    return result

@@ -1,0 +1,92 @@
+"""What operators refuse: the reference and the kernels raise the same message, and nothing has changed then."""
+
+import pytest
+import torch
+from backends import REFERENCE, Backend
+from faults import HINGE, SAMPLING, TABLES, Fault, arguments_of, faults
+from torch import Tensor
+
+
+def attempt(backend: Backend, fault: Fault) -> tuple[type[BaseException], str]:
+    """Return the error and its message, having seen that no tensor changed."""
+    arguments = arguments_of(fault.operator)
+    valid = arguments[fault.argument]
+    arguments[fault.argument] = fault.change(valid) if callable(fault.change) else fault.change
+    before = {name: value.clone() for name, value in arguments.items() if isinstance(value, Tensor)}
+    try:
+        backend.run(fault.operator, **arguments)
+    except Exception as error:
+        for name, tensor in before.items():
+            assert torch.equal(arguments[name], tensor), f"{name} has changed"
+        return type(error), str(error).split("\nException raised from")[0]
+    raise AssertionError(f"{fault.operator} took a wrong {fault.argument}")
+
+
+FAULTS = faults()
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.operator}-{fault.argument}-{FAULTS.index(fault)}")
+def test_refuses(implementation: Backend, fault: Fault) -> None:
+    error, message = attempt(implementation, fault)
+    assert issubclass(error, fault.error), f"{error.__name__}: {message}"
+    for part in fault.parts:
+        assert part in message
+    assert message == attempt(REFERENCE, fault)[1]
+
+
+@pytest.mark.parametrize("operator", [*HINGE, *SAMPLING[::2], "adagrad_clip_", "topk"])
+def test_takes_what_the_faults_are_made_of(implementation: Backend, operator: str) -> None:
+    implementation.run(operator, **arguments_of(operator))
+
+
+def floats_of(operator: str) -> list[str]:
+    arguments = arguments_of(operator)
+    return [name for name, value in arguments.items() if isinstance(value, Tensor) and value.is_floating_point()]
+
+
+@pytest.mark.parametrize("operator", [*TABLES, "adagrad_clip_"])
+def test_float64_is_for_the_reference_alone(implementation: Backend, operator: str) -> None:
+    wide = {name: arguments_of(operator)[name].double() for name in floats_of(operator)}
+    if implementation.float64:
+        implementation.run(operator, **{**arguments_of(operator), **wide})
+        return
+    with pytest.raises(ValueError, match="must be float32"):
+        implementation.run(operator, **{**arguments_of(operator), **wide})
+
+
+@pytest.mark.parametrize(
+    ("operator", "name"), [(each, name) for each in (*TABLES, "adagrad_clip_") for name in floats_of(each)]
+)
+def test_one_float64_table_among_float32(implementation: Backend, operator: str, name: str) -> None:
+    arguments = arguments_of(operator)
+    arguments[name] = arguments[name].double()
+    before = {key: arguments[key].clone() for key in floats_of(operator)}
+    with pytest.raises(ValueError, match="float32"):
+        implementation.run(operator, **arguments)
+    for key, tensor in before.items():
+        assert torch.equal(arguments[key], tensor), f"{key} has changed"
+
+
+@pytest.mark.parametrize("operator", ["warp_hinge_sampled", "cml_step_", "warp_hinge"])
+def test_ids_beyond_a_table_that_the_matrix_describes(implementation: Backend, operator: str) -> None:
+    """More users in the matrix, or items in the negatives, than in the table."""
+    arguments = arguments_of(operator)
+    table = "user_w" if operator == "cml_step_" else "user_vectors"
+    arguments[table] = arguments[table][:4]
+    if operator == "cml_step_":
+        arguments["user_state"] = arguments["user_state"][:4]
+    at = int((arguments["users"] >= 4).nonzero()[0])
+    message = f"users holds {int(arguments['users'][at])} at position {at}, but {table} has 4 rows"
+    with pytest.raises(IndexError, match=message):
+        implementation.run(operator, **arguments)
+
+
+def test_more_items_than_can_be_drawn_from(implementation: Backend) -> None:
+    """The largest table that is refused takes no memory here: all rows are one."""
+    for operator in ("warp_hinge_sampled", "cml_step_"):
+        arguments = arguments_of(operator)
+        for name in arguments:
+            if name.startswith("item"):
+                arguments[name] = torch.zeros((1, 4)).expand(2**31, 4)
+        with pytest.raises(ValueError, match=r"2147483648.*2147483647"):
+            implementation.run(operator, **arguments)
