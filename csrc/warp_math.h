@@ -17,20 +17,19 @@ constexpr int kRunLength = 64;
 enum class Metric { kSquaredEuclidean, kDot };
 
 // The t-th item (t from 0) that is not among a user's sorted positives. positives[q] - q counts the items below
-// positives[q] that the user has not liked, so the answer is t plus the number of q with positives[q] - q <= t.
+// positives[q] that the user has not liked, so the answer is t plus the number of q with positives[q] - q <= t. That
+// sequence never falls, so the number is found by halving; how often depends on n_positives alone, so that neither a
+// branch predictor nor a warp has anything to disagree on.
 template <typename Id>
 CMLFAST_FN int64_t nth_not_liked(const Id* positives, int64_t n_positives, int64_t t) {
-  int64_t low = 0;
-  int64_t high = n_positives;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (static_cast<int64_t>(positives[middle]) - middle <= t) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
+  int64_t below = 0;
+  for (int64_t length = n_positives; length > 0;) {
+    const int64_t half = (length + 1) / 2;
+    const int64_t last = below + half - 1;
+    below += static_cast<int64_t>(positives[last]) - last <= t ? half : 0;
+    length -= half;
   }
-  return t + low;
+  return t + below;
 }
 
 // A uniform draw from [0, n) by multiplication; its bias is below n / 2^32.
