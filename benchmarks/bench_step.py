@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -29,14 +29,15 @@ def fused_step(name: str, case: Case, tables: Tables) -> Step:
     offsets = itertools.count()
 
     def step() -> tuple[Tensor, Tensor, Tensor]:
-        return kernels.cml_step_(
+        result: tuple[Tensor, Tensor, Tensor] = kernels.cml_step_(
             *tables.all(), *case.sampling, N_NEGATIVES, MARGIN, LR, EPS, MAX_NORM, True, SEED, next(offsets)
         )
+        return result
 
     return step
 
 
-def torch_step(distances: str, case: Case, tables: Tables) -> Step:
+def torch_step(distances: Literal["expansion", "differences"], case: Case, tables: Tables) -> Step:
     torch.manual_seed(SEED)
     sampler = torch_cml.Sampler(case.indptr, case.indices, case.n_items)
     weights = torch.tensor(rank_weights(case.n_items, N_NEGATIVES, True))

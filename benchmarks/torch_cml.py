@@ -20,7 +20,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 DISTANCE_CHUNK = 2048  # pairs for which `by_differences` holds all rows at a time
-UPDATE_CHUNK = 2048  # rows updated at a time, so that temporaries stay in the cache
+UPDATE_CHUNK = 512  # rows updated at a time, so that temporaries stay in the cache
 
 
 class Sampler:
