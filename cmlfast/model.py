@@ -46,6 +46,10 @@ class CML(Recommender, Estimator):
         Radius of the ball (section 3.4).
     rank_weight : bool
         Whether a pair is weighted by its estimated rank (section 3.2).
+    balance : float or None
+        An epoch draws as many pairs as there are, a pair of user i in proportion to 1 / (n_i + balance), with n_i the
+        number of items that the user likes. Recall is a mean over users, while a plain sum over pairs is mostly about
+        those with many likes. None visits every pair exactly once an epoch.
     patience : int
         With ``fit(validation=...)``: how many looks at the validation matrix, of some 20, may pass without a better
         Recall@50 before training stops.
@@ -99,6 +103,7 @@ class CML(Recommender, Estimator):
         n_epochs: int = 200,
         max_norm: float = 1.0,
         rank_weight: bool = True,
+        balance: float | None = 30.0,
         patience: int = 5,
         keep_user_items: bool = True,
         device: str = "auto",
@@ -113,6 +118,7 @@ class CML(Recommender, Estimator):
         self.n_epochs = n_epochs
         self.max_norm = max_norm
         self.rank_weight = rank_weight
+        self.balance = balance
         self.patience = patience
         self.keep_user_items = keep_user_items
         self.device = device

@@ -27,6 +27,7 @@ class Settings:
     n_epochs: int
     max_norm: float
     rank_weight: bool
+    balance: float | None
     patience: int
     seed: int
 
@@ -74,6 +75,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) ->
         n_epochs=_integer("n_epochs", params["n_epochs"], 1),
         max_norm=_positive("max_norm", params["max_norm"], may_be_infinite=True),
         rank_weight=bool(params["rank_weight"]),
+        balance=None if params["balance"] is None else _not_negative("balance", params["balance"]),
         patience=_integer("patience", params["patience"], 1),
         seed=resolve_seed(params["random_state"]),
     )
@@ -99,9 +101,15 @@ def _integer(name: str, value: Any, low: int, alternative: str = "") -> int:
     return int(value)
 
 
-def _positive(name: str, value: Any, may_be_infinite: bool = False) -> float:
+def _positive(
+    name: str, value: Any, may_be_infinite: bool = False, expected: str = "it must be a positive number"
+) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} is {value!r}; it must be a positive number")
+        raise TypeError(f"{name} is {value!r}; {expected}")
     if not value > 0 or (math.isinf(value) and not may_be_infinite):
-        raise ValueError(f"{name} is {value}; it must be a positive number")
+        raise ValueError(f"{name} is {value}; {expected}")
     return float(value)
+
+
+def _not_negative(name: str, value: Any) -> float:
+    return 0.0 if value == 0 else _positive(name, value, expected="it must be a number of at least 0, or None")

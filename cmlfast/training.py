@@ -66,25 +66,46 @@ def _seed(seed: int, stream: int) -> int:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs that an epoch visits, and each user's positives, sorted, that negatives must avoid."""
+    """The pairs to learn from, and each user's positives, sorted, that negatives must avoid."""
 
+    n_items: int
     users: Tensor  # [N]
     items: Tensor  # [N]
     indptr: Tensor  # [I + 1]
     indices: Tensor  # [nnz]
-    n_without_negatives: int  # pairs of users who like every item: visited, but they teach nothing
+    n_liked: Tensor  # [N], how many items the pair's user likes
+
+    @property
+    def n_without_negatives(self) -> int:
+        """Number of pairs of users who like every item: visited, but they teach nothing."""
+        return int((self.n_liked >= self.n_items).sum())
 
     @staticmethod
     def of(matrix: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device) -> Pairs:
         """Take the pairs of ``matrix``; ``liked`` holds them and all others that are no negatives either."""
-        wide = liked.nnz >= 2**31
-        integer = np.int64 if wide else np.int32
-        users = np.repeat(np.arange(matrix.shape[0], dtype=integer), np.diff(matrix.indptr))
-        n_liked = np.diff(liked.indptr)
-        arrays = (users, matrix.indices, liked.indptr, liked.indices)
-        tensors = [torch.from_numpy(np.ascontiguousarray(array, dtype=integer)).to(device) for array in arrays]
-        n_without_negatives = int((n_liked[users] >= liked.shape[1]).sum())
-        return Pairs(tensors[0], tensors[1], tensors[2], tensors[3], n_without_negatives)
+        integer = np.int64 if liked.nnz >= 2**31 else np.int32
+        users = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
+        arrays = (users, matrix.indices, liked.indptr, liked.indices, np.diff(liked.indptr)[users])
+        tensors = (torch.from_numpy(np.ascontiguousarray(array, dtype=integer)).to(device) for array in arrays)
+        return Pairs(liked.shape[1], *tensors)
+
+    def order(self, seed: int, epoch: int, balance: float | None) -> Tensor:
+        """Return which pairs an epoch visits, [N]; a function of (seed, epoch) alone.
+
+        Without ``balance``, every pair once, shuffled. With it, N draws where a pair of user i has the probability
+        1 / (n_i + balance): by systematic resampling, so that a pair comes floor(x) or ceil(x) times if x times are
+        expected.
+        """
+        n = len(self)
+        generator = torch.Generator().manual_seed(_seed(seed, epoch))
+        order = torch.randperm(n, generator=generator)
+        if balance is not None:
+            weight = 1 / (self.n_liked.cpu().double() + balance)
+            ends = weight[order].cumsum(0)  # [N], each pair's stretch of a line
+            ticks = torch.arange(n, dtype=torch.float64) + torch.rand((), dtype=torch.float64, generator=generator)
+            hit = torch.searchsorted(ends * (n / ends[-1]), ticks).clamp(max=n - 1)
+            order = order[hit][torch.randperm(n, generator=generator)]  # a pair's repeats were neighbours
+        return order.to(self.users.device)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -98,23 +119,24 @@ def run_epoch(
     epoch: int,
     rates: tuple[float, float],
 ) -> Record:
-    """Visit every pair once, in an order that depends on (seed, epoch) alone; return what was seen.
+    """Visit as many pairs as there are, see :meth:`Pairs.order`; return what was seen.
 
     The learning rate falls linearly from the first of ``rates`` to the second.
     """
     started = time.perf_counter()
     n = len(pairs)
-    generator = torch.Generator().manual_seed(_seed(settings.seed, epoch))
-    order = torch.randperm(n, generator=generator).to(pairs.users.device)
+    order = pairs.order(settings.seed, epoch, settings.balance)
     n_batches = -(-n // settings.batch_size)
     loss, impostors, active = 0.0, 0, 0
     for batch in range(n_batches):
         chosen = order[batch * n // n_batches : (batch + 1) * n // n_batches]
+        # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner.
+        offset = epoch if settings.balance is None else epoch * n_batches + batch
         rate = rates[0] + (rates[1] - rates[0]) * batch / n_batches
         step = kernels.cml_step_(
             *tables.all(), pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen],
             settings.n_negatives, settings.margin, rate, EPSILON, settings.max_norm, settings.rank_weight,
-            settings.seed, epoch,
+            settings.seed, offset,
         )  # fmt: skip
         loss, impostors, active = (old + new for old, new in zip((loss, impostors, active), step, strict=True))
     record = {

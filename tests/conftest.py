@@ -4,9 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 from backends import backend, implementation, kernel  # noqa: F401  (fixtures)
 
 from cmlfast import fetch
+
+# Tables are small here, so that threads would mostly wait for each other; tests of threads set their own number.
+torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""Which operators a model runs on, and that everything works where the extension is missing."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from cmlfast import build_info
+
+ROOT = Path(__file__).parents[1]
+
+WITHOUT_EXTENSION = """
+import sys, warnings
+sys.modules["cmlfast._C"] = None  # as if it had never been built
+import numpy as np, scipy.sparse as sparse
+import cmlfast
+info = cmlfast.build_info()
+assert not info["extension"] and "CMLFAST_NO_EXTENSION" in info["reason"], info
+likes = sparse.random(30, 20, 0.2, format="csr", rng=np.random.default_rng(0))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        model = cmlfast.CML(n_components=4, n_epochs=2, random_state=0).fit(likes)
+        model.recommend(3)
+told = [str(warning.message) for warning in caught if "compiled extension" in str(warning.message)]
+assert len(told) == 1, told
+print(float(model.user_embedding_.double().sum()))
+try:
+    cmlfast.ops.topk(model.user_embedding_, model.item_embedding_, 3)
+except RuntimeError as error:
+    assert "cmlfast.reference.topk" in str(error), error
+else:
+    raise AssertionError("no error")
+try:
+    cmlfast.CML(backend="extension").fit(likes)
+except RuntimeError as error:
+    assert "backend is 'extension'" in str(error), error
+else:
+    raise AssertionError("no error")
+"""
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_without_the_extension_everything_works_and_says_so_once() -> None:
+    plain = float(run(WITHOUT_EXTENSION))
+    if build_info()["extension"]:
+        compiled = run(
+            "import numpy as np, scipy.sparse as sparse, cmlfast\n"
+            "likes = sparse.random(30, 20, 0.2, format='csr', rng=np.random.default_rng(0))\n"
+            "model = cmlfast.CML(n_components=4, n_epochs=2, random_state=0).fit(likes)\n"
+            "print(float(model.user_embedding_.double().sum()))"
+        )
+        assert plain == float(compiled)
+
+
+def test_build_info_names_what_is_there() -> None:
+    info = build_info()
+    assert set(info) == {"version", "torch", "python", "machine", "extension", "reason", "isa", "cuda_kernels"}
+    assert info["extension"] == (info["reason"] == "")
+
+
+def test_an_unknown_instruction_set_is_told(monkeypatch) -> None:
+    if not build_info()["extension"]:
+        pytest.skip(str(build_info()["reason"]))
+    monkeypatch.setenv("CMLFAST_ISA", "mmx")
+    with pytest.raises(ValueError, match="CMLFAST_ISA is 'mmx'; this machine and build have: baseline"):
+        build_info()
+
+
+def test_installs_without_a_compiler(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("CMLFAST_NO_EXTENSION", "1")
+    monkeypatch.setenv("CXX", "/bin/false")
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE", "csrc", "cmlfast"):
+        (source / name).symlink_to(ROOT / name)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps", "-w"]
+    subprocess.run([*command, str(tmp_path), str(source)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.name.endswith("-py3-none-any.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "cmlfast/py.typed" in names
+    assert not [name for name in names if name.endswith(".so")]
