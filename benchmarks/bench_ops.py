@@ -24,7 +24,9 @@ def measure(benchmark: Any, case: Case, kernels: ModuleType, function: Callable[
     """Time an operator as its backend's rounds allow; backends of one operator and variant are a group."""
     name = "reference" if kernels is reference else "compiled"
     settings = {"rounds": ROUNDS[name], "n_pairs": N_PAIRS, **options}
-    benchmark.group = benchmark.name.replace("compiled", "").replace("reference", "")
+    operator, _, variant = benchmark.name.removeprefix("test_").rstrip("]").partition("[")
+    others = [part for part in variant.split("-") if part not in ("compiled", "reference")]
+    benchmark.group = " ".join([operator, *others])
     run(
         benchmark,
         function,
