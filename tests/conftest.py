@@ -1,6 +1,10 @@
 """Fixtures that several test files use."""
 
 import os
+
+# Threads that wait in a loop stand in each other's way on a busy machine. OpenMP reads this when torch loads it.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 from pathlib import Path
 
 import pytest
