@@ -31,7 +31,7 @@ def lane_sum(values: Tensor) -> Tensor:
     """
     r = values.shape[-1]
     padded = torch.nn.functional.pad(values, (0, -r % LANES))
-    blocks = padded.reshape(*values.shape[:-1], -1, LANES)  # [..., ceil(r / 32), 32]
+    blocks = padded.reshape(*values.shape[:-1], padded.shape[-1] // LANES, LANES)  # [..., ceil(r / 32), 32]
     lanes = values.new_zeros((*values.shape[:-1], LANES))
     for block in blocks.unbind(-2):
         lanes = lanes + block
@@ -148,4 +148,5 @@ def update_rows(weight: Tensor, state: Tensor, gradient: Tensor, lr: float, eps:
     state += gradient * gradient
     weight = weight - (lr * gradient) / (sqrt(state) + eps)
     norm = sqrt(lane_sum(weight * weight))[:, None]
-    return torch.where(norm > max_norm, weight * (max_norm / norm), weight)
+    # torch divides a number by a tensor as number * reciprocal, which rounds twice
+    return torch.where(norm > max_norm, weight * (torch.full_like(norm, max_norm) / norm), weight)

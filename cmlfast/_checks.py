@@ -50,26 +50,32 @@ def check_same_length(tensor: Tensor, name: str, other: Tensor, other_name: str)
     )
 
 
-def check_float(tensor: Tensor, name: str) -> None:
-    """Require float32; the reference takes float64 as well, for ``gradcheck``."""
-    check_value(tensor.dtype in (torch.float32, torch.float64), f"{name} must be float32; convert it with .float()")
+def check_floats(**named: Tensor) -> None:
+    """Require float32 throughout; the reference takes float64 throughout as well, for ``gradcheck``."""
+    wide = all(tensor.dtype == torch.float64 for tensor in named.values())
+    for name, tensor in named.items():
+        check_value(wide or tensor.dtype == torch.float32, f"{name} must be float32; convert it with .float()")
 
 
 def check_tables(users: Tensor, user_name: str, items: Tensor, item_name: str) -> None:
     """Check two embedding tables of one space."""
-    for tensor, name in ((users, user_name), (items, item_name)):
-        check_dim(tensor, name, 2)
-        check_float(tensor, name)
+    check_dim(users, user_name, 2)
+    check_dim(items, item_name, 2)
+    check_floats(**{user_name: users, item_name: items})
     check_value(
         users.shape[1] == items.shape[1],
         f"{user_name} has {users.shape[1]} columns and {item_name} has {items.shape[1]}; "
         "users and items live in one space, so both need the same",
     )
+    check_value(
+        len(items) <= MAX_ITEMS,
+        f"{item_name} has {len(items)} rows; at most {MAX_ITEMS} items can be drawn from",
+    )
 
 
 def check_state(state: Tensor, state_name: str, weight: Tensor, weight_name: str) -> None:
     """Require an accumulator of its table's shape."""
-    check_float(state, state_name)
+    check_floats(**{weight_name: weight, state_name: state})
     check_value(
         state.shape == weight.shape,
         f"{state_name} has shape {list(state.shape)}; it must have the shape of {weight_name}, {list(weight.shape)}",
@@ -88,9 +94,9 @@ def check_n_items(n_items: int) -> None:
 
 def check_optimizer(lr: float, eps: float, max_norm: float) -> None:
     """Check the numbers of an AdaGrad step."""
-    check_value(lr >= 0, f"lr is {lr}; it must not be negative")
-    check_value(eps > 0, f"eps is {eps}; it must be positive, for a row's first step may divide by it")
-    check_value(max_norm > 0, f"max_norm is {max_norm}; it must be positive")
+    check_value(lr >= 0, f"lr is {lr:g}; it must not be negative")
+    check_value(eps > 0, f"eps is {eps:g}; it must be positive, for a row's first step may divide by it")
+    check_value(max_norm > 0, f"max_norm is {max_norm:g}; it must be positive")
 
 
 def check_metric(metric: str) -> None:

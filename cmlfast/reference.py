@@ -65,6 +65,13 @@ def sample_negatives(
     return torch.where(n_others > 0, t + low, -1).to(users.dtype)
 
 
+def _check_pairs(
+    users: Tensor, positives: Tensor, user_table: Tensor, user_name: str, item_table: Tensor, item_name: str
+) -> None:
+    checks.check_range(users, "users", 0, len(user_table), user_name)
+    checks.check_range(positives, "positives", 0, len(item_table), item_name)
+
+
 def _hinge_chunk(
     u: Tensor,  # [n, r]
     v: Tensor,  # [J, r]
@@ -114,8 +121,7 @@ def _scan_pairs(
     checks.check_n_negatives(negatives.shape[1])
     checks.check_n_items(n_items)
     checks.check_metric(metric)
-    checks.check_range(users, "users", 0, len(user_vectors), "user_vectors")
-    checks.check_range(positives, "positives", 0, len(item_vectors), "item_vectors")
+    _check_pairs(users, positives, user_vectors, "user_vectors", item_vectors, "item_vectors")
     checks.check_range(negatives, "negatives", -1, len(item_vectors), "item_vectors")
     mixed = ((negatives < 0).any(1) != (negatives < 0).all(1)).nonzero()
     if len(mixed):
@@ -167,6 +173,9 @@ class _WarpHingeSampled(torch.autograd.Function):
         sparse_grad: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         n_items = len(item_vectors)
+        checks.check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors")
+        checks.check_sampling(indptr, indices, users, positives, n_items, n_negatives)
+        _check_pairs(users, positives, user_vectors, "user_vectors", item_vectors, "item_vectors")
         negatives = sample_negatives(indptr, indices, users, positives, n_items, n_negatives, seed, offset)
         return _scan_pairs(
             user_vectors, item_vectors, users, positives, negatives, margin, n_items, rank_weight, metric
@@ -245,8 +254,16 @@ def warp_hinge_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of both tables; the twin of ``torch.ops.cmlfast.warp_hinge_backward``."""
     checks.check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors")
+    checks.check_dim(grad_loss, "grad_loss", 1)
+    checks.check_floats(user_vectors=user_vectors, item_vectors=item_vectors, grad_loss=grad_loss)
+    for name, ids in {"users": users, "positives": positives, "hardest": hardest, "impostors": impostors}.items():
+        checks.check_ids(users, "users", **{name: ids})
+        checks.check_same_length(ids, name, users, "users")
     checks.check_same_length(grad_loss, "grad_loss", users, "users")
-    checks.check_ids(users, "users", positives=positives, hardest=hardest, impostors=impostors)
+    checks.check_n_negatives(n_negatives)
+    _check_pairs(users, positives, user_vectors, "user_vectors", item_vectors, "item_vectors")
+    checks.check_range(hardest, "hardest", -1, len(item_vectors), "item_vectors")
+    checks.check_range(impostors, "impostors", 0, n_negatives + 1, "the table of rank weights")
     checks.check_metric(metric)
     weights = user_vectors.new_tensor(rank_weights(n_items, n_negatives, rank_weight))
     active = ((impostors > 0) & (hardest >= 0)).nonzero()[:, 0]
@@ -273,7 +290,7 @@ def adagrad_clip_(
 ) -> None:
     """Update rows in place; the twin of :func:`cmlfast.ops.adagrad_clip_`."""
     checks.check_dim(weight, "weight", 2)
-    checks.check_float(weight, "weight")
+    checks.check_floats(weight=weight, state=state, grads=grads)
     checks.check_state(state, "state", weight, "weight")
     checks.check_ids(rows, "rows")
     checks.check_dim(grads, "grads", 2)
@@ -312,10 +329,10 @@ def cml_step_(
     checks.check_tables(user_w, "user_w", item_w, "item_w")
     checks.check_state(user_state, "user_state", user_w, "user_w")
     checks.check_state(item_state, "item_state", item_w, "item_w")
-    checks.check_optimizer(lr, eps, max_norm)
+    checks.check_floats(user_w=user_w, item_w=item_w, user_state=user_state, item_state=item_state)
     checks.check_sampling(indptr, indices, users, positives, len(item_w), n_negatives)
-    checks.check_range(users, "users", 0, len(user_w), "user_w")
-    checks.check_range(positives, "positives", 0, len(item_w), "item_w")
+    checks.check_optimizer(lr, eps, max_norm)
+    _check_pairs(users, positives, user_w, "user_w", item_w, "item_w")
     negatives = sample_negatives(indptr, indices, users, positives, len(item_w), n_negatives, seed, offset)
     loss, hardest, impostors, weight = _scan_pairs(
         user_w, item_w, users, positives, negatives, margin, len(item_w), rank_weight, "sqeuclidean"

@@ -98,13 +98,13 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
   check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors");
   check_dim(grad_loss, "grad_loss", 1);
   check_float32(grad_loss, "grad_loss");
-  check_same_length(grad_loss, "grad_loss", users, "users");
   for (const auto& [tensor, name] : {std::pair(&users, "users"), std::pair(&positives, "positives"),
                                      std::pair(&hardest, "hardest"), std::pair(&impostors, "impostors")}) {
     check_dim(*tensor, name, 1);
     check_ids(*tensor, name, users, "users");
     check_same_length(*tensor, name, users, "users");
   }
+  check_same_length(grad_loss, "grad_loss", users, "users");
   check_n_negatives(n_negatives);
   const Matrix user_table(user_vectors);
   const Matrix item_table(item_vectors);
