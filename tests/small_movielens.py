@@ -30,9 +30,7 @@ def atomic() -> dict[str, bytes]:
     films = ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"]
     for item in range(1, 1683):
         title, year = TITLES.get(item, (f"Film {item}", "1990"))
-        films.append(
-            f"{item}\tunkonwn\tunkonwn\tunknown" if item == 267 else f"{item}\t{title}\t{year}\tDrama"
-        )
+        films.append(f"{item}\tunkonwn\tunkonwn\tunknown" if item == 267 else f"{item}\t{title}\t{year}\tDrama")
     ratings = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
     ratings += [f"{u}\t{i}\t{r}\t881250949" for u, i, r in RATINGS]
     return {"ml-100k.inter": "\n".join(ratings).encode(), "ml-100k.item": "\n".join(films).encode()}

@@ -48,9 +48,7 @@ def test_synthetic_has_taste_and_popularity():
     seen = train.matrix.toarray() > 0
     popularity = seen.sum(axis=0)
     assert np.sort(popularity)[-200:].sum() > 0.3 * popularity.sum()  # a tenth of the items
-    neighbours = (
-        train.matrix @ train.matrix.T @ train.matrix
-    ).toarray()  # what those with the same items like
+    neighbours = (train.matrix @ train.matrix.T @ train.matrix).toarray()  # what those with the same items like
 
     def recall(scores):
         return recall_at_k(np.argsort(-np.where(seen, -1.0, scores), axis=1), test.matrix, 50)

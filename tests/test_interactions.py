@@ -138,9 +138,7 @@ def test_every_source_gives_the_same(tmp_path):
 
 
 def test_catalogue_fixes_order_and_size():
-    interactions = Interactions.from_frame(
-        TABLE, user_ids=["eve", "zoe", "bob", "ann"], item_ids=[30, 20, 10, 5]
-    )
+    interactions = Interactions.from_frame(TABLE, user_ids=["eve", "zoe", "bob", "ann"], item_ids=[30, 20, 10, 5])
     expected = [[0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0]]
     np.testing.assert_array_equal(interactions.matrix.toarray(), expected)
     assert interactions.n_duplicates == 1

@@ -7,6 +7,7 @@ from scipy import sparse
 
 from cmlfast import CML, Interactions, build_info, datasets, split_per_user
 from cmlfast.popularity import popularity_recall
+from cmlfast.training import Pairs
 
 SMALL = {"n_components": 16, "n_epochs": 30, "random_state": 0}
 needs_extension = pytest.mark.skipif(not build_info()["extension"], reason=str(build_info()["reason"]))
@@ -121,7 +122,7 @@ def test_random_state_reproduces_to_the_bit_on_any_number_of_threads(split) -> N
 def test_order_of_an_epoch_visits_every_pair_once(split, monkeypatch) -> None:
     train, _, _ = split
     seen = []
-    model = CML(**{**SMALL, "n_epochs": 2, "batch_size": 333}, backend="reference")
+    model = CML(**{**SMALL, "n_epochs": 2, "batch_size": 333}, balance=None, backend="reference")
     from cmlfast import reference
 
     original = reference.cml_step_
@@ -138,6 +139,23 @@ def test_order_of_an_epoch_visits_every_pair_once(split, monkeypatch) -> None:
         visited = sparse.coo_matrix((np.ones(n), (users[epoch], items[epoch])), shape=train.shape).tocsr()
         assert (visited != train.matrix).nnz == 0
     assert not np.array_equal(users[:n], users[n:])
+
+
+def test_balance_draws_a_pair_by_its_users_number_of_likes(split) -> None:
+    train, _, _ = split
+    pairs = Pairs.of(train.matrix, train.matrix, torch.device("cpu"))
+    n = np.diff(train.matrix.indptr)[pairs.users.numpy()]
+    expected = 1 / (n + 4.0)
+    expected *= train.nnz / expected.sum()
+    drawn = [torch.bincount(pairs.order(seed, 7, 4.0), minlength=train.nnz).numpy() for seed in range(40)]
+    for times in drawn:
+        assert times.sum() == train.nnz
+        # floor or ceil, with a little room for the rounding of a running sum
+        assert ((times >= np.floor(expected - 1e-6)) & (times <= np.ceil(expected + 1e-6))).all()
+    # Of 40 draws with a variance of at most 1/4 each, the mean lies within 6 standard errors with odds of 10^-9.
+    assert (np.abs(np.mean(drawn, axis=0) - expected) < 6 * 0.5 / np.sqrt(40)).all()
+    assert torch.equal(pairs.order(3, 7, 4.0), pairs.order(3, 7, 4.0))
+    assert not torch.equal(pairs.order(3, 7, 4.0), pairs.order(3, 8, 4.0))
 
 
 def test_best_epoch_is_restored_and_training_stops_early(split) -> None:

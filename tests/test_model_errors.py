@@ -27,6 +27,8 @@ LIKES = sparse.random(30, 20, 0.2, format="csr", rng=np.random.default_rng(0))
         ("n_epochs", 0, ValueError),
         ("max_norm", 0, ValueError),
         ("rank_weight", "yes", TypeError),
+        ("balance", -1, ValueError),
+        ("balance", "all", TypeError),
         ("patience", 0, ValueError),
         ("random_state", -1, ValueError),
         ("random_state", "seed", TypeError),
