@@ -21,8 +21,9 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from benchmarks.als import FAR_BEHIND, GRID, ITERATIONS, Split, als_recall, choose_setting, popularity_recall
+from benchmarks.als import FAR_BEHIND, GRID, ITERATIONS, Split, als_recall, choose_setting
 from cmlfast import CML, build_info, datasets, split_per_user
+from cmlfast.popularity import popularity_recall
 
 DATA = ("movielens-100k", "citeulike-t")
 SEEDS = (0, 1, 2)
@@ -57,7 +58,7 @@ def measure(name: str) -> list[Result]:
 
     chosen = f"factors {setting.factors}, regularization {setting.regularization:g}, alpha {setting.alpha:g}"
     methods: dict[str, Callable[[Split, int], tuple[dict[str, float], float]]] = {
-        "popularity": lambda split, _: popularity_recall(split, KS),
+        "popularity": lambda split, _: (popularity_recall(split[0], split[2], KS, exclude=split[1]), 0.0),
         f"implicit ALS ({chosen})": als,
         "CML": cml_recall,
     }
