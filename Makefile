@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Waiting threads that spin would slow everything down on a busy machine.
+export OMP_WAIT_POLICY ?= PASSIVE
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Tables are small in tests; more threads than cores would only wait for each other.
-SOURCES := setup.py pyproject.toml constraints.txt $(shell find csrc -type f)
+SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
 .PHONY: demo test lint wheel bench accuracy clean
 
@@ -32,17 +33,19 @@ bench: $(VENV)/bench
 accuracy: $(VENV)/bench
 	$(BIN)/python -m benchmarks.accuracy
 
-$(BIN)/python:
+$(VENV)/tools: constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet -c constraints.txt torch "setuptools>=77" wheel
+	$(PIP) install --quiet -c constraints.txt torch "setuptools>=77" wheel ninja
+	touch $@
 
-# The package is installed editable: the extension is compiled into the source tree.
-$(VENV)/package: $(SOURCES) | $(BIN)/python
-	$(PIP) install --quiet --no-build-isolation -c constraints.txt -e .
+# The package is installed editable: the extension is compiled into the source tree. The plain path of the compat mode
+# lets Python find it from any folder, also from one that has a clone of this name in it.
+$(VENV)/package: $(VENV)/tools $(SOURCES)
+	$(PIP) install --quiet --no-build-isolation -c constraints.txt --config-settings editable_mode=compat -e .
 	touch $@
 
 $(VENV)/%: $(VENV)/package
-	$(PIP) install --quiet --no-build-isolation -c constraints.txt -e ".[$*]"
+	$(PIP) install --quiet --no-build-isolation -c constraints.txt --config-settings editable_mode=compat -e ".[$*]"
 	touch $@
 
 clean:

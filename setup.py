@@ -5,6 +5,7 @@ CPython from 3.10 on.
 """
 
 import os
+import sys
 from pathlib import Path
 
 from setuptools import setup
@@ -37,7 +38,7 @@ else:
             "-Wno-uninitialized",  # GCC warns of its own AVX-512 header
             "-Wno-maybe-uninitialized",
         ],
-        extra_link_args=["-Wl,-s"] if os.uname().sysname == "Linux" else [],
+        extra_link_args=["-Wl,-s"] if sys.platform == "linux" else [],
     )
     setup(
         ext_modules=[extension],

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 MAX_ITEMS = 2**31 - 1
+MIN_FLOAT, MAX_FLOAT = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max  # kernels compute in float32
 METRICS = ("sqeuclidean", "dot")
 
 
@@ -94,9 +95,9 @@ def check_n_items(n_items: int) -> None:
 
 def check_optimizer(lr: float, eps: float, max_norm: float) -> None:
     """Check the numbers of an AdaGrad step."""
-    check_value(lr >= 0, f"lr is {lr:g}; it must not be negative")
-    check_value(eps > 0, f"eps is {eps:g}; it must be positive, for a row's first step may divide by it")
-    check_value(max_norm > 0, f"max_norm is {max_norm:g}; it must be positive")
+    check_value(0 <= lr <= MAX_FLOAT, f"lr is {lr:g}; it must be finite and not negative")
+    check_value(eps >= MIN_FLOAT, f"eps is {eps:g}; it must be positive, for a row's first step may divide by it")
+    check_value(max_norm >= MIN_FLOAT, f"max_norm is {max_norm:g}; it must be positive")
 
 
 def check_metric(metric: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,9 +16,13 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "cmlfast._C":
         raise
+    _source = Path(__file__).resolve().parents[1]
     _missing = (
-        "cmlfast was installed without its compiled extension (CMLFAST_NO_EXTENSION=1, or no compiler); "
-        "install it again with a C++ compiler: pip install --no-build-isolation --force-reinstall --no-deps cmlfast"
+        f"Python imports cmlfast from the source tree {_source}, where its extension has not been built; run Python in "
+        "another folder, or build it there: pip install --no-build-isolation -e ."
+        if (_source / "setup.py").exists()
+        else "cmlfast was installed without its compiled extension (CMLFAST_NO_EXTENSION=1, or no compiler); install "
+        "it again from its source with a C++ compiler: pip install --no-build-isolation --force-reinstall --no-deps ."
     )
 except ImportError as error:  # built for another machine or an older torch
     _missing = f"cmlfast's compiled extension does not load: {error}"

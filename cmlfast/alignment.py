@@ -117,8 +117,8 @@ def positions(query: Any, known: Interactions, kind: str, name: str) -> npt.NDAr
         return np.empty(0, dtype=np.int64)
     if numbers.dtype.kind not in "iu":
         raise ValueError(
-            f"{name} holds {numbers.flat[0]!r}, which is no {kind}'s number; the model was fitted on a matrix and "
-            f"knows {kind}s by position, 0 to {len(ids) - 1}"
+            f"{name} holds {numbers.flat[0]!r}, which is no {kind}'s number; this model knows "
+            f"{kind}s by position, 0 to {len(ids) - 1}"
         )
     wrong = numbers[(numbers < 0) | (numbers >= len(ids))]
     if len(wrong):

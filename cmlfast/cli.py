@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from cmlfast import CML, Interactions, build_info, split_per_user
+from cmlfast.persistence import check_target
 from cmlfast.popularity import popularity_recall
 from cmlfast.settings import resolve
 
@@ -49,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         The exit code: 0 done, 1 failed, 2 wrong options, 3 unusable input, 130 interrupted.
     """
-    parser = build_parser()
-    options = parser.parse_args(arguments)
     try:
+        parser = build_parser()
+        options = parser.parse_args(arguments)
         options.run(options, parser)
         sys.stdout.flush()
     except KeyboardInterrupt:
@@ -139,23 +141,43 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         group.add_argument(flag, type=kind, default=defaults[name], help=f"{text} (default: {defaults[name]})")
 
     add("--n-components", int, "dimensions")
-    add("--margin", float, "margin, in squared distance")
+    group.add_argument(
+        "--margin",
+        type=float,
+        nargs="+",
+        default=defaults["margin"],
+        metavar="M",
+        help="margin, in squared distance; two numbers are the first and the last (default: %(default)s)",
+    )
     add("--n-negatives", _int_or_auto, "negatives drawn for a pair")
     add("--learning-rate", float, "AdaGrad's learning rate")
     add("--batch-size", _int_or_auto, "pairs in a batch")
-    add("--n-epochs", int, "visits of every pair")
+    add("--n-epochs", int, "epochs")
     add("--max-norm", float, "radius of the ball")
+    add("--balance", _float_or_none, "draw a user's pairs by 1 / (likes + this); none visits every pair once an epoch")
     group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")
 
 
 def _int_or_auto(text: str) -> int | str:
-    return text if text == "auto" else int(text)
+    if text == "auto" or text.lstrip("-").isdecimal():
+        return text if text == "auto" else int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither an integer nor 'auto'")
+
+
+def _float_or_none(text: str) -> float | None:
+    try:
+        return None if text == "none" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'none'") from None
 
 
 def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
     """Return the model that the options describe, or end with a usage error."""
-    names = ("n_components", "margin", "n_negatives", "learning_rate", "batch_size", "n_epochs", "max_norm")
-    model = CML(**{name: getattr(options, name) for name in names}, random_state=options.seed)
+    names = ("n_components", "margin", "n_negatives", "learning_rate", "batch_size", "n_epochs", "max_norm", "balance")
+    params = {name: getattr(options, name) for name in names}
+    if isinstance(params["margin"], list):
+        params["margin"] = params["margin"][0] if len(params["margin"]) == 1 else tuple(params["margin"])
+    model = CML(**params, random_state=options.seed)
     try:
         resolve(model.get_params(), 1, 1, 1)
     except (TypeError, ValueError) as error:
@@ -163,24 +185,36 @@ def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
     return model
 
 
-def _read(path: str, options: argparse.Namespace) -> Interactions:
+def _read(path: str, options: argparse.Namespace, known: CML | Interactions | None = None) -> Interactions:
+    """Read a file of likes; ids become strings where ``known`` has strings, even if this file has integers only."""
     columns = {"user": options.user, "item": options.item, "value": options.value, "min_value": options.min_value}
     file = Path(path)
     if not file.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
-    if file.is_dir() or file.suffix in (".parquet", ".pq"):
-        return Interactions.from_parquet(path, **columns)
-    delimiter = "\t" if ".tsv" in file.suffixes else ","
-    return Interactions.from_csv(path, **columns, delimiter=delimiter)
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if file.is_dir() or suffixes[-1:] in ([".parquet"], [".pq"]):
+        likes = Interactions.from_parquet(path, **columns)
+    else:
+        likes = Interactions.from_csv(path, **columns, delimiter="\t" if ".tsv" in suffixes else ",")
+    if known is None:
+        return likes
+    user_ids, item_ids = (
+        (known.user_ids, known.item_ids) if isinstance(known, Interactions) else (known.user_ids_, known.item_ids_)
+    )
+    return Interactions(likes.matrix, _like(likes.user_ids, user_ids), _like(likes.item_ids, item_ids))
+
+
+def _like(ids: Any, known: Any) -> Any:
+    return ids.astype(str).astype(object) if known.dtype == object and ids.dtype != object else ids
 
 
 def _train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     model = _model(options, parser)
-    folder = Path(options.model).resolve().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):  # told before the training, not after it
-        raise FileNotFoundError(f"--model {options.model}: the folder does not exist or cannot be written to")
+    target = check_target(options.model)  # told before the training, not after it
+    if target in [Path(path).resolve() for path in (options.data, options.validation) if path]:
+        raise ValueError(f"--model {options.model} is a file of likes; give the model a name of its own")
     likes = _read(options.data, options)
-    validation = _read(options.validation, options) if options.validation else None
+    validation = _read(options.validation, options, likes) if options.validation else None
     _tell(likes)
     model.fit(likes, validation=validation)
     _tell_training(model)
@@ -193,11 +227,13 @@ def _evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> N
         parser.error(f"-k is {min(options.k)}; every K must be at least 1")
     if options.exclude and not options.model:
         parser.error("--exclude goes with --model")
-    likes = _read(options.data, options)
     if options.model:
-        exclude = _read(options.exclude, options) if options.exclude else None
-        _print_recall({"CML": CML.load(options.model).evaluate(likes, options.k, exclude)}, options.k)
+        trained = CML.load(options.model)
+        held_out = _read(options.data, options, trained)
+        exclude = _read(options.exclude, options, trained) if options.exclude else None
+        _print_recall({"CML": trained.evaluate(held_out, options.k, exclude)}, options.k)
         return
+    likes = _read(options.data, options)
     model = _model(options, parser)
     _tell(likes)
     train, validation, test = split_per_user(likes, options.seed)
@@ -268,10 +304,10 @@ def _ids(texts: Sequence[str], known: Any) -> Any:
     """Return ids as the model has them: integers where it has integers."""
     if known.dtype == object:
         return np.array(texts, dtype=object)
-    try:
-        return np.array([int(text) for text in texts], dtype=np.int64)
-    except ValueError as error:
-        raise ValueError(f"{error}; the ids of this model are integers") from None
+    for text in texts:
+        if not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text):
+            raise ValueError(f"{text!r} is no id of this model, whose ids are integers")
+    return np.array([int(text) for text in texts], dtype=np.int64)
 
 
 def _write_rows(writer: Any, ids: Any, found: Any, scores: Any) -> None:

@@ -37,10 +37,11 @@ def main() -> None:
     for name, row in (("popularity", baseline), ("CML", recall)):
         print(f"{name:20}{row['recall@50']:>10.3f}{row['recall@100']:>12.3f}")
 
+    print("\nTraining on all likes ...")
     model = CML(random_state=0).fit(films.interactions)
     liked = films.interactions.matrix[films.interactions.user_index(USER)].indices
-    print(f"\nUser {USER} likes {len(liked)} films, among them: {'; '.join(titles[liked[:4]])}")
-    print(f"Recommended to user {USER}, trained on all likes:")
+    print(f"User {USER} likes {len(liked)} films, among them: {'; '.join(titles[liked[:4]])}")
+    print(f"Recommended to user {USER}, and not among those:")
     for place, film in enumerate(_titles(model.recommend(USER, N=10)[0], ids, titles), 1):
         print(f"{place:4}. {film}")
     print("\nNearest films:")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-from scipy import sparse
-from torch import Tensor
 
 from cmlfast import backends, persistence
 from cmlfast.alignment import merged, without_pairs
@@ -18,7 +16,7 @@ from cmlfast.interactions import Interactions, as_user_items
 from cmlfast.recommender import Recommender, held_out_matrix
 from cmlfast.serving import recall
 from cmlfast.settings import Settings, resolve
-from cmlfast.training import Pairs, Record, Tables, fit_tables, new_tables, run_epoch
+from cmlfast.training import Pairs, Record, Schedule, Tables, fit_tables, new_tables, run_epoch
 
 
 class CML(Recommender, Estimator):
@@ -31,8 +29,10 @@ class CML(Recommender, Estimator):
     ----------
     n_components : int
         r, the dimension of the space.
-    margin : float
-        m of the paper's equation 1, in squared distance; distances in the unit ball are at most 4 squared.
+    margin : float or (float, float)
+        m of the paper's equation 1, in units of squared distance (in the unit ball those are at most 4). Two numbers
+        are the first and the last of a margin that falls linearly over the epochs: a wide one first spreads users and
+        items out, a narrow one then leaves alone what is in order already.
     n_negatives : int or "auto"
         U, the negatives drawn for a pair, of which the hardest counts (section 3.2). "auto" is 0.1 / density, at least
         1 and at most 20: see :func:`cmlfast.settings.auto_n_negatives` for why.
@@ -41,7 +41,7 @@ class CML(Recommender, Estimator):
     batch_size : int or "auto"
         Pairs in a batch. "auto" is a tenth of all pairs, at least 256 and at most 10,000.
     n_epochs : int
-        How often every pair is visited, at most.
+        How many epochs, at most.
     max_norm : float
         Radius of the ball (section 3.4).
     rank_weight : bool
@@ -72,8 +72,8 @@ class CML(Recommender, Estimator):
         The training matrix, if it was kept.
     history_ : list of dict
         For every epoch: ``epoch``, ``loss`` (mean of the pairs), ``impostors`` (share of the negatives inside the
-        margin), ``active`` (share of the pairs with a loss), ``learning_rate``, ``seconds`` and, where validation was
-        looked at, ``recall@50``.
+        margin), ``active`` (share of the pairs with a loss), ``learning_rate``, ``margin``, ``seconds`` and, where
+        validation was looked at, ``recall@50``.
     n_negatives_, batch_size_, seed_ : int
         What "auto" and ``random_state`` came to.
     skipped_ : dict
@@ -96,7 +96,7 @@ class CML(Recommender, Estimator):
     def __init__(
         self,
         n_components: int = 100,
-        margin: float = 1.5,
+        margin: float | tuple[float, float] = (3.0, 1.0),
         n_negatives: int | str = "auto",
         learning_rate: float = 0.1,
         batch_size: int | str = "auto",
@@ -179,8 +179,10 @@ class CML(Recommender, Estimator):
     def partial_fit(self, user_items: Any) -> CML:
         """Train one epoch on new interactions, from where the model stands; fit nothing anew.
 
-        New interactions join the old ones (negatives are drawn from neither). A larger matrix, or `Interactions` with
-        new ids, brings new users and items, whose rows start at random. AdaGrad's accumulators are kept.
+        The epoch has the last margin, and a learning rate that falls from ``learning_rate`` to 0. New interactions
+        join the old ones, and negatives are drawn from neither (if the model kept the old ones). A larger matrix, or
+        `Interactions` with new ids, brings new users and items, whose rows start at random. AdaGrad's accumulators
+        are kept.
 
         Parameters
         ----------
@@ -213,7 +215,8 @@ class CML(Recommender, Estimator):
         for old, table in zip(self._tables.all(), grown.all(), strict=True):
             table[: len(old)] = old
         epoch = self._n_epochs_seen
-        record = run_epoch(kernels, grown, pairs, settings, epoch, (settings.learning_rate,) * 2)
+        settings = replace(settings, margin=(settings.margin[1],) * 2)
+        record = run_epoch(kernels, grown, pairs, settings, epoch, Schedule(0.0, 1.0))
         self._adopt(grown, liked, settings, [*self.history_, record], _skipped(new, pairs), epoch + 1)
         return self
 
@@ -257,7 +260,8 @@ class CML(Recommender, Estimator):
         if self.user_items_ is not None:
             packed = persistence.pack_csr(self.user_items_.matrix)
             tensors |= {f"user_items.{part}": tensor for part, tensor in packed.items()}
-        params = {**self.get_params(), "random_state": self.seed_, "device": str(self.device)}
+        kept = {"random_state": self.seed_, "device": str(self.device), "keep_user_items": self.user_items_ is not None}
+        params = {**self.get_params(), **kept}
         metadata = {
             "params": params,
             "history": self.history_,
@@ -285,21 +289,13 @@ class CML(Recommender, Estimator):
             If there is no such file, or it is no model, damaged, or from a newer version.
         """
         tensors, metadata = persistence.read(path)
-        model = cls(**{**metadata["params"], "device": device})
+        parts = persistence.checked_parts(path, tensors, metadata)
+        model = cls(**{**parts.params, "device": device})
         _, place = backends.choose(model.backend, device)
-
-        def part(prefix: str) -> dict[str, Tensor]:
-            return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-        names = ("user", "item", "user_state", "item_state")
-        tables = Tables(*(tensors[name].to(place) for name in names))
-        shape = (len(tables.user), len(tables.item))
-        packed = part("user_items.")
-        matrix = persistence.unpack_csr(packed, shape) if packed else sparse.csr_matrix(shape, dtype=np.float32)
-        ids = (persistence.unpack_ids(part(f"{name}_ids.")) for name in ("user", "item"))
+        tables = Tables(*(table.to(place) for table in parts.tables))
         resolved = {"n_negatives": metadata["n_negatives"], "batch_size": metadata["batch_size"]}
-        settings = resolve({**model.get_params(), **resolved}, 1, *shape)
-        known = Interactions(matrix, *ids)
+        settings = resolve({**model.get_params(), **resolved}, 1, *parts.matrix.shape)
+        known = Interactions(parts.matrix, parts.user_ids, parts.item_ids)
         model._adopt(tables, known, settings, metadata["history"], metadata["skipped"], metadata["n_epochs_seen"])
         return model
 
@@ -311,8 +307,8 @@ def _pairs(new: Interactions, liked: Interactions, device: torch.device) -> Pair
     pairs = Pairs.of(new.matrix, liked.matrix, device)
     if pairs.n_without_negatives == len(pairs):
         raise ValueError(
-            "user_items says that every user likes every item, so that nobody has an item to keep at a distance; leave "
-            "users or items in that are not liked"
+            "every user of user_items likes every item, so that nobody has an item to keep at a distance; leave "
+            "items in that are not liked"
         )
     return pairs
 

@@ -216,7 +216,9 @@ def adagrad_clip_(
     IndexError
         For an id out of range; nothing has changed then.
     """
+    _before_change(weight=weight, state=state)
     _kernels.adagrad_clip_(weight, state, rows, grads, lr, eps, max_norm)
+    _after_change(weight, state)
 
 
 def cml_step_(
@@ -269,10 +271,12 @@ def cml_step_(
     IndexError
         For an id out of range; nothing has changed then.
     """
+    _before_change(user_w=user_w, item_w=item_w, user_state=user_state, item_state=item_state)
     result: tuple[Tensor, Tensor, Tensor] = _kernels.cml_step_(
         user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, margin, lr, eps,
         max_norm, rank_weight, seed, offset,
     )  # fmt: skip
+    _after_change(user_w, item_w, user_state, item_state)
     return result
 
 
@@ -313,6 +317,19 @@ def topk(
     """
     result: tuple[Tensor, Tensor] = _kernels.topk(queries, items, k, seen_indptr, seen_indices, metric)
     return result
+
+
+def _before_change(**tensors: Tensor) -> None:
+    """Refuse what torch's own in-place operators refuse."""
+    for name, tensor in tensors.items():
+        if torch.is_grad_enabled() and tensor.requires_grad:
+            raise ValueError(f"{name} requires grad and would change in place; call this under torch.no_grad()")
+
+
+def _after_change(*tensors: Tensor) -> None:
+    """Let autograd see the change, so that a backward pass that needs the old values raises."""
+    if not torch.compiler.is_compiling():
+        torch.autograd.graph.increment_version(tensors)
 
 
 def _register() -> None:
@@ -366,6 +383,10 @@ def _register() -> None:
     def gradients(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, Tensor]:
         return autograd.table_gradients(ctx, grad_loss, torch.ops.cmlfast.warp_hinge_backward)
 
+    def no_second(*_: Any) -> None:
+        raise RuntimeError("the gradient of warp_hinge cannot be differentiated again")
+
+    torch.library.register_autograd("cmlfast::warp_hinge_backward", no_second)
     torch.library.register_autograd(
         "cmlfast::warp_hinge",
         lambda ctx, *grads: gradients(ctx, grads[0]) + (None,) * 8,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +22,42 @@ FORMAT = 1
 KEY = "cmlfast"
 
 
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Return the file that writing to ``path`` replaces (behind symbolic links), or raise ``OSError`` if it cannot."""
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise IsADirectoryError(f"path is {str(path)!r}, a folder; give the name of a file in it")
+    if target.exists() and not target.is_file():
+        raise OSError(f"path is {str(path)!r}, which is no regular file; give the name of a file")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path is {str(path)!r}, but its folder does not exist; create it first")
+    if not os.access(target.parent, os.W_OK):
+        raise PermissionError(f"path is {str(path)!r}, but its folder cannot be written to; choose another")
+    return target
+
+
 def write(path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
     """Write a model file in one step: readers see the old file or the new one, whole.
 
     Raises
     ------
     OSError
-        If the folder is missing or not writable; an older file at ``path`` is then untouched.
+        If ``path`` cannot be written to; an older file there is then untouched.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise IsADirectoryError(f"path is {str(target)!r}, a folder; give the name of a file in it")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"path is {str(target)!r}, but its folder does not exist; create it first")
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    os.close(handle)
+    target = check_target(path)
+    mode = target.stat().st_mode & 0o777 if target.exists() else None
+    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}.part"
+    # A parameter may be a NumPy number, which JSON does not know.
+    header = {KEY: json.dumps({"format": FORMAT, **metadata}, default=lambda number: number.item())}
     try:
-        header = {KEY: json.dumps({"format": FORMAT, **metadata})}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=header)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's own 0600 would hide the model from other users
+        if mode is not None:
+            temporary.chmod(mode)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -69,6 +82,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
     if header is None:
         raise ValueError(f"path is {str(path)!r}, a safetensors file that cmlfast did not write")
     metadata = json.loads(header)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
+        raise ValueError(f"path is {str(path)!r}, whose header is damaged; save the model again")
     if metadata["format"] > FORMAT:
         raise ValueError(
             f"path is {str(path)!r}, written by a newer cmlfast (format {metadata['format']}, this one reads "
@@ -104,7 +119,61 @@ def pack_csr(matrix: sparse.csr_matrix) -> dict[str, Tensor]:
     return {name: torch.from_numpy(np.asarray(getattr(matrix, name))) for name in ("indptr", "indices")}
 
 
-def unpack_csr(tensors: dict[str, Tensor], shape: tuple[int, int]) -> sparse.csr_matrix:
-    """Undo `pack_csr`."""
+@dataclass(frozen=True)
+class Parts:
+    """What a model file holds, checked."""
+
+    params: dict[str, Any]
+    tables: list[Tensor]  # user, item [., r] and their accumulators
+    user_ids: Ids
+    item_ids: Ids
+    matrix: sparse.csr_matrix  # empty if it was not kept
+
+
+def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Parts:
+    """Check that a file's tensors fit together, so that a damaged file is refused before anything reads it.
+
+    Raises
+    ------
+    ValueError
+        If something is missing, or has another type, shape or range than it must have.
+    """
+    try:
+        missing = {"params", "history", "n_negatives", "batch_size", "n_epochs_seen", "skipped"} - metadata.keys()
+        _require(not missing, f"the header lacks {sorted(missing)}")
+        tables = [tensors[name] for name in ("user", "item", "user_state", "item_state")]
+        _require(all(table.dtype == torch.float32 and table.dim() == 2 for table in tables), "a table is no float32")
+        user, item, user_state, item_state = (table.shape for table in tables)
+        _require(user[1] == item[1] and user == user_state and item == item_state, "shapes of tables do not fit")
+        user_ids, item_ids = (unpack_ids(_under(f"{kind}_ids.", tensors)) for kind in ("user", "item"))
+        _require(len(user_ids) == user[0] and len(item_ids) == item[0], "ids do not fit the tables")
+        packed = _under("user_items.", tensors)
+        shape = (user[0], item[0])
+        matrix = _unpack_csr(packed, shape) if packed else sparse.csr_matrix(shape, dtype=np.float32)
+    except (KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"path is {str(path)!r}, which is damaged: {error!r}") from error
+    except ValueError as error:
+        raise ValueError(f"path is {str(path)!r}, which is damaged: {error}") from error
+    params = dict(metadata["params"])
+    if isinstance(params.get("margin"), list):  # JSON has no tuples
+        params["margin"] = tuple(params["margin"])
+    return Parts(params, tables, user_ids, item_ids, matrix)
+
+
+def _require(good: bool, message: str) -> None:
+    if not good:
+        raise ValueError(message)
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _unpack_csr(tensors: dict[str, Tensor], shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Undo `pack_csr`; SciPy itself would follow wrong offsets out of the arrays."""
     indptr, indices = tensors["indptr"].numpy(), tensors["indices"].numpy()
+    _require(indptr.dtype.kind == "i" and indices.dtype.kind == "i" and indptr.ndim == indices.ndim == 1, "no CSR")
+    _require(len(indptr) == shape[0] + 1 and indptr[0] == 0 and indptr[-1] == len(indices), "offsets do not fit")
+    _require(bool((np.diff(indptr) >= 0).all()), "offsets fall")
+    _require(len(indices) == 0 or 0 <= indices.min() <= indices.max() < shape[1], "items are out of range")
     return sparse.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=shape)

@@ -80,9 +80,8 @@ class Recommender:
             training matrix is needed but was not kept.
         """
         self._check_fitted()
-        rows, scalar = positions(np.atleast_1d(userid), self._known, "user", "userid"), np.ndim(userid) == 0
-        if N < 1:
-            raise ValueError(f"N is {N}; it must be at least 1")
+        rows, scalar = positions(_several(userid, "userid"), self._known, "user", "userid"), np.ndim(userid) == 0
+        _check_count(N, "N")
         seen = self._seen(rows, user_items) if filter_already_liked_items else None
         left_out = None if filter_items is None else self._columns(filter_items, "filter_items")
         among = None if items is None else self._columns(items, "items")
@@ -107,9 +106,8 @@ class Recommender:
         return self._similar(userid, N, self.user_embedding_, "user")
 
     def _similar(self, wanted: Any, n: int, table: Tensor, kind: str) -> tuple[npt.NDArray[Any], Scores]:
-        rows = positions(np.atleast_1d(wanted), self._known, kind, f"{kind}id")
-        if n < 1:
-            raise ValueError(f"N is {n}; it must be at least 1")
+        rows = positions(_several(wanted, f"{kind}id"), self._known, kind, f"{kind}id")
+        _check_count(n, "N")
         found = nearest(self._kernels(), table[torch.from_numpy(rows).to(table.device)], table, int(n))
         ids = self._known.user_ids if kind == "user" else self._known.item_ids
         return _answer(*found, ids, np.ndim(wanted) == 0)
@@ -137,22 +135,33 @@ class Recommender:
         Raises
         ------
         NotFittedError, ValueError
-            Before ``fit``; for a matrix that does not fit the model, or without pairs; for k below 1.
+            Before ``fit``; for a matrix that does not fit the model, has no pairs or pairs that are left out of the
+            ranking; for k below 1.
         """
         self._check_fitted()
+        ks = _several(k, "k")
+        if len(ks) == 0:
+            raise ValueError("k is empty; give at least one K")
+        for one in ks:
+            _check_count(one, "k")
         if self.user_items_ is None and exclude is None:
             raise ValueError("exclude is None, but the training matrix was not kept with the model; pass it as exclude")
         matrix = held_out_matrix(held_out, self._known, "held_out")
         seen = self._known.matrix
         if exclude is not None:
             seen = union(seen, aligned(exclude, self._known, "exclude"))
-        ks = (k,) if isinstance(k, int | np.integer) else tuple(k)
-        if not ks or min(ks) < 1:
-            raise ValueError(f"k is {k}; every K must be at least 1")
-        return recall(self._kernels(), self.user_embedding_, self.item_embedding_, matrix, seen, ks)
+        overlap = matrix.multiply(seen).nnz
+        if overlap:
+            raise ValueError(
+                f"held_out has {overlap} of its {matrix.nnz} pairs in common with the training matrix or exclude, "
+                "which are left out of the ranking and cannot be found; hold out pairs that the model was not trained on"
+            )
+        return recall(
+            self._kernels(), self.user_embedding_, self.item_embedding_, matrix, seen, [int(one) for one in ks]
+        )
 
     def _columns(self, ids: Iterable[Any], name: str) -> Positions:
-        listed = ids if isinstance(ids, np.ndarray) else list(ids)
+        listed = _several(ids, name)
         return positions(listed, self._known, "item", name)
 
     def _is_fitted(self) -> bool:
@@ -183,6 +192,23 @@ class Recommender:
                 f"each item, {expected}; index it with userid"
             )
         return as_user_items(user_items).matrix
+
+
+def _several(ids: Any, name: str) -> Any:
+    """Return one id, or a sequence of them, as a sequence, without mixing types as NumPy would."""
+    if np.ndim(ids) == 0:
+        return [ids.item() if isinstance(ids, np.generic | np.ndarray) else ids]
+    listed = ids if isinstance(ids, np.ndarray) else list(ids)
+    if np.ndim(listed) != 1:
+        raise ValueError(f"{name} has {np.ndim(listed)} dimensions; give one id or a list of them")
+    return listed
+
+
+def _check_count(value: Any, name: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} is {value!r}; it must be an integer of at least 1")
+    if value < 1:
+        raise ValueError(f"{name} is {value}; it must be at least 1")
 
 
 def _answer(found: Positions, scores: Scores, ids: Ids, scalar: bool) -> tuple[npt.NDArray[Any], Scores]:

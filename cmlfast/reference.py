@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from cmlfast import _checks as checks
 from cmlfast import _hinge_autograd as autograd
@@ -149,6 +150,7 @@ class _WarpHinge(torch.autograd.Function):
     setup_context = staticmethod(autograd.save_for_hinge)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         return autograd.table_gradients(ctx, grads[0], warp_hinge_backward) + (None,) * 8
 
@@ -184,6 +186,7 @@ class _WarpHingeSampled(torch.autograd.Function):
     setup_context = staticmethod(autograd.save_for_hinge_sampled)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> Any:
         return autograd.table_gradients(ctx, grads[0], warp_hinge_backward) + (None,) * 11
 
@@ -261,6 +264,7 @@ def warp_hinge_backward(
         checks.check_same_length(ids, name, users, "users")
     checks.check_same_length(grad_loss, "grad_loss", users, "users")
     checks.check_n_negatives(n_negatives)
+    checks.check_n_items(n_items)
     _check_pairs(users, positives, user_vectors, "user_vectors", item_vectors, "item_vectors")
     checks.check_range(hardest, "hardest", -1, len(item_vectors), "item_vectors")
     checks.check_range(impostors, "impostors", 0, n_negatives + 1, "the table of rank weights")

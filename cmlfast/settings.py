@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+# Training computes in float32, where smaller numbers would be 0 and larger ones infinite.
+SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 MAX_NEGATIVES = 20  # the upper end of the paper's U (section 3.2)
 NEGATIVES_PER_DENSITY = 0.1
 MAX_BATCH_SIZE = 10_000
@@ -20,7 +22,7 @@ class Settings:
     """Parameters of one fit, checked and resolved."""
 
     n_components: int
-    margin: float
+    margin: tuple[float, float]  # first and last
     n_negatives: int
     learning_rate: float
     batch_size: int
@@ -68,7 +70,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) ->
         raise TypeError(f"rank_weight is {params['rank_weight']!r}; it must be True or False")
     return Settings(
         n_components=_integer("n_components", params["n_components"], 1),
-        margin=_positive("margin", params["margin"]),
+        margin=_margin(params["margin"]),
         n_negatives=_integer("n_negatives", n_negatives, 1, "or 'auto'"),
         learning_rate=_positive("learning_rate", params["learning_rate"]),
         batch_size=_integer("batch_size", batch_size, 1, "or 'auto'"),
@@ -92,6 +94,13 @@ def resolve_seed(random_state: Any) -> int:
     return _integer("random_state", random_state, 0, "or None or a NumPy generator")
 
 
+def _margin(value: Any) -> tuple[float, float]:
+    ends = value if isinstance(value, tuple | list) else (value, value)
+    if len(ends) != 2:
+        raise ValueError(f"margin is {value}; it must be a positive number, or two: the first and the last")
+    return _positive("margin", ends[0]), _positive("margin", ends[1])
+
+
 def _integer(name: str, value: Any, low: int, alternative: str = "") -> int:
     expected = " ".join(part for part in (f"it must be an integer of at least {low}", alternative) if part)
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
@@ -106,7 +115,7 @@ def _positive(
 ) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} is {value!r}; {expected}")
-    if not value > 0 or (math.isinf(value) and not may_be_infinite):
+    if not value >= SMALLEST or (value > LARGEST and not (may_be_infinite and math.isinf(value))):
         raise ValueError(f"{name} is {value}; {expected}")
     return float(value)
 

@@ -15,6 +15,7 @@ from scipy import sparse
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from cmlfast._arithmetic import lane_sum, sqrt
 from cmlfast.settings import Settings
 
 EPSILON = 1e-10
@@ -47,21 +48,22 @@ class Tables:
 
 def new_rows(n: int, settings: Settings, stream: int) -> Tensor:
     """Draw rows [n, r], normal with deviation 1 / sqrt(r) and clipped into the ball, on the CPU."""
-    generator = torch.Generator().manual_seed(_seed(settings.seed, stream))
-    rows = torch.randn(n, settings.n_components, generator=generator) / math.sqrt(settings.n_components)
-    norm = rows.norm(dim=1, keepdim=True)
-    return torch.where(norm > settings.max_norm, rows * (settings.max_norm / norm), rows)
+    # NumPy's generator and our own sum, for torch's depend on the instruction set.
+    draws = np.random.default_rng([settings.seed, stream]).standard_normal((n, settings.n_components), np.float32)
+    rows = torch.from_numpy(draws) / math.sqrt(settings.n_components)
+    norm = sqrt(lane_sum(rows * rows))[:, None]
+    return torch.where(norm > settings.max_norm, rows * (torch.full_like(norm, settings.max_norm) / norm), rows)
 
 
 def new_tables(n_users: int, n_items: int, settings: Settings, device: torch.device) -> Tables:
     """Draw both tables; the accumulators start at 0."""
-    user, item = new_rows(n_users, settings, -1).to(device), new_rows(n_items, settings, -2).to(device)
+    user, item = new_rows(n_users, settings, 0).to(device), new_rows(n_items, settings, 1).to(device)
     return Tables(user, item, torch.zeros_like(user), torch.zeros_like(item))
 
 
-def _seed(seed: int, stream: int) -> int:
-    """Mix a seed with a stream's number, so that epochs and tables draw independently."""
-    return int(np.random.SeedSequence([seed, stream + 2]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def _seed(seed: int, epoch: int) -> int:
+    """Mix a seed with an epoch's number; streams 0 and 1 are the tables'."""
+    return int(np.random.SeedSequence([seed, epoch + 2]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Pairs:
 
         Without ``balance``, every pair once, shuffled. With it, N draws where a pair of user i has the probability
         1 / (n_i + balance): by systematic resampling, so that a pair comes floor(x) or ceil(x) times if x times are
-        expected.
+        expected. A pair's repeats stand next to each other.
         """
         n = len(self)
         generator = torch.Generator().manual_seed(_seed(seed, epoch))
@@ -104,38 +106,47 @@ class Pairs:
             ends = weight[order].cumsum(0)  # [N], each pair's stretch of a line
             ticks = torch.arange(n, dtype=torch.float64) + torch.rand((), dtype=torch.float64, generator=generator)
             hit = torch.searchsorted(ends * (n / ends[-1]), ticks).clamp(max=n - 1)
-            order = order[hit][torch.randperm(n, generator=generator)]  # a pair's repeats were neighbours
+            order = order[hit]
         return order.to(self.users.device)
 
     def __len__(self) -> int:
         return len(self.users)
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """What changes over a training, from ``first`` to ``last`` in equal steps."""
+
+    first: float
+    last: float
+
+    def at(self, progress: float) -> float:
+        """Return the value at a progress from 0 to 1."""
+        return self.first + (self.last - self.first) * progress
+
+
 def run_epoch(
-    kernels: ModuleType,
-    tables: Tables,
-    pairs: Pairs,
-    settings: Settings,
-    epoch: int,
-    rates: tuple[float, float],
+    kernels: ModuleType, tables: Tables, pairs: Pairs, settings: Settings, epoch: int, progress: Schedule
 ) -> Record:
     """Visit as many pairs as there are, see :meth:`Pairs.order`; return what was seen.
 
-    The learning rate falls linearly from the first of ``rates`` to the second.
+    ``progress`` says where in the training the epoch begins and ends: the learning rate falls linearly to 0 and the
+    margin from its first to its last value.
     """
     started = time.perf_counter()
     n = len(pairs)
     order = pairs.order(settings.seed, epoch, settings.balance)
     n_batches = -(-n // settings.batch_size)
+    rate, margin = Schedule(settings.learning_rate, 0.0), Schedule(*settings.margin)
     loss, impostors, active = 0.0, 0, 0
     for batch in range(n_batches):
-        chosen = order[batch * n // n_batches : (batch + 1) * n // n_batches]
+        chosen = order[batch::n_batches]  # dealt out like cards, so that a pair's repeats meet in no batch
         # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner.
         offset = epoch if settings.balance is None else epoch * n_batches + batch
-        rate = rates[0] + (rates[1] - rates[0]) * batch / n_batches
+        now = progress.at(batch / n_batches)
         step = kernels.cml_step_(
             *tables.all(), pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen],
-            settings.n_negatives, settings.margin, rate, EPSILON, settings.max_norm, settings.rank_weight,
+            settings.n_negatives, margin.at(now), rate.at(now), EPSILON, settings.max_norm, settings.rank_weight,
             settings.seed, offset,
         )  # fmt: skip
         loss, impostors, active = (old + new for old, new in zip((loss, impostors, active), step, strict=True))
@@ -144,12 +155,14 @@ def run_epoch(
         "loss": float(loss) / n,
         "impostors": float(impostors) / (n * settings.n_negatives),
         "active": float(active) / n,
-        "learning_rate": rates[0],
+        "learning_rate": rate.at(progress.first),
+        "margin": margin.at(progress.first),
         "seconds": time.perf_counter() - started,
     }
-    if not math.isfinite(record["loss"]):
+    # The loss is that before each step; the tables show what the last step did.
+    if not (math.isfinite(record["loss"]) and tables.user.isfinite().all() and tables.item.isfinite().all()):
         raise DivergedError(
-            f"training diverged in epoch {epoch + 1}: the loss is {record['loss']}; learning_rate is "
+            f"training diverged in epoch {epoch + 1}, with a loss of {record['loss']:g}: learning_rate is "
             f"{settings.learning_rate:g} and max_norm {settings.max_norm:g}, lower either"
         )
     return record
@@ -175,9 +188,8 @@ def fit_tables(
     disable = None if show_progress is None else not show_progress
     with tqdm(range(settings.n_epochs), desc="CML", unit="epoch", disable=disable) as bar:
         for epoch in bar:
-            left = (1 - epoch / settings.n_epochs, 1 - (epoch + 1) / settings.n_epochs)
-            rates = (settings.learning_rate * left[0], settings.learning_rate * left[1])
-            record = run_epoch(kernels, tables, pairs, settings, epoch, rates)
+            progress = Schedule(epoch / settings.n_epochs, (epoch + 1) / settings.n_epochs)
+            record = run_epoch(kernels, tables, pairs, settings, epoch, progress)
             last = epoch + 1 == settings.n_epochs
             if score and ((epoch + 1) % every == 0 or last):
                 record["recall@50"] = score(tables)

@@ -6,6 +6,7 @@
 #include <torch/headeronly/core/ScalarType.h>
 
 #include <cstdint>
+#include <limits>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -83,10 +84,17 @@ inline void check_n_negatives(int64_t n_negatives) {
   check_value(n_negatives >= 1, "n_negatives is ", n_negatives, "; it must be at least 1");
 }
 
+inline void check_n_items(int64_t n_items) {
+  check_value(n_items >= 1 && n_items <= INT32_MAX, "n_items is ", n_items, "; it must lie in 1 to ", INT32_MAX);
+}
+
 inline void check_optimizer(double lr, double eps, double max_norm) {
-  check_value(lr >= 0, "lr is ", lr, "; it must not be negative");
-  check_value(eps > 0, "eps is ", eps, "; it must be positive, for a row's first step may divide by it");
-  check_value(max_norm > 0, "max_norm is ", max_norm, "; it must be positive");
+  // The kernels compute in float32, where smaller numbers would be 0 and larger ones infinite.
+  constexpr double kSmallest = std::numeric_limits<float>::min();
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  check_value(lr >= 0 && lr <= kLargest, "lr is ", lr, "; it must be finite and not negative");
+  check_value(eps >= kSmallest, "eps is ", eps, "; it must be positive, for a row's first step may divide by it");
+  check_value(max_norm >= kSmallest, "max_norm is ", max_norm, "; it must be positive");
 }
 
 inline Metric parse_metric(const std::string& name) {

@@ -91,6 +91,22 @@ def test_evaluate_with_and_without_a_model(likes, model, capsys) -> None:
     assert "Recall@50" in capsys.readouterr().out
 
 
+def test_ids_that_look_like_integers_are_what_the_model_has(tmp_path, capsys) -> None:
+    (tmp_path / "likes.csv").write_text(
+        "user,item\n" + "".join(f"{u},{'i' if u == 9 else ''}{i}\n" for u in range(10) for i in range(u % 3, 9, 2))
+    )
+    (tmp_path / "held.csv").write_text("user,item\n0,1\n3,3\n")
+    model = str(tmp_path / "m")
+    assert (
+        main(
+            ["train", str(tmp_path / "likes.csv"), "--validation", str(tmp_path / "held.csv"), "--model", model, *FAST]
+        )
+        == 0
+    )
+    assert main(["evaluate", str(tmp_path / "held.csv"), "--model", model]) == 0
+    assert "Recall@50" in capsys.readouterr().out
+
+
 def test_parquet_is_read(likes, tmp_path, capsys) -> None:
     from pyarrow import csv as arrow_csv
     from pyarrow import parquet
@@ -114,6 +130,16 @@ def test_info(model, capsys) -> None:
         (["train", "none.csv", "--model", "m"], 3, "none.csv: there is no such file"),
         (["train", "LIKES", "--model", "no/such/folder/m"], 3, "folder does not exist"),
         (["train", "LIKES", "--user", "who", "--model", "m"], 3, "who"),
+        (["train", "LIKES", "--model", "LIKES"], 3, "is a file of likes"),
+        (["train", "LIKES", "--model", "."], 3, "a folder"),
+        (["train", "LIKES", "--model", "/dev/null"], 3, "no regular file"),
+        (["train", "LIKES", "--model", "m", "--margin", "1", "2", "3"], 2, "margin is (1.0, 2.0, 3.0)"),
+        (["train", "LIKES", "--model", "m", "--n-negatives", "some"], 2, "'some' is neither an integer nor 'auto'"),
+        (
+            ["evaluate", "LIKES", "--model", "MODEL", "--user", "user", "--item", "item"],
+            3,
+            "in common with the training",
+        ),
         (["recommend", "LIKES", "u1"], 3, "no model file"),
         (["recommend", "MODEL", "nobody"], 3, "'nobody'"),
         (["similar", "MODEL", "nothing"], 3, "'nothing'"),

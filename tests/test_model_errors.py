@@ -1,5 +1,7 @@
 """What goes wrong in fitting is told by name, value and remedy, and loses nothing."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,8 @@ LIKES = sparse.random(30, 20, 0.2, format="csr", rng=np.random.default_rng(0))
         ("n_components", 0, ValueError),
         ("n_components", 2.5, TypeError),
         ("margin", -1, ValueError),
+        ("margin", (1.0, 2.0, 3.0), ValueError),
+        ("learning_rate", 1e39, ValueError),
         ("margin", "wide", TypeError),
         ("n_negatives", 0, ValueError),
         ("n_negatives", "many", TypeError),
@@ -37,7 +41,7 @@ LIKES = sparse.random(30, 20, 0.2, format="csr", rng=np.random.default_rng(0))
     ],
 )
 def test_parameters_are_checked_by_name_and_value(name, value, error) -> None:
-    with pytest.raises(error, match=rf"^{name} is .*{value}"):
+    with pytest.raises(error, match=rf"^{name} is .*{re.escape(format(value))}"):
         CML(**{name: value}).fit(LIKES)
 
 
@@ -51,7 +55,7 @@ def with_values(value: float) -> sparse.csr_matrix:
     ("matrix", "message"),
     [
         (sparse.csr_matrix((5, 4)), "user_items has no interactions"),
-        (sparse.csr_matrix(np.ones((5, 4))), "every user likes every item"),
+        (sparse.csr_matrix(np.ones((5, 4))), "every user of user_items likes every item"),
         (with_values(-2), "contains -2"),
         (with_values(np.nan), "contains nan"),
         (with_values(np.inf), "contains inf"),
@@ -101,6 +105,10 @@ def test_evaluate_checks_its_arguments() -> None:
     model = CML(n_components=4, n_epochs=1).fit(LIKES)
     with pytest.raises(ValueError, match="k is 0"):
         model.evaluate(LIKES, k=0)
+    with pytest.raises(TypeError, match=r"k is 2\.5"):
+        model.evaluate(LIKES, k=[2.5])
+    with pytest.raises(ValueError, match=f"held_out has {LIKES.nnz} of its {LIKES.nnz} pairs in common"):
+        model.evaluate(LIKES)
     with pytest.raises(ValueError, match="held_out has no interactions"):
         model.evaluate(sparse.csr_matrix(LIKES.shape))
     with pytest.raises(ValueError, match="exclude has shape"):

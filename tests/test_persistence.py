@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 from scipy import sparse
 
@@ -97,6 +98,61 @@ def test_files_that_are_no_models(model: CML, tmp_path) -> None:
     save_file({"x": torch.zeros(1)}, tmp_path / "new", metadata={"cmlfast": json.dumps({"format": 99})})
     with pytest.raises(ValueError, match="newer cmlfast"):
         CML.load(tmp_path / "new")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("user", lambda t: t.double()),
+        ("user", lambda t: t[:, :2]),
+        ("item_state", lambda t: t[:3]),
+        ("user_items.indptr", lambda t: t.index_fill(0, torch.tensor([5]), 10**8)),
+        ("user_items.indptr", lambda t: t.index_fill(0, torch.tensor([5]), -(10**8))),
+        ("user_items.indices", lambda t: t + 19),
+        ("user_ids.numbers", lambda t: t[1:]),
+        ("item", None),
+    ],
+)
+def test_damaged_tensors_are_refused_before_use(tmp_path, name, change) -> None:
+    path = tmp_path / "m.cml"
+    CML(n_components=6, n_epochs=1).fit(LIKES).save(path)
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    tensors = {key: value for key, value in tensors.items() if key != name or change}
+    if change:
+        tensors[name] = change(tensors[name]).contiguous()
+    save_file(tensors, path, metadata=metadata)
+    with pytest.raises(ValueError, match="which is damaged"):
+        CML.load(path)
+
+
+def test_save_keeps_links_and_modes(tmp_path) -> None:
+    model = CML(n_components=6, n_epochs=1).fit(LIKES)
+    target, link = tmp_path / "target", tmp_path / "link"
+    model.save(target)
+    target.chmod(0o600)
+    link.symlink_to(target)
+    before = target.read_bytes()
+    model.partial_fit(LIKES).save(link)
+    assert link.is_symlink()
+    assert target.read_bytes() != before
+    assert target.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(OSError, match="no regular file"):
+        model.save("/dev/null")
+
+
+def test_numpy_parameters_are_saved(tmp_path) -> None:
+    model = CML(n_components=np.int64(4), margin=np.float32(1.5), rank_weight=np.bool_(True), n_epochs=1).fit(LIKES)
+    model.save(tmp_path / "m")
+    assert CML.load(tmp_path / "m").n_components == 4
+
+
+def test_a_matrix_that_was_not_kept_stays_unknown(tmp_path) -> None:
+    model = CML(n_components=4, n_epochs=1, keep_user_items=False).fit(LIKES).set_params(keep_user_items=True)
+    model.save(tmp_path / "m")
+    with pytest.raises(ValueError, match="user_items is None"):
+        CML.load(tmp_path / "m").recommend(0)
 
 
 def test_partial_fit_learns_new_pairs_and_makes_room() -> None:

@@ -73,7 +73,7 @@ inline void check_sampling(const Tensor& indptr, const Tensor& indices, const Te
   check_ids(indptr, "indptr", users, "users");
   check_ids(indices, "indices", users, "users");
   check_same_length(positives, "positives", users, "users");
-  check_value(n_items >= 1 && n_items <= INT32_MAX, "n_items is ", n_items, "; it must lie in 1 to ", INT32_MAX);
+  check_n_items(n_items);
   check_n_negatives(n_negatives);
 }
 

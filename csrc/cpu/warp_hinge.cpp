@@ -43,7 +43,7 @@ Outputs warp_hinge(const Tensor& user_vectors, const Tensor& item_vectors, const
   check_same_length(negatives, "negatives", users, "users");
   const int64_t n_negatives = negatives.size(1);
   check_n_negatives(n_negatives);
-  check_value(n_items >= 1 && n_items <= INT32_MAX, "n_items is ", n_items, "; it must lie in 1 to ", INT32_MAX);
+  check_n_items(n_items);
 
   const Matrix user_table(user_vectors);
   const Matrix item_table(item_vectors);
@@ -106,6 +106,7 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
   }
   check_same_length(grad_loss, "grad_loss", users, "users");
   check_n_negatives(n_negatives);
+  check_n_items(n_items);
   const Matrix user_table(user_vectors);
   const Matrix item_table(item_vectors);
   const Ids user(users);
