@@ -154,7 +154,7 @@ class Recommender:
         if overlap:
             raise ValueError(
                 f"held_out has {overlap} of its {matrix.nnz} pairs in common with the training matrix or exclude, "
-                "which are left out of the ranking and cannot be found; hold out pairs that the model was not trained on"
+                "which the ranking leaves out; hold out pairs that the model was not trained on"
             )
         return recall(
             self._kernels(), self.user_embedding_, self.item_embedding_, matrix, seen, [int(one) for one in ks]
