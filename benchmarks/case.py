@@ -11,7 +11,7 @@ from torch import Tensor
 from cmlfast import CML, backends, datasets, split_per_user
 from cmlfast.interactions import Interactions
 from cmlfast.settings import resolve
-from cmlfast.training import Pairs, Tables, new_tables, run_epoch
+from cmlfast.training import Pairs, Schedule, Tables, new_tables, run_epoch
 
 N_PAIRS = 10_000
 N_NEGATIVES = 20
@@ -62,7 +62,7 @@ def make_case() -> Case:
     pairs = Pairs.of(train.matrix, train.matrix, device)
     tables = new_tables(*train.shape, settings, device)
     for epoch in range(EPOCHS_BEFORE):
-        run_epoch(kernels, tables, pairs, settings, epoch, (LR, LR))
+        run_epoch(kernels, tables, pairs, settings, epoch, Schedule(0.0, 0.0))  # at the first rate
     chosen = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(SEED))[:N_PAIRS]
     return Case(name, tables, pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen])
 
