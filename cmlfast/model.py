@@ -104,7 +104,7 @@ class CML(Recommender, Estimator):
         max_norm: float = 1.0,
         rank_weight: bool = True,
         balance: float | None = 30.0,
-        patience: int = 5,
+        patience: int = 10,
         keep_user_items: bool = True,
         device: str = "auto",
         backend: str = "auto",

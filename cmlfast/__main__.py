@@ -1,0 +1,7 @@
+"""``python -m cmlfast`` is the command ``cmlfast``."""
+
+import sys
+
+from cmlfast.cli import main
+
+sys.exit(main())
