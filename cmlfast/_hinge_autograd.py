@@ -60,7 +60,7 @@ def table_gradients(ctx: Any, grad_loss: Tensor, dense: Callable[..., tuple[Tens
     return dense(grad_loss.contiguous(), *ctx.saved_tensors, *ctx.options)
 
 
-def sparse_gradients(
+def gradient_entries(
     grad_loss: Tensor,
     user_vectors: Tensor,
     item_vectors: Tensor,
@@ -72,17 +72,32 @@ def sparse_gradients(
     n_items: int,
     rank_weight: bool,
     metric: str,
-) -> tuple[Tensor, Tensor]:
-    """One entry for each active pair's user and two for its items, in batch order, as ``F.embedding(sparse=True)``."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what each active pair adds to which row, in batch order.
+
+    Returns
+    -------
+    user_rows, by_user : Tensor
+        Shapes [A] and [A, r].
+    item_rows, by_item : Tensor
+        Shapes [2 A] and [2 A, r], a pair's positive before its negative.
+    """
     weights = user_vectors.new_tensor(rank_weights(n_items, n_negatives, rank_weight))
-    active = (impostors > 0).nonzero()[:, 0]  # [A]
+    active = ((impostors > 0) & (hardest >= 0)).nonzero()[:, 0]  # [A]
     user, positive, negative = (ids[active].long() for ids in (users, positives, hardest))
     factor = (1.0 if metric == "dot" else 2.0) * weights[impostors[active].long()] * grad_loss[active]
     by_user, by_item = pair_gradients(
         factor, user_vectors[user], item_vectors[positive], item_vectors[negative], metric
     )
-    item_rows = torch.stack((positive, negative), 1).flatten()  # a pair's positive before its negative
+    return user, by_user, torch.stack((positive, negative), 1).flatten(), by_item.flatten(0, 1)
+
+
+def sparse_gradients(
+    grad_loss: Tensor, user_vectors: Tensor, item_vectors: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    """Return `gradient_entries` as uncoalesced tensors, like those of ``F.embedding(sparse=True)``."""
+    user_rows, by_user, item_rows, by_item = gradient_entries(grad_loss, user_vectors, item_vectors, *rest)
     return (
-        torch.sparse_coo_tensor(user[None], by_user, user_vectors.shape, check_invariants=False),
-        torch.sparse_coo_tensor(item_rows[None], by_item.flatten(0, 1), item_vectors.shape, check_invariants=False),
+        torch.sparse_coo_tensor(user_rows[None], by_user, user_vectors.shape, check_invariants=False),
+        torch.sparse_coo_tensor(item_rows[None], by_item, item_vectors.shape, check_invariants=False),
     )

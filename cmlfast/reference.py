@@ -269,15 +269,12 @@ def warp_hinge_backward(
     checks.check_range(hardest, "hardest", -1, len(item_vectors), "item_vectors")
     checks.check_range(impostors, "impostors", 0, n_negatives + 1, "the table of rank weights")
     checks.check_metric(metric)
-    weights = user_vectors.new_tensor(rank_weights(n_items, n_negatives, rank_weight))
-    active = ((impostors > 0) & (hardest >= 0)).nonzero()[:, 0]
-    user, positive, negative = (ids[active].long() for ids in (users, positives, hardest))
-    factor = (1.0 if metric == "dot" else 2.0) * weights[impostors[active].long()] * grad_loss[active]
-    by_user, by_item = pair_gradients(
-        factor, user_vectors[user], item_vectors[positive], item_vectors[negative], metric
-    )
-    user_rows, user_totals = sum_by_row(user, by_user)
-    item_rows, item_totals = sum_by_row(torch.stack((positive, negative), 1).flatten(), by_item.flatten(0, 1))
+    user_rows, by_user, item_rows, by_item = autograd.gradient_entries(
+        grad_loss, user_vectors, item_vectors, users, positives, hardest, impostors, n_negatives, n_items,
+        rank_weight, metric,
+    )  # fmt: skip
+    user_rows, user_totals = sum_by_row(user_rows, by_user)
+    item_rows, item_totals = sum_by_row(item_rows, by_item)
     user_grad, item_grad = torch.zeros_like(user_vectors), torch.zeros_like(item_vectors)
     user_grad[user_rows], item_grad[item_rows] = user_totals, item_totals
     return user_grad, item_grad
