@@ -1,6 +1,6 @@
 """Recall and training time of CML, implicit's ALS and popularity: ``python -m benchmarks.accuracy``.
 
-For every data set at hand, over three splits per user of 60/20/20: each user with test items ranks all items but
+For every data set at hand, over several splits per user of 60/20/20: each user with test items ranks all items but
 those in training and validation. ALS is tuned on the validation part; CML has its default settings and does not look at
 validation at all.
 """
@@ -45,10 +45,10 @@ def cml_recall(split: Split, seed: int) -> tuple[dict[str, float], float]:
     return model.evaluate(test, k=KS, exclude=validation), seconds
 
 
-def measure(name: str) -> list[Result]:
-    """Measure all methods on one data set."""
+def measure(name: str, seeds: Sequence[int]) -> list[Result]:
+    """Measure all methods on one data set, on the splits of these seeds."""
     whole = datasets.load(name).interactions
-    splits = [split_per_user(whole, seed) for seed in SEEDS]
+    splits = [split_per_user(whole, seed) for seed in seeds]
     log(f"{name}: {whole.n_users} users, {whole.n_items} items, {whole.nnz} pairs")
     setting = choose_setting(splits)
 
@@ -65,7 +65,7 @@ def measure(name: str) -> list[Result]:
     results = []
     for method, function in methods.items():
         runs = []
-        for seed, split in zip(SEEDS, splits, strict=True):
+        for seed, split in zip(seeds, splits, strict=True):
             recall, seconds = function(split, seed)
             runs.append({"seed": seed, "seconds": seconds, **recall})
             log(f"{name}: {method}: {runs[-1]}")
@@ -103,20 +103,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--data", choices=DATA, action="append", help="only this data set (may be repeated)")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+", default=SEEDS, help="of the splits, two or more (default: 0 1 2)"
+    )
     parser.add_argument("--json", type=Path, help="store the figures of every split here")
     options = parser.parse_args(arguments)
     results: list[Result] = []
     missing: dict[str, str] = {}
     for name in options.data or DATA:
         try:
-            results += measure(name)
+            results += measure(name, options.seeds)
         except datasets.DatasetUnavailableError as error:
             missing[name] = str(error)
     print(table(results))
     print()
     for name, reason in missing.items():
         print(f"Not measured: {name}. {reason}\n")
-    print(f"Mean and standard deviation over split seeds {', '.join(map(str, SEEDS))}; seconds are the median.")
+    print(f"Mean and standard deviation over split seeds {', '.join(map(str, options.seeds))}; seconds are the median.")
     print(f"ALS: the best Recall@50 on validation, mean of the splits, of {GRID};")
     print(f"a setting that is {FAR_BEHIND:.0%} behind the best on one split was not tried on the next.")
     print(f"{machine()}.")
