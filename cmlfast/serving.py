@@ -25,6 +25,7 @@ def nearest(
     seen: sparse.csr_matrix | None = None,  # [Q, J]
     left_out: Positions | None = None,
     among: Positions | None = None,
+    metric: str = "sqeuclidean",
 ) -> tuple[Positions, Scores]:
     """Return the n nearest rows of a table, nearest first.
 
@@ -42,13 +43,15 @@ def nearest(
         Rows that no query may get.
     among : array, optional
         The only rows to choose from.
+    metric : {"sqeuclidean", "dot"}
+        As in :func:`cmlfast.ops.topk`.
 
     Returns
     -------
     positions : ndarray of shape (Q, n)
         Rows of the table; -1 where none is left.
     scores : ndarray of shape (Q, n)
-        Minus the squared distances, descending; -inf where none is left.
+        Minus the squared distances, or the dot products, descending; -inf where none is left.
     """
     keep = np.ones(len(table), dtype=bool)
     if among is not None:
@@ -63,12 +66,14 @@ def nearest(
     n = min(n, len(table))
     if n == 0:
         return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-    masks = () if seen is None else (_ids(seen.indptr, table), _ids(seen.indices, table))
-    ids, distances = kernels.topk(queries, table, n, *masks)
+    masks = (None, None) if seen is None else (_ids(seen.indptr, table), _ids(seen.indices, table))
+    ids, values = kernels.topk(queries, table, n, *masks, metric)
     positions: Positions = ids.cpu().numpy()
     if chosen is not None:
         positions = np.where(positions >= 0, chosen[positions], -1)
-    return positions, 0.0 - distances.cpu().numpy()  # a plain minus would make -0 of 0
+    if metric == "sqeuclidean":
+        values = 0.0 - values  # a plain minus would make -0 of 0
+    return positions, values.cpu().numpy()
 
 
 def _ids(array: npt.NDArray[np.integer], like: Tensor) -> Tensor:
@@ -82,9 +87,10 @@ def recall(
     held_out: sparse.csr_matrix,  # [I, J]
     seen: sparse.csr_matrix,  # [I, J]
     ks: Sequence[int],
+    metric: str = "sqeuclidean",
 ) -> dict[str, float]:
     """Return Recall@K (paper, section 4.2) for each K: the mean over users with held-out items, ranking all unseen."""
     rows = np.flatnonzero(np.diff(held_out.indptr))
     queries = users[torch.from_numpy(rows).to(users.device)]
-    ranked, _ = nearest(kernels, queries, items, max(ks), seen[rows])
+    ranked, _ = nearest(kernels, queries, items, max(ks), seen[rows], metric=metric)
     return {f"recall@{k}": recall_at_k(ranked, held_out[rows], min(k, ranked.shape[1])) for k in ks}
