@@ -214,10 +214,10 @@ class CML(Recommender, Estimator):
         grown = new_tables(*new.shape, settings, device)
         for old, table in zip(self._tables.all(), grown.all(), strict=True):
             table[: len(old)] = old
-        epoch = self._n_epochs_seen
+        epoch = len(self.history_)  # its number, and so its draws, were not used before
         settings = replace(settings, margin=(settings.margin[1],) * 2)
         record = run_epoch(kernels, grown, pairs, settings, epoch, Schedule(0.0, 1.0))
-        self._adopt(grown, liked, settings, [*self.history_, record], _skipped(new, pairs), epoch + 1)
+        self._adopt(grown, liked, settings, [*self.history_, record], _skipped(new, pairs))
         return self
 
     def _adopt(
@@ -227,13 +227,10 @@ class CML(Recommender, Estimator):
         settings: Settings,
         history: list[Record],
         skipped: dict[str, int],
-        n_epochs_seen: int | None = None,
     ) -> None:
         """Become a fitted model, all at once."""
         self._tables = tables
         self._known = known if self.keep_user_items else without_pairs(known)
-        # Offsets of later draws: an epoch's number is used once in a model's life.
-        self._n_epochs_seen = len(history) if n_epochs_seen is None else n_epochs_seen
         self.user_embedding_, self.item_embedding_ = tables.user, tables.item
         self.user_ids_, self.item_ids_ = known.user_ids, known.item_ids
         self.user_items_ = known if self.keep_user_items else None
@@ -267,7 +264,6 @@ class CML(Recommender, Estimator):
             "history": self.history_,
             "n_negatives": self.n_negatives_,
             "batch_size": self.batch_size_,
-            "n_epochs_seen": self._n_epochs_seen,
             "skipped": self.skipped_,
         }
         persistence.write(path, tensors, metadata)
@@ -296,7 +292,7 @@ class CML(Recommender, Estimator):
         resolved = {"n_negatives": metadata["n_negatives"], "batch_size": metadata["batch_size"]}
         settings = resolve({**model.get_params(), **resolved}, 1, *parts.matrix.shape)
         known = Interactions(parts.matrix, parts.user_ids, parts.item_ids)
-        model._adopt(tables, known, settings, metadata["history"], metadata["skipped"], metadata["n_epochs_seen"])
+        model._adopt(tables, known, settings, metadata["history"], metadata["skipped"])
         return model
 
 

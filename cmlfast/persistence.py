@@ -139,7 +139,7 @@ def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta
         If something is missing, or has another type, shape or range than it must have.
     """
     try:
-        missing = {"params", "history", "n_negatives", "batch_size", "n_epochs_seen", "skipped"} - metadata.keys()
+        missing = {"params", "history", "n_negatives", "batch_size", "skipped"} - metadata.keys()
         _require(not missing, f"the header lacks {sorted(missing)}")
         tables = [tensors[name] for name in ("user", "item", "user_state", "item_state")]
         _require(all(table.dtype == torch.float32 and table.dim() == 2 for table in tables), "a table is no float32")
