@@ -1,38 +1,13 @@
-// The operators' schemas, and the Python module whose import registers them. Kernels register beside their code.
+// The library of operators, and the Python module whose import registers them. Kernels register beside their code.
 #include <Python.h>
 #include <torch/csrc/stable/library.h>
 
 #include <exception>
 
 #include "cpu/row_kernels.h"
+#include "schemas.h"
 
-STABLE_TORCH_LIBRARY(cmlfast, m) {
-  m.def(
-      "sample_negatives(Tensor indptr, Tensor indices, Tensor users, Tensor positives, int n_items, int n_negatives, "
-      "int seed, int offset) -> Tensor");
-  m.def(
-      "warp_hinge(Tensor user_vectors, Tensor item_vectors, Tensor users, Tensor positives, Tensor negatives, "
-      "float margin, int n_items, bool rank_weight=True, str metric='sqeuclidean', bool sparse_grad=False) "
-      "-> (Tensor, Tensor, Tensor)");
-  m.def(
-      "warp_hinge_sampled(Tensor user_vectors, Tensor item_vectors, Tensor indptr, Tensor indices, Tensor users, "
-      "Tensor positives, int n_negatives, float margin, int seed, int offset, bool rank_weight=True, "
-      "str metric='sqeuclidean', bool sparse_grad=False) -> (Tensor, Tensor, Tensor)");
-  m.def(
-      "warp_hinge_backward(Tensor grad_loss, Tensor user_vectors, Tensor item_vectors, Tensor users, Tensor positives, "
-      "Tensor hardest, Tensor impostors, int n_negatives, int n_items, bool rank_weight=True, "
-      "str metric='sqeuclidean') -> (Tensor, Tensor)");
-  m.def(
-      "adagrad_clip_(Tensor(a!) weight, Tensor(b!) state, Tensor rows, Tensor grads, float lr, float eps=1e-10, "
-      "float max_norm=1.0) -> ()");
-  m.def(
-      "cml_step_(Tensor(a!) user_w, Tensor(b!) item_w, Tensor(c!) user_state, Tensor(d!) item_state, Tensor indptr, "
-      "Tensor indices, Tensor users, Tensor positives, int n_negatives, float margin, float lr, float eps, "
-      "float max_norm, bool rank_weight, int seed, int offset) -> (Tensor, Tensor, Tensor)");
-  m.def(
-      "topk(Tensor queries, Tensor items, int k, Tensor? seen_indptr=None, Tensor? seen_indices=None, "
-      "str metric='sqeuclidean') -> (Tensor, Tensor)");
-}
+STABLE_TORCH_LIBRARY(cmlfast, m) { cmlfast::define_operators(m); }
 
 static PyObject* cpu_isa(PyObject*, PyObject*) {
   try {

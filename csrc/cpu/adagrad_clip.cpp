@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "../arguments.h"
 #include "row_groups.h"
 
 namespace cmlfast {
@@ -10,22 +11,12 @@ namespace {
 
 void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows, const Tensor& grads, double lr,
                    double eps, double max_norm) {
-  check_dim(weight, "weight", 2);
-  check_float32(weight, "weight");
-  check_state(state, "state", weight, "weight");
-  check_dim(rows, "rows", 1);
-  check_ids(rows, "rows", rows, "rows");
-  check_dim(grads, "grads", 2);
-  check_float32(grads, "grads");
-  check_same_length(grads, "grads", rows, "rows");
-  check_value(grads.size(1) == weight.size(1), "grads has ", grads.size(1), " columns and weight has ", weight.size(1),
-              "; both need the same");
-  check_optimizer(lr, eps, max_norm);
+  check_adagrad_clip(weight, state, rows, grads, lr, eps, max_norm);
+  check_adagrad_clip_ids(weight, rows);
   Matrix table(weight);
   Matrix sums(state);
   const Matrix gradient(grads);
   const Ids row_ids(rows);
-  check_range(row_ids, "rows", 0, table.n_rows(), "weight");
 
   const int64_t r = table.n_columns();
   const RowKernels& kernels = row_kernels();

@@ -30,12 +30,10 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
                                              const Tensor& users, const Tensor& positives, int64_t n_negatives,
                                              double margin, double lr, double eps, double max_norm, bool rank_weight,
                                              int64_t seed, int64_t offset) {
-  check_tables(user_w, "user_w", item_w, "item_w");
-  check_state(user_state, "user_state", user_w, "user_w");
-  check_state(item_state, "item_state", item_w, "item_w");
+  check_cml_step(user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, lr, eps,
+                 max_norm);
+  check_cml_step_ids(user_w, item_w, indptr, indices, users, positives);
   const int64_t n_items = item_w.size(0);
-  check_sampling(indptr, indices, users, positives, n_items, n_negatives);
-  check_optimizer(lr, eps, max_norm);
   Matrix user_table(user_w);
   Matrix item_table(item_w);
   Matrix user_sums(user_state);
@@ -43,9 +41,6 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const Ids user(users);
   const Ids positive(positives);
   const NegativeSampler sampler(indptr, indices, n_items, seed, offset);
-  sampler.check(user);
-  check_range(user, "users", 0, user_table.n_rows(), "user_w");
-  check_range(positive, "positives", 0, n_items, "item_w");
 
   const PairBatch batch{
       user_table, item_table, user, positive, n_negatives, static_cast<float>(margin), Metric::kSquaredEuclidean};

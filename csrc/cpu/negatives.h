@@ -1,9 +1,10 @@
 // Draws a pair's negatives (design of the sampler: one draw each, no rejection).
 #pragma once
 
+#include "../arguments.h"
 #include "../philox.h"
 #include "../warp_math.h"
-#include "tensors.h"
+#include "parallel.h"
 
 namespace cmlfast {
 
@@ -15,20 +16,6 @@ class NegativeSampler {
         n_items_(n_items),
         seed_(static_cast<uint64_t>(seed)),
         offset_(static_cast<uint32_t>(offset)) {}
-
-  // Raises unless `users` can index the CSR matrix.
-  void check(const Ids& users) const {
-    const int64_t n_users = indptr_.size() - 1;
-    for (int64_t n = 0; n < users.size(); ++n) {
-      const int64_t user = users[n];
-      check_index(user >= 0 && user < n_users, "users holds ", user, " at position ", n, ", but indptr describes ",
-                  n_users, " users");
-      const int64_t begin = indptr_[user];
-      const int64_t end = indptr_[user + 1];
-      check_index(begin >= 0 && begin <= end && end <= indices_.size(), "indptr gives user ", user, " the range ",
-                  begin, " to ", end, " of ", indices_.size(), " indices; it must ascend from 0 to len(indices)");
-    }
-  }
 
   // ids[0 .. n) = the pair's negatives; false (and nothing written) if the user likes every item.
   bool draw(int64_t user, int64_t positive, int64_t n, int64_t* ids) const {
@@ -59,22 +46,5 @@ class NegativeSampler {
   uint64_t seed_;
   uint32_t offset_;
 };
-
-// Checks of the arguments that every sampling operator takes.
-inline void check_sampling(const Tensor& indptr, const Tensor& indices, const Tensor& users, const Tensor& positives,
-                           int64_t n_items, int64_t n_negatives) {
-  check_dim(indptr, "indptr", 1);
-  check_dim(indices, "indices", 1);
-  check_dim(users, "users", 1);
-  check_dim(positives, "positives", 1);
-  check_value(indptr.size(0) >= 1, "indptr is empty; a CSR matrix of n users has n + 1 entries");
-  check_ids(users, "users", users, "users");
-  check_ids(positives, "positives", users, "users");
-  check_ids(indptr, "indptr", users, "users");
-  check_ids(indices, "indices", users, "users");
-  check_same_length(positives, "positives", users, "users");
-  check_n_items(n_items);
-  check_n_negatives(n_negatives);
-}
 
 }  // namespace cmlfast

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "../warp_math.h"
+#include "parallel.h"
 #include "row_kernels.h"
-#include "tensors.h"
 
 namespace cmlfast {
 

@@ -11,11 +11,10 @@ namespace {
 Tensor sample_negatives(const Tensor& indptr, const Tensor& indices, const Tensor& users, const Tensor& positives,
                         int64_t n_items, int64_t n_negatives, int64_t seed, int64_t offset) {
   check_sampling(indptr, indices, users, positives, n_items, n_negatives);
+  check_sample_negatives_ids(indptr, indices, users, positives, n_items);
   const NegativeSampler sampler(indptr, indices, n_items, seed, offset);
   const Ids user(users);
   const Ids positive(positives);
-  sampler.check(user);
-  check_range(positive, "positives", 0, n_items, "the item table");
 
   Tensor negatives = torch::stable::new_empty(users, {user.size(), n_negatives});  // [N, U]
   Ids out(negatives);

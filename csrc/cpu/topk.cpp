@@ -7,8 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "../arguments.h"
+#include "parallel.h"
 #include "row_kernels.h"
-#include "tensors.h"
 
 namespace cmlfast {
 namespace {
@@ -48,25 +49,10 @@ class Nearest {
 // The items to leave out, a CSR matrix with a row for each query; row columns need not be sorted.
 class Seen {
  public:
-  Seen(const std::optional<Tensor>& indptr, const std::optional<Tensor>& indices, int64_t n_queries, int64_t n_items) {
-    check_value(indptr.has_value() == indices.has_value(),
-                "seen_indptr and seen_indices must be given together or not at all");
+  Seen(const std::optional<Tensor>& indptr, const std::optional<Tensor>& indices) {
     if (!indptr) return;
-    check_dim(*indptr, "seen_indptr", 1);
-    check_dim(*indices, "seen_indices", 1);
-    check_ids(*indptr, "seen_indptr", *indptr, "seen_indptr");
-    check_ids(*indices, "seen_indices", *indptr, "seen_indptr");
-    check_value(indptr->size(0) == n_queries + 1, "seen_indptr has ", indptr->size(0), " entries; ", n_queries,
-                " queries need ", n_queries + 1);
     indptr_.emplace(*indptr);
     indices_.emplace(*indices);
-    for (int64_t q = 0; q < n_queries; ++q) {
-      const int64_t begin = (*indptr_)[q];
-      const int64_t end = (*indptr_)[q + 1];
-      check_index(begin >= 0 && begin <= end && end <= indices_->size(), "seen_indptr gives query ", q, " the range ",
-                  begin, " to ", end, " of ", indices_->size(), " indices; it must ascend from 0 to len(seen_indices)");
-    }
-    check_range(*indices_, "seen_indices", 0, n_items, "items");
   }
 
   std::vector<int64_t> of(int64_t query) const {
@@ -85,14 +71,14 @@ class Seen {
 std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int64_t k,
                                 const std::optional<Tensor>& seen_indptr, const std::optional<Tensor>& seen_indices,
                                 const std::string& metric) {
-  check_tables(queries, "queries", items, "items");
-  check_value(k >= 1, "k is ", k, "; it must be at least 1");
+  check_topk(queries, items, k, seen_indptr, seen_indices);
+  if (seen_indptr) check_topk_ids(items, *seen_indptr, *seen_indices);
   const Matrix query_table(queries);
   const Matrix item_table(items);
   const int64_t n_queries = query_table.n_rows();
   const int64_t n_items = item_table.n_rows();
   const int64_t r = query_table.n_columns();
-  const Seen seen(seen_indptr, seen_indices, n_queries, n_items);
+  const Seen seen(seen_indptr, seen_indices);
   const bool dot = parse_metric(metric) == Metric::kDot;
   const RowKernels& kernels = row_kernels();
   const auto distances = dot ? kernels.minus_dots : kernels.squared_distances;

@@ -32,32 +32,14 @@ Outputs to_tensors(const PairResults& results, const Tensor& users, const Tensor
 Outputs warp_hinge(const Tensor& user_vectors, const Tensor& item_vectors, const Tensor& users, const Tensor& positives,
                    const Tensor& negatives, double margin, int64_t n_items, bool rank_weight, const std::string& metric,
                    bool /* sparse_grad: the backward pass reads it */) {
-  check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors");
-  check_dim(users, "users", 1);
-  check_dim(positives, "positives", 1);
-  check_dim(negatives, "negatives", 2);
-  check_ids(users, "users", users, "users");
-  check_ids(positives, "positives", users, "users");
-  check_ids(negatives, "negatives", users, "users");
-  check_same_length(positives, "positives", users, "users");
-  check_same_length(negatives, "negatives", users, "users");
+  check_warp_hinge(user_vectors, item_vectors, users, positives, negatives, n_items);
+  check_warp_hinge_ids(user_vectors, item_vectors, users, positives, negatives);
   const int64_t n_negatives = negatives.size(1);
-  check_n_negatives(n_negatives);
-  check_n_items(n_items);
-
   const Matrix user_table(user_vectors);
   const Matrix item_table(item_vectors);
   const Ids user(users);
   const Ids positive(positives);
   const Ids negative(negatives);
-  check_range(user, "users", 0, user_table.n_rows(), "user_vectors");
-  check_range(positive, "positives", 0, item_table.n_rows(), "item_vectors");
-  check_range(negative, "negatives", -1, item_table.n_rows(), "item_vectors");
-  for (int64_t i = 0; i < negative.size(); ++i) {
-    check_index((negative[i] < 0) == (negative[i - i % n_negatives] < 0), "negatives mixes -1 and items in row ",
-                i / n_negatives, "; a row is all -1 (no negatives) or all items");
-  }
-
   const PairBatch batch{user_table,          item_table, user, positive, n_negatives, static_cast<float>(margin),
                         parse_metric(metric)};
   const auto results = scan_pairs(batch, rank_weights(n_items, n_negatives, rank_weight), [&](int64_t n, int64_t* ids) {
@@ -71,17 +53,14 @@ Outputs warp_hinge_sampled(const Tensor& user_vectors, const Tensor& item_vector
                            const Tensor& indices, const Tensor& users, const Tensor& positives, int64_t n_negatives,
                            double margin, int64_t seed, int64_t offset, bool rank_weight, const std::string& metric,
                            bool /* sparse_grad */) {
-  check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors");
+  check_warp_hinge_sampled(user_vectors, item_vectors, indptr, indices, users, positives, n_negatives);
+  check_warp_hinge_sampled_ids(user_vectors, item_vectors, indptr, indices, users, positives);
   const int64_t n_items = item_vectors.size(0);
-  check_sampling(indptr, indices, users, positives, n_items, n_negatives);
   const Matrix user_table(user_vectors);
   const Matrix item_table(item_vectors);
   const Ids user(users);
   const Ids positive(positives);
   const NegativeSampler sampler(indptr, indices, n_items, seed, offset);
-  sampler.check(user);
-  check_range(user, "users", 0, user_table.n_rows(), "user_vectors");
-  check_range(positive, "positives", 0, n_items, "item_vectors");
 
   const PairBatch batch{user_table,          item_table, user, positive, n_negatives, static_cast<float>(margin),
                         parse_metric(metric)};
@@ -95,28 +74,15 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
                                                const Tensor& item_vectors, const Tensor& users, const Tensor& positives,
                                                const Tensor& hardest, const Tensor& impostors, int64_t n_negatives,
                                                int64_t n_items, bool rank_weight, const std::string& metric) {
-  check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors");
-  check_dim(grad_loss, "grad_loss", 1);
-  check_float32(grad_loss, "grad_loss");
-  for (const auto& [tensor, name] : {std::pair(&users, "users"), std::pair(&positives, "positives"),
-                                     std::pair(&hardest, "hardest"), std::pair(&impostors, "impostors")}) {
-    check_dim(*tensor, name, 1);
-    check_ids(*tensor, name, users, "users");
-    check_same_length(*tensor, name, users, "users");
-  }
-  check_same_length(grad_loss, "grad_loss", users, "users");
-  check_n_negatives(n_negatives);
-  check_n_items(n_items);
+  check_warp_hinge_backward(grad_loss, user_vectors, item_vectors, users, positives, hardest, impostors, n_negatives,
+                            n_items);
+  check_warp_hinge_backward_ids(user_vectors, item_vectors, users, positives, hardest, impostors, n_negatives);
   const Matrix user_table(user_vectors);
   const Matrix item_table(item_vectors);
   const Ids user(users);
   const Ids positive(positives);
   const Ids hardest_item(hardest);
   const Ids impostor_count(impostors);
-  check_range(user, "users", 0, user_table.n_rows(), "user_vectors");
-  check_range(positive, "positives", 0, item_table.n_rows(), "item_vectors");
-  check_range(hardest_item, "hardest", -1, item_table.n_rows(), "item_vectors");
-  check_range(impostor_count, "impostors", 0, n_negatives + 1, "the table of rank weights");
 
   const int64_t n = user.size();
   const Metric kind = parse_metric(metric);

@@ -1,17 +1,13 @@
-// What the CPU launchers need of torch: plain pointers, ids of either width, a parallel loop.
+// What launchers need of torch's tensors: ids of either width, contiguous matrices.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
 
-#include <algorithm>
 #include <cstdint>
-#include <tuple>
 
-#include "../checks.h"
+#include "checks.h"
 
 namespace cmlfast {
-
-using torch::stable::parallel_for;
 
 // A 1-d array of int64 or int32 ids. Keeps its contiguous tensor alive.
 class Ids {
@@ -78,10 +74,5 @@ class Matrix {
   int64_t n_rows_;
   int64_t n_columns_;
 };
-
-// A kernel launched on a matrix needs this many rows in a thread's share before a second thread pays.
-inline int64_t grain_for(int64_t floats_per_step) {
-  return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, floats_per_step));
-}
 
 }  // namespace cmlfast
