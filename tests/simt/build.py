@@ -1,0 +1,185 @@
+"""Compile the emulator, and the kernels on it, into Python modules.
+
+``load("plain")`` returns the module of the project's kernels, compiling what has changed. ``load_selftest`` is the
+same emulator with the kernels of ``selftest/``, which does not depend on the project's. The variants:
+
+- ``plain``: fast; errors of control flow are exceptions.
+- ``asan``: with AddressSanitizer and UBSan, which end the process at an error; loads only under ``sanitized.run``.
+- ``race``: also reports races and counts traffic.
+"""
+
+import fcntl
+import functools
+import importlib.machinery
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from types import ModuleType
+
+SIMT = Path(__file__).parent
+ROOT = SIMT.parents[1]
+VARIANTS = ("plain", "asan", "race")
+KERNELS, SELFTEST = "kernels", "selftest"
+
+COMMON = [
+    "-std=c++17",
+    "-fPIC",
+    "-fvisibility=hidden",
+    "-fno-strict-aliasing",
+    "-ffp-contract=off",
+    "-fdata-sections",  # see mark_shared.py
+    "-Wall",
+    f"-I{SIMT / 'include'}",
+]
+FLAGS = {
+    "plain": ["-O2"],
+    "asan": [
+        "-O1",
+        "-g",
+        "-fsanitize=address,undefined",
+        "-fno-sanitize-recover=all",
+        "-fno-sanitize=vptr",  # asks for type information that libtorch hides
+        "-fno-omit-frame-pointer",
+    ],
+    "race": ["-O1", "-g", "-DCMLFAST_SIMT_WATCH"],
+}
+LINK_FLAGS = {"plain": [], "asan": ["-fsanitize=address,undefined"], "race": []}
+# The compiler tells the watchers of accesses, and does not split a float4 into four floats before.
+WATCHED = ["-fsanitize=thread", "-fno-tree-sra", "-fno-ipa-sra"]
+
+
+def why_not() -> str:
+    """Return why nothing can be built here, or ""."""
+    if sys.platform != "linux":
+        return "the emulator needs Linux"
+    for program in ("g++", "objcopy"):
+        if shutil.which(program) is None:
+            return f"the emulator needs {program}"
+    return "" if ninja() is not None else "the emulator needs ninja"
+
+
+def ninja() -> str | None:
+    """Return the path of ninja: of this Python's environment, or of the system."""
+    beside = Path(sys.executable).with_name("ninja")
+    return str(beside) if beside.exists() else shutil.which("ninja")
+
+
+def torch_folder() -> Path:
+    """Return torch's folder, without importing it, which takes long under AddressSanitizer."""
+    spec = importlib.util.find_spec("torch")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(spec.submodule_search_locations[0])
+
+
+def load(variant: str) -> ModuleType:
+    """Return the emulator with the project's kernels, which register as torch.ops.cmlfast_emulated."""
+    return _load(variant, KERNELS)
+
+
+def load_selftest(variant: str) -> ModuleType:
+    """Return the emulator with the planted faults and the examples."""
+    return _load(variant, SELFTEST)
+
+
+@functools.cache
+def _load(variant: str, which: str) -> ModuleType:
+    path = build(variant, which)
+    loader = importlib.machinery.ExtensionFileLoader("cmlfast_simt", str(path))
+    spec = importlib.util.spec_from_loader("cmlfast_simt", loader)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def build(variant: str, which: str) -> Path:
+    """Compile what is out of date, and return the module's path."""
+    folder = ROOT / "build" / "simt" / variant
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        text = ninja_file(variant)
+        file = folder / "build.ninja"
+        if not file.exists() or file.read_text() != text:
+            file.write_text(text)
+        program = ninja()
+        assert program is not None, why_not()
+        done = subprocess.run(
+            [program, "-C", folder, f"{which}.so"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"the emulator's build failed:\n{done.stdout}")
+    return folder / f"{which}.so"
+
+
+def ninja_file(variant: str) -> str:
+    """Return the text of the variant's ninja file."""
+    runtime = sorted(SIMT.glob("runtime/*.cpp"))
+    if variant == "race":
+        runtime += sorted(SIMT.glob("watch/*.cpp"))
+    selftest = sorted(SIMT.glob("selftest/*.cu"))
+    kernels = sorted(ROOT.glob("csrc/cuda/*.cu"))
+    glue = []
+    if kernels and (ROOT / "csrc" / "schemas.h").exists():
+        glue = sorted(set(SIMT.glob("*.cpp")) - {SIMT / "module.cpp"})
+    torch = torch_folder()
+    torch_include = [f"-isystem{torch / 'include'}", f"-isystem{torch / 'include/torch/csrc/api/include'}"]
+    python_headers = [f"-isystem{sysconfig.get_paths()['include']}", *torch_include]  # torch brings pybind11
+    project = [
+        "-DCMLFAST_SIMT",
+        "-Dcmlfast=cmlfast_emulated",
+        "-DCMLFAST_CUDA_KEY=CPU",
+        "-DTORCH_TARGET_VERSION=0x020A000000000000",
+        *torch_include,
+    ]
+    emulated = WATCHED if variant == "race" else []
+    flags = shlex.join([*COMMON, *FLAGS[variant]])
+    link = shlex.join(["-shared", *LINK_FLAGS[variant]])
+    link_torch = shlex.join([f"-L{torch / 'lib'}", f"-Wl,-rpath,{torch / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"])
+    lines = [
+        f"python = {sys.executable}",
+        f"flags = {flags}",
+        "rule compile",
+        "  command = g++ -MMD -MF $out.d $flags $more -c $in -o $out",
+        "  depfile = $out.d",
+        "  deps = gcc",
+        "rule compile_kernels",
+        "  command = g++ -MMD -MF $out.d -MT $out $flags $more -x c++ -c $in -o $out.raw && "
+        f"$python {SIMT / 'mark_shared.py'} $out.raw $out",
+        "  depfile = $out.d",
+        "  deps = gcc",
+        "rule link",
+        f"  command = g++ {link} $in -o $out $more",
+    ]
+    objects: dict[str, list[str]] = {"runtime": [], KERNELS: [], SELFTEST: [], "module": []}
+
+    def compile_all(group: str, sources: list[Path], rule: str, more: list[str]) -> None:
+        for source in sources:
+            target = f"{group}/{source.name}.o"
+            objects[group].append(target)
+            implicit = f" | {SIMT / 'mark_shared.py'}" if rule == "compile_kernels" else ""
+            lines.extend([f"build {target}: {rule} {source}{implicit}", f"  more = {shlex.join(more)}"])
+
+    compile_all("runtime", runtime, "compile", [])
+    # Nothing in it to be checked, and pybind11 is slow to compile with all of that.
+    compile_all("module", [SIMT / "module.cpp"], "compile", ["-O0", "-g0", "-fno-sanitize=all", *python_headers])
+    compile_all(SELFTEST, selftest, "compile_kernels", emulated)
+    compile_all(KERNELS, kernels, "compile_kernels", [*emulated, *project])
+    compile_all(KERNELS, glue, "compile", project)
+    # The linker takes the first copy of an inline function: the runtime's, which tells no watcher, before the
+    # kernels', and the module's, which is not checked, last.
+    for which in (KERNELS, SELFTEST):
+        inputs = [*objects["runtime"], *objects[which], *objects["module"]]
+        more = link_torch if which == KERNELS and objects[KERNELS] else ""
+        lines.extend([f"build {which}.so: link {' '.join(inputs)}", f"  more = {more}"])
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,127 @@
+// A warp request is one instruction for all lanes that execute it. Lanes run one after another here, so that the n-th
+// time that each lane executes an instruction is taken for the same request.
+#include "traffic.h"
+
+#include <algorithm>
+
+#include "../runtime/observer.h"
+#include "access.h"
+#include "sector_set.h"
+
+namespace simt {
+namespace {
+
+constexpr unsigned kSectorBytes = 32;
+
+// One warp request. 32 lanes of at most 16 bytes touch at most two sectors each.
+struct Request {
+  unsigned bytes = 0;
+  unsigned n_sectors = 0;
+  uint64_t sectors[64];
+
+  void add(size_t address, unsigned size) {
+    bytes += size;
+    for (uint64_t sector = address / kSectorBytes; sector <= (address + size - 1) / kSectorBytes; ++sector) {
+      if ((n_sectors == 0 || sectors[n_sectors - 1] != sector) && n_sectors < 64) sectors[n_sectors++] = sector;
+    }
+  }
+  void keep_distinct() {
+    std::sort(sectors, sectors + n_sectors);
+    n_sectors = static_cast<unsigned>(std::unique(sectors, sectors + n_sectors) - sectors);
+  }
+};
+
+// One instruction of the kernel, in the block that runs.
+struct Instruction {
+  const char* code;
+  AccessKind kind;
+  unsigned bytes;
+  std::vector<uint32_t> visits = std::vector<uint32_t>(kMaxThreads);                   // by thread
+  std::vector<std::vector<Request>> requests = std::vector<std::vector<Request>>(32);  // by warp
+};
+
+class TrafficCounter : public Observer {
+ public:
+  TrafficCounter() { observers().push_back(this); }
+
+  void begin_launch() override {
+    if (!watching.traffic) return;
+    current_ = LaunchTraffic{};
+    current_.kernel = state.launch->kernel;
+    instructions_.clear();
+    slots_.assign(kSlots, -1);
+    for (SectorSet& set : distinct_) set.clear();
+  }
+  void end_block() override;
+  void end_launch() override {
+    if (!watching.traffic) return;
+    for (int i = 0; i < kClasses; ++i) current_.classes[i].distinct_sectors = distinct_[i].size();
+    launches.push_back(current_);
+  }
+
+  void access(const Access& access) {
+    Instruction& instruction = find(access);
+    const uint32_t visit = instruction.visits[access.thread]++;
+    std::vector<Request>& requests = instruction.requests[access.thread / 32];
+    if (visit >= requests.size()) requests.resize(visit + 1);
+    requests[visit].add(access.address, access.bytes);
+  }
+
+  std::vector<LaunchTraffic> launches;
+
+ private:
+  static constexpr size_t kSlots = 1 << 12;  // a power of two, far above the instructions of a kernel
+
+  Instruction& find(const Access& access);
+  void count(Class where, const Request& request);
+
+  LaunchTraffic current_;
+  std::vector<Instruction> instructions_;
+  std::vector<int> slots_;  // a hash table of instructions_
+  std::array<SectorSet, kClasses> distinct_;
+} counter;
+
+Instruction& TrafficCounter::find(const Access& access) {
+  size_t slot = (reinterpret_cast<size_t>(access.code) * 0x9E3779B97F4A7C15u >> 40) % kSlots;
+  while (slots_[slot] >= 0) {
+    Instruction& instruction = instructions_[slots_[slot]];
+    if (instruction.code == access.code && instruction.bytes == access.bytes) return instruction;
+    slot = (slot + 1) % kSlots;
+  }
+  slots_[slot] = static_cast<int>(instructions_.size());
+  instructions_.push_back({access.code, access.kind, access.bytes});
+  return instructions_.back();
+}
+
+void TrafficCounter::count(Class where, const Request& request) {
+  Totals& totals = current_.classes[where];
+  ++totals.requests;
+  totals.sectors += request.n_sectors;
+  totals.bytes += request.bytes;
+  for (unsigned i = 0; i < request.n_sectors; ++i) distinct_[where].insert(request.sectors[i]);
+}
+
+void TrafficCounter::end_block() {
+  for (Instruction& instruction : instructions_) {
+    const Class all = instruction.kind == AccessKind::kLoad    ? kLoads
+                      : instruction.kind == AccessKind::kStore ? kStores
+                                                               : kAtomics;
+    for (std::vector<Request>& requests : instruction.requests) {
+      for (Request& request : requests) {
+        request.keep_distinct();
+        count(all, request);
+        if (instruction.bytes == 16 && all != kAtomics) count(all == kLoads ? kLoads16 : kStores16, request);
+      }
+      requests.clear();
+    }
+    std::fill(instruction.visits.begin(), instruction.visits.begin() + state.block_threads, 0);
+  }
+}
+
+}  // namespace
+
+void count_traffic(const Access& access) { counter.access(access); }
+std::vector<LaunchTraffic> traffic() { return counter.launches; }
+void clear_traffic() { counter.launches.clear(); }
+
+}  // namespace simt
