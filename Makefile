@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Waiting threads that spin would slow everything down on a busy machine.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Compiling for every architecture takes minutes; `make wheel CMLFAST_CUDA_ARCHITECTURES=all` does.
+export CMLFAST_CUDA_ARCHITECTURES ?= native
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 

@@ -1,28 +1,132 @@
 """Builds the extension ``cmlfast._C`` ahead of time, or nothing at all with ``CMLFAST_NO_EXTENSION=1``.
 
 The extension uses torch's stable ABI and Python's limited API: one binary serves every torch from 2.10 on and every
-CPython from 3.10 on.
+CPython from 3.10 on. CUDA kernels are part of it wherever nvcc is found, with or without a GPU, whatever torch's own
+build; ``CMLFAST_CUDA=0`` leaves them out, ``CMLFAST_CUDA=1`` makes a missing nvcc an error. They are compiled for the
+architectures in ``CMLFAST_CUDA_ARCHITECTURES``: numbers ("80 90"), "native" (this machine's GPUs, or one architecture
+where there is none) or "all" (those below that nvcc knows; so without the variable). PTX of the last serves what is newer.
 """
 
 import os
+import re
+import shutil
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import setup
 
 PYTHON_ABI = "0x030A0000"  # CPython 3.10
 TORCH_ABI = "0x020A000000000000"  # torch 2.10
+ARCHITECTURES = ("75", "80", "86", "90", "100", "120")  # from Turing on: T4, A100, A10/RTX 30, H100, B200, RTX 50
+FOR_NO_GPU = "90"
+CUDA = Path("csrc/cuda")
 
-if os.environ.get("CMLFAST_NO_EXTENSION", "0") not in ("", "0"):
+
+def switch(name):
+    """Return an environment variable as True, False or None where it is not set."""
+    value = os.environ.get(name, "")
+    return None if value == "" else value != "0"
+
+
+def output(*command):
+    """Return what a command prints, "" if it is not there or fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def find_nvcc():
+    """Return the path of nvcc, or None where CUDA kernels are not to be built."""
+    if switch("CMLFAST_CUDA") is False:
+        return None
+    for home in (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH")):
+        if home and (Path(home) / "bin" / "nvcc").exists():
+            return str(Path(home) / "bin" / "nvcc")
+    nvcc = shutil.which("nvcc")
+    if nvcc is None and switch("CMLFAST_CUDA"):
+        raise SystemExit("CMLFAST_CUDA is 1, but nvcc was found neither in CUDA_HOME nor on PATH; install the CUDA toolkit")
+    return nvcc
+
+
+def architectures(nvcc):
+    """Return the architectures to compile for."""
+    known = re.findall(r"sm_(\d+)", output(nvcc, "--list-gpu-code"))
+    chosen = os.environ.get("CMLFAST_CUDA_ARCHITECTURES") or "all"
+    if chosen == "all":
+        return [each for each in ARCHITECTURES if each in known]
+    if chosen == "native":
+        chosen = output("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader") or FOR_NO_GPU
+    chosen = sorted(set(chosen.replace(",", " ").replace(".", "").split()), key=int)
+    for each in chosen:
+        if each not in known:
+            raise SystemExit(f"CMLFAST_CUDA_ARCHITECTURES names {each}; this nvcc knows {' '.join(known)}")
+    return chosen
+
+
+def compile_cuda(nvcc, sources, folder, flags):
+    """Compile sources to objects, as many at a time as there are cores; return the objects."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = folder / "flags.txt"
+    command = [nvcc, *flags]
+    read = [*CUDA.iterdir(), *Path("csrc").glob("*.h")]
+    newest = max(path.stat().st_mtime for path in read)
+    unchanged = stamp.exists() and stamp.read_text() == " ".join(command)
+
+    def compile_one(source):
+        target = folder / f"{source.stem}.{source.suffix[1:]}.o"
+        if not (unchanged and target.exists() and target.stat().st_mtime > newest):
+            print(" ".join([*command, "-c", str(source), "-o", str(target)]), flush=True)
+            subprocess.run([*command, "-c", str(source), "-o", str(target)], check=True)
+        return str(target)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        objects = list(pool.map(compile_one, sources))
+    stamp.write_text(" ".join(command))
+    return objects
+
+
+def library_folders(nvcc):
+    """Return where the toolkit keeps its libraries."""
+    shown = subprocess.run([nvcc, "--dryrun", "-shared", "x.o", "-o", "x.so"], capture_output=True, text=True).stderr
+    return re.findall(r'"-L([^"]+)"', shown)
+
+
+if switch("CMLFAST_NO_EXTENSION"):
     setup()
 else:
-    from torch.utils.cpp_extension import BuildExtension, CppExtension
+    from torch.utils.cpp_extension import BuildExtension, CppExtension, include_paths
+
+    macros = [("Py_LIMITED_API", PYTHON_ABI), ("TORCH_TARGET_VERSION", TORCH_ABI)]
+    nvcc = find_nvcc()
+
+    class Build(BuildExtension):
+        """Compiles the CUDA sources, then the rest."""
+
+        def build_extensions(self):
+            """Hand the CUDA sources' objects to the linker."""
+            if nvcc:
+                chosen = architectures(nvcc)
+                codes = [f"-gencode=arch=compute_{each},code=sm_{each}" for each in chosen]
+                codes.append(f"-gencode=arch=compute_{chosen[-1]},code=compute_{chosen[-1]}")
+                flags = [*(CUDA / "nvcc.flags").read_text().split(), *codes, f"-DTORCH_TARGET_VERSION={TORCH_ABI}"]
+                flags += ["-Xcompiler=-fPIC,-fvisibility=hidden,-ffp-contract=off"]
+                flags += [f"-I{folder}" for folder in include_paths()]
+                sources = sorted([*CUDA.glob("*.cu"), *CUDA.glob("*.cpp")])
+                (extension,) = self.extensions
+                extension.extra_objects += compile_cuda(nvcc, sources, Path("build/cuda"), flags)
+                extension.define_macros.append(("CMLFAST_CUDA_ARCHITECTURES", f'"{" ".join(chosen)}"'))
+                extension.library_dirs += library_folders(nvcc)
+                extension.libraries += ["cudart_static", "dl", "pthread", "rt"]
+            super().build_extensions()
 
     extension = CppExtension(
         "cmlfast._C",
-        sorted(str(path) for path in Path("csrc").rglob("*.cpp")),
-        depends=sorted(str(path) for path in Path("csrc").rglob("*") if path.suffix in (".h", ".inl")),
-        define_macros=[("Py_LIMITED_API", PYTHON_ABI), ("TORCH_TARGET_VERSION", TORCH_ABI)],
+        sorted(str(path) for path in [*Path("csrc").glob("*.cpp"), *Path("csrc/cpu").glob("*.cpp")]),
+        depends=sorted(str(path) for path in Path("csrc").rglob("*") if path.is_file()),
+        define_macros=macros,
         py_limited_api=True,
         extra_compile_args=[
             "-O3",
@@ -42,6 +146,6 @@ else:
     )
     setup(
         ext_modules=[extension],
-        cmdclass={"build_ext": BuildExtension},
+        cmdclass={"build_ext": Build},
         options={"bdist_wheel": {"py_limited_api": "cp310"}},
     )

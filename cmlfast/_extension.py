@@ -50,13 +50,15 @@ def build_info() -> dict[str, str | bool]:
     -------
     dict
         ``version``, ``torch``, ``python``, ``machine``, ``extension`` (bool), ``reason`` (why there is none, or ""),
-        ``isa`` (the CPU instruction set in use: ``baseline``, ``avx2`` or ``avx512``; "" without the extension) and
-        ``cuda_kernels`` (bool).
+        ``isa`` (the CPU instruction set in use: ``baseline``, ``avx2`` or ``avx512``; "" without the extension),
+        ``cuda_kernels`` (bool) and ``cuda_architectures`` (those with compiled kernels, as in "80 90"; later ones
+        compile the last one's PTX when a kernel is first used).
     """
     try:
         own_version = version("cmlfast")
     except PackageNotFoundError:  # run from a source tree that was never installed
         own_version = "unknown"
+    compiled = import_module("cmlfast._C") if has_extension() else None
     return {
         "version": own_version,
         "torch": torch.__version__,
@@ -64,8 +66,9 @@ def build_info() -> dict[str, str | bool]:
         "machine": platform.machine(),
         "extension": has_extension(),
         "reason": why_no_extension(),
-        "isa": import_module("cmlfast._C").cpu_isa() if has_extension() else "",
+        "isa": compiled.cpu_isa() if compiled else "",
         "cuda_kernels": has_cuda_kernels(),
+        "cuda_architectures": compiled.cuda_architectures() if compiled else "",
     }
 
 

@@ -153,7 +153,7 @@ inline void check_warp_hinge_backward_ids(const Tensor& user_vectors, const Tens
 inline void check_adagrad_clip(const Tensor& weight, const Tensor& state, const Tensor& rows, const Tensor& grads,
                                double lr, double eps, double max_norm) {
   check_dim(weight, "weight", 2);
-  check_float32(weight, "weight");
+  check_storage(weight, "weight");
   check_state(state, "state", weight, "weight");
   check_id_arrays({{&rows, "rows"}});
   check_dim(grads, "grads", 2);

@@ -63,11 +63,20 @@ inline void check_float32(const Tensor& tensor, const char* name) {
   check_value(tensor.scalar_type() == ScalarType::Float, name, " must be float32; convert it with .float()");
 }
 
+// Tables may be stored in 16 bits; they are computed with in float32.
+inline void check_storage(const Tensor& tensor, const char* name) {
+  const ScalarType type = tensor.scalar_type();
+  check_value(type == ScalarType::Float || type == ScalarType::BFloat16 || type == ScalarType::Half, name,
+              " must be float32, bfloat16 or float16; convert it with .float()");
+}
+
 inline void check_tables(const Tensor& users, const char* user_name, const Tensor& items, const char* item_name) {
   check_dim(users, user_name, 2);
   check_dim(items, item_name, 2);
-  check_float32(users, user_name);
-  check_float32(items, item_name);
+  check_storage(users, user_name);
+  check_storage(items, item_name);
+  check_value(users.scalar_type() == items.scalar_type(), user_name, " and ", item_name,
+              " are of different types; convert one of them");
   check_value(users.size(1) == items.size(1), user_name, " has ", users.size(1), " columns and ", item_name, " has ",
               items.size(1), "; users and items live in one space, so both need the same");
   check_value(items.size(0) <= INT32_MAX, item_name, " has ", items.size(0), " rows; at most ", INT32_MAX,

@@ -18,8 +18,17 @@ static PyObject* cpu_isa(PyObject*, PyObject*) {
   }
 }
 
+// The CUDA architectures that setup.py compiled kernels for; empty without.
+#ifndef CMLFAST_CUDA_ARCHITECTURES
+#define CMLFAST_CUDA_ARCHITECTURES ""
+#endif
+
+static PyObject* cuda_architectures(PyObject*, PyObject*) { return PyUnicode_FromString(CMLFAST_CUDA_ARCHITECTURES); }
+
 PyMODINIT_FUNC PyInit__C(void) {
   static PyMethodDef methods[] = {{"cpu_isa", cpu_isa, METH_NOARGS, "The CPU instruction set that the kernels use."},
+                                  {"cuda_architectures", cuda_architectures, METH_NOARGS,
+                                   "The architectures that there are CUDA kernels for, as in '80 90'."},
                                   {nullptr, nullptr, 0, nullptr}};
   static PyModuleDef module = {PyModuleDef_HEAD_INIT, "_C", nullptr, -1, methods, nullptr, nullptr, nullptr, nullptr};
   return PyModule_Create(&module);

@@ -23,11 +23,12 @@ inline void define_operators(torch::stable::detail::StableLibrary& m) {
       "str metric='sqeuclidean') -> (Tensor, Tensor)");
   m.def(
       "adagrad_clip_(Tensor(a!) weight, Tensor(b!) state, Tensor rows, Tensor grads, float lr, float eps=1e-10, "
-      "float max_norm=1.0) -> ()");
+      "float max_norm=1.0, bool stochastic_rounding=False, int seed=0, int offset=0) -> ()");
   m.def(
       "cml_step_(Tensor(a!) user_w, Tensor(b!) item_w, Tensor(c!) user_state, Tensor(d!) item_state, Tensor indptr, "
       "Tensor indices, Tensor users, Tensor positives, int n_negatives, float margin, float lr, float eps, "
-      "float max_norm, bool rank_weight, int seed, int offset) -> (Tensor, Tensor, Tensor)");
+      "float max_norm, bool rank_weight, int seed, int offset, bool stochastic_rounding=False) "
+      "-> (Tensor, Tensor, Tensor)");
   m.def(
       "topk(Tensor queries, Tensor items, int k, Tensor? seen_indptr=None, Tensor? seen_indices=None, "
       "str metric='sqeuclidean') -> (Tensor, Tensor)");

@@ -48,19 +48,25 @@ inline void check_range(const Ids& ids, const char* name, int64_t low, int64_t n
   }
 }
 
-// A contiguous float32 matrix [n_rows, n_columns]. After a kernel changed it, store() brings the values to the
+// A contiguous matrix [n_rows, n_columns]. After a kernel changed it, store() brings the values to the
 // caller's tensor where that was not contiguous.
 class Matrix {
  public:
   explicit Matrix(const Tensor& tensor)
       : original_(tensor),
         tensor_(torch::stable::contiguous(tensor)),
-        data_(static_cast<float*>(tensor_.data_ptr())),
+        data_(tensor_.data_ptr()),
         n_rows_(tensor.size(0)),
         n_columns_(tensor.size(1)) {}
 
-  float* data() const { return data_; }
-  float* row(int64_t i) const { return data_ + i * n_columns_; }
+  template <typename Storage = float>
+  Storage* data() const {
+    return static_cast<Storage*>(data_);
+  }
+  template <typename Storage = float>
+  Storage* row(int64_t i) const {
+    return data<Storage>() + i * n_columns_;
+  }
   int64_t n_rows() const { return n_rows_; }
   int64_t n_columns() const { return n_columns_; }
   void store() {
@@ -70,7 +76,7 @@ class Matrix {
  private:
   Tensor original_;
   Tensor tensor_;
-  float* data_;
+  void* data_;
   int64_t n_rows_;
   int64_t n_columns_;
 };

@@ -20,8 +20,8 @@ enum class Metric { kSquaredEuclidean, kDot };
 // positives[q] that the user has not liked, so the answer is t plus the number of q with positives[q] - q <= t. That
 // sequence never falls, so the number is found by halving; how often depends on n_positives alone, so that neither a
 // branch predictor nor a warp has anything to disagree on.
-template <typename Id>
-CMLFAST_FN int64_t nth_not_liked(const Id* positives, int64_t n_positives, int64_t t) {
+template <typename Ids>
+CMLFAST_FN int64_t nth_not_liked(const Ids& positives, int64_t n_positives, int64_t t) {
   int64_t below = 0;
   for (int64_t length = n_positives; length > 0;) {
     const int64_t half = (length + 1) / 2;
@@ -59,6 +59,11 @@ CMLFAST_FN void see_negative(PairScan& scan, int64_t at, float margin, float pos
 
 // weight * max(0, value), NaN kept.
 CMLFAST_FN float weighted_relu(float weight, float value) { return value <= 0.0f ? 0.0f : weight * value; }
+
+// c = 2 w for squared distances, w for dot products: what a pair's gradients are multiplied by.
+CMLFAST_FN float gradient_factor(Metric metric, float weight) {
+  return metric == Metric::kDot ? weight : 2.0f * weight;
+}
 
 // One element of AdaGrad: G += g^2, y -= lr g / (sqrt(G) + eps).
 CMLFAST_FN void adagrad_element(float& weight, float& state, float gradient, float lr, float eps) {

@@ -11,6 +11,7 @@ namespace cmlfast {
 // With f a pair's factor (2 w for squared distances, w for dot products, times what comes from above), the user's row
 // gets f (v_k - v_j), the positive's f (v_j - u_i), the hardest negative's f (u_i - v_k); for dot products, where the
 // distance is -u.v, f (v_k - v_j), -f u_i and f u_i.
+template <typename Storage>
 class PairGradient {
  public:
   // Only pairs n with active[n] name rows.
@@ -38,13 +39,12 @@ class PairGradient {
 
   template <typename Finish>
   void for_each_user(const Finish& finish) const {
-    const RowKernels& kernels = row_kernels();
+    const TableKernels<Storage>& kernels = row_kernels().of<Storage>();
     const int64_t r = batch_.user_vectors.n_columns();
     groups_[0].reduce(
         r,
         [&](int64_t n, float* sum) {
-          kernels.add_scaled_difference(sum, factor_[n], batch_.item_vectors.row(hardest_[n]),
-                                        batch_.item_vectors.row(batch_.positives[n]), r);
+          kernels.add_scaled_difference(sum, factor_[n], item(hardest_[n]), item(batch_.positives[n]), r);
         },
         finish);
   }
@@ -52,7 +52,7 @@ class PairGradient {
   // Reads no item row but the one it hands to `finish`, so that `finish` may change that one in place.
   template <typename Finish>
   void for_each_item(const Finish& finish) const {
-    const RowKernels& kernels = row_kernels();
+    const TableKernels<Storage>& kernels = row_kernels().of<Storage>();
     const int64_t r = batch_.user_vectors.n_columns();
     const bool dot = batch_.metric == Metric::kDot;
     groups_[1].reduce(
@@ -60,23 +60,21 @@ class PairGradient {
         [&](int64_t position, float* sum) {
           const int64_t n = position / 2;
           const bool positive = position % 2 == 0;
-          const float* user = batch_.user_vectors.row(batch_.users[n]);
-          const float* item =
-              dot ? origin_.data() : batch_.item_vectors.row(positive ? batch_.positives[n] : hardest_[n]);
-          kernels.add_scaled_difference(sum, factor_[n], positive ? item : user, positive ? user : item, r);
+          const Storage* user = batch_.user_vectors.template row<Storage>(batch_.users[n]);
+          const Storage* other = dot ? origin_.data() : item(positive ? batch_.positives[n] : hardest_[n]);
+          kernels.add_scaled_difference(sum, factor_[n], positive ? other : user, positive ? user : other, r);
         },
         finish);
   }
 
  private:
+  const Storage* item(int64_t id) const { return batch_.item_vectors.template row<Storage>(id); }
+
   const PairBatch& batch_;
   const std::vector<float>& factor_;
   const std::vector<int64_t>& hardest_;
-  std::vector<float> origin_;      // [r] zeros
+  std::vector<Storage> origin_;    // [r] zeros
   std::vector<RowGroups> groups_;  // of users, of items
 };
-
-// c = 2 w for squared distances, w for dot products.
-inline float gradient_factor(Metric metric, float weight) { return metric == Metric::kDot ? weight : 2.0f * weight; }
 
 }  // namespace cmlfast

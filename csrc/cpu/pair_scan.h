@@ -4,20 +4,12 @@
 
 #include <vector>
 
+#include "../rank_weights.h"
 #include "../warp_math.h"
 #include "parallel.h"
 #include "row_kernels.h"
 
 namespace cmlfast {
-
-// weight[M] for M = 0 .. U: log(floor(J M / U) + 1), or 1 without rank weight.
-inline std::vector<float> rank_weights(int64_t n_items, int64_t n_negatives, bool rank_weight) {
-  std::vector<float> weights(n_negatives + 1, 1.0f);
-  for (int64_t impostors = 0; rank_weight && impostors <= n_negatives; ++impostors) {
-    weights[impostors] = static_cast<float>(std::log(static_cast<double>(n_items * impostors / n_negatives + 1)));
-  }
-  return weights;
-}
 
 struct PairBatch {
   const Matrix& user_vectors;  // [I, r]
@@ -39,10 +31,10 @@ struct PairResults {
   explicit PairResults(int64_t n) : loss(n), weight(n), hardest(n), impostors(n), active(n) {}
 };
 
-// `draw(n, ids)` writes the U negatives of pair n, or returns false if there are none.
-template <typename Draw>
+// Tables are stored as Storage. `draw(n, ids)` writes the U negatives of pair n, or returns false if there are none.
+template <typename Storage, typename Draw>
 PairResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights, const Draw& draw) {
-  const RowKernels& kernels = row_kernels();
+  const TableKernels<Storage>& kernels = row_kernels().of<Storage>();
   const auto distances = batch.metric == Metric::kDot ? kernels.minus_dots : kernels.squared_distances;
   const int64_t n_rows = 1 + batch.n_negatives;
   const int64_t r = batch.user_vectors.n_columns();
@@ -62,7 +54,7 @@ PairResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights
     for (int64_t n = begin; n < end; ++n) {
       const bool soon_has_negatives = n + 1 < end && fill(n + 1, soon);
       if (has_negatives) {
-        distances(batch.user_vectors.row(batch.users[n]), batch.item_vectors.data(), ids,
+        distances(batch.user_vectors.row<Storage>(batch.users[n]), batch.item_vectors.data<Storage>(), ids,
                   soon_has_negatives ? soon : nullptr, n_rows, r, distance.data());
         PairScan scan;
         for (int64_t q = 1; q < n_rows; ++q) see_negative(scan, q, batch.margin, distance[0], distance[q]);

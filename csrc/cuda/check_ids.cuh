@@ -1,0 +1,84 @@
+// Ids are checked on the device. Operators that wait for the outcome raise what the CPU raises: on a fault the ids come
+// to the host, where the common checks find the words for it.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "../arguments.h"
+#include "device.h"
+#include "ids.cuh"
+#include "launch.cuh"
+
+namespace cmlfast {
+namespace {
+
+__global__ void check_range_kernel(DeviceIds ids, int64_t n, int64_t low, int64_t high, int* fault) {
+  const int64_t i = thread_number();
+  if (i < n && (ids[i] < low || ids[i] >= high)) atomicExch(fault, 1);
+}
+
+// Whether `rows` can index a CSR matrix; without rows, whether all n rows hold.
+__global__ void check_csr_kernel(DeviceIds indptr, int64_t n_rows, int64_t nnz, DeviceIds rows, int64_t n, int* fault) {
+  const int64_t i = thread_number();
+  if (i >= n) return;
+  const int64_t row = rows.data ? rows[i] : i;
+  if (row < 0 || row >= n_rows) {
+    atomicExch(fault, 1);
+    return;
+  }
+  const int64_t begin = indptr[row];
+  const int64_t end = indptr[row + 1];
+  if (begin < 0 || begin > end || end > nnz) atomicExch(fault, 1);
+}
+
+// A row of negatives is all items or all -1.
+__global__ void check_mixed_kernel(DeviceIds negatives, int64_t n, int64_t n_negatives, int* fault) {
+  const int64_t i = thread_number();
+  if (i < n && (negatives[i] < 0) != (negatives[i - i % n_negatives] < 0)) atomicExch(fault, 1);
+}
+
+class IdChecks {
+ public:
+  IdChecks(cudaStream_t stream, int* fault) : stream_(stream), fault_(fault) {
+    check_cuda(cudaMemsetAsync(fault, 0, sizeof(int), stream), "cannot clear memory");
+  }
+
+  void range(const Ids& ids, int64_t low, int64_t high) const {
+    launch(stream_, ids.size(), kBlock, check_range_kernel, DeviceIds(ids), ids.size(), low, high, fault_);
+  }
+  void csr_rows(const Ids& indptr, const Ids& indices, const Ids& rows) const {
+    launch(stream_, rows.size(), kBlock, check_csr_kernel, DeviceIds(indptr), indptr.size() - 1, indices.size(),
+           DeviceIds(rows), rows.size(), fault_);
+  }
+  void csr(const Ids& indptr, const Ids& indices) const {
+    const int64_t n_rows = indptr.size() - 1;
+    launch(stream_, n_rows, kBlock, check_csr_kernel, DeviceIds(indptr), n_rows, indices.size(), DeviceIds(), n_rows,
+           fault_);
+  }
+  void mixed(const Ids& negatives, int64_t n_negatives) const {
+    launch(stream_, negatives.size(), kBlock, check_mixed_kernel, DeviceIds(negatives), negatives.size(), n_negatives,
+           fault_);
+  }
+
+  // Waits for the device.
+  bool failed() const {
+    int fault = 0;
+    check_cuda(cudaMemcpyAsync(&fault, fault_, sizeof fault, cudaMemcpyDeviceToHost, stream_), "cannot read memory");
+    check_cuda(cudaStreamSynchronize(stream_), "an earlier kernel failed");
+    return fault != 0;
+  }
+
+ private:
+  cudaStream_t stream_;
+  int* fault_;
+};
+
+inline Tensor on_host(const Tensor& tensor) {
+  return torch::stable::to(tensor, torch::stable::Device(torch::headeronly::DeviceType::CPU));
+}
+
+}  // namespace
+}  // namespace cmlfast

@@ -1,0 +1,177 @@
+// cml_step_: a whole training step (paper, section 3.5) on both tables in place: draw, scan, sort, gradient, AdaGrad,
+// clip. The host never waits, so that a step can be captured into a CUDA graph; hence bad ids cannot raise here. A step
+// that finds one changes nothing, and says so by a loss of NaN and counts of -1.
+#include <tuple>
+
+#include "../rank_weights.h"
+#include "arena.h"
+#include "check_ids.cuh"
+#include "finish_rows.cuh"
+#include "layouts.cuh"
+#include "limits.h"
+#include "pair_rows.cuh"
+#include "registration.h"
+#include "scan_pairs.cuh"
+#include "shares.cuh"
+#include "sum_rows.cuh"
+
+namespace cmlfast {
+namespace {
+
+// Brings the new rows of `fresh` to their place in the table.
+template <typename L>
+__global__ void __launch_bounds__(kBlock)
+    store_fresh_rows(SortedRows sorted, const typename L::Storage* fresh, typename L::Storage* table, int64_t r) {
+  using Storage = typename L::Storage;
+  const Group group;
+  const int64_t p = Group::number();
+  if (p >= sorted.n) return;
+  const int64_t row = sorted.row(p);
+  if (row < 0 || !sorted.is_first(p)) return;
+  constexpr int kAtOnce = L::kVector ? 4 : 1;
+  for (int64_t e = kAtOnce * group.thread; e < r; e += kAtOnce * kGroup) {
+    Storage values[kAtOnce];
+    if constexpr (L::kVector) {
+      load_raw(fresh + p * r + e, values);
+      store_vector(table + row * r + e, values);
+    } else {
+      table[row * r + e] = fresh[p * r + e];
+    }
+  }
+}
+
+struct Totals {
+  double* loss;
+  int64_t* impostors;
+  int64_t* active;
+};
+
+// The batch's sums, by one warp: the loss in float64 with the lanes and folds of a row sum.
+__global__ void __launch_bounds__(kBlock) add_up(const float* loss, const int32_t* impostors, RowEntries entries,
+                                                 int64_t n_pairs, const int* fault, Totals totals) {
+  const int lane = threadIdx.x;
+  if (lane >= kLanes) return;
+  double loss_sum = 0;
+  int64_t impostor_sum = 0;
+  int64_t active_sum = 0;
+  for (int64_t n = lane; n < n_pairs; n += kLanes) {
+    loss_sum += loss[n];
+    impostor_sum += impostors[n];
+    active_sum += entries.keys[n] < entries.n_users;
+  }
+  for (int half = kLanes / 2; half > 0; half /= 2) {
+    loss_sum += __shfl_down_sync(0xFFFFFFFFu, loss_sum, half);
+    impostor_sum += __shfl_down_sync(0xFFFFFFFFu, impostor_sum, half);
+    active_sum += __shfl_down_sync(0xFFFFFFFFu, active_sum, half);
+  }
+  if (lane != 0) return;
+  const bool sound = *fault == 0;
+  *totals.loss = sound ? loss_sum : NAN;
+  *totals.impostors = sound ? impostor_sum : -1;
+  *totals.active = sound ? active_sum : -1;
+}
+
+std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
+                                             const Tensor& item_state, const Tensor& indptr, const Tensor& indices,
+                                             const Tensor& users, const Tensor& positives, int64_t n_negatives,
+                                             double margin, double lr, double eps, double max_norm, bool rank_weight,
+                                             int64_t seed, int64_t offset, bool stochastic_rounding) {
+  check_cml_step(user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, lr, eps,
+                 max_norm);
+  check_batch_size(users, "users");
+  check_n_rows(user_w, "user_w");
+  const Device device = enter_device(user_w);
+  const cudaStream_t stream = device.stream;
+  Matrix user_table(user_w);
+  Matrix item_table(item_w);
+  Matrix user_sums(user_state);
+  Matrix item_sums(item_state);
+  const Ids row_ends(indptr);
+  const Ids liked(indices);
+  const Ids user(users);
+  const Ids positive(positives);
+  const int64_t n = user.size();
+  const int64_t r = user_table.n_columns();
+  const int64_t n_items = item_table.n_rows();
+  const bool vector = vector_loads(r, {user_table.data(), item_table.data(), user_sums.data(), item_sums.data()});
+  const bool one_tile = vector && r <= kTile;
+
+  Arena arena;
+  const auto fault = arena.reserve<int>(1);
+  const auto weights = arena.reserve<float>(n_negatives + 1);
+  const auto loss = arena.reserve<float>(n);
+  const auto factor = arena.reserve<float>(n);
+  const auto hardest = arena.reserve<int32_t>(n);
+  const auto impostors = arena.reserve<int32_t>(n);
+  const PairRows rows(arena, n, user_table.n_rows(), n_items, r);
+  const auto fresh = arena.reserve<float>(n * r);
+  const auto unclipped = arena.reserve<float>(one_tile ? 0 : 2 * n * r);
+  arena.allocate(users);
+
+  const IdChecks checks(stream, arena.at(fault));
+  checks.csr_rows(row_ends, liked, user);
+  checks.range(user, 0, user_table.n_rows());
+  checks.range(positive, 0, n_items);
+  store_rank_weights(stream, rank_weights(n_items, n_negatives, rank_weight), arena.at(weights));
+  Negatives negatives;
+  negatives.drawn = true;
+  negatives.sampler = DeviceSampler(row_ends, liked, n_items, seed, offset);
+  negatives.n = n_negatives;
+  const StepSizes sizes{static_cast<float>(lr), static_cast<float>(eps), static_cast<float>(max_norm)};
+  const Rounding of_users{stochastic_rounding, static_cast<uint64_t>(seed), static_cast<uint32_t>(offset), 0};
+  Rounding of_items = of_users;
+  of_items.table = 1;
+
+  with_layout(user_w.scalar_type(), r, vector, [&](auto layout) {
+    using L = decltype(layout);
+    using Storage = typename L::Storage;
+    Storage* const fresh_rows = reinterpret_cast<Storage*>(arena.at(fresh));
+    const PairScanArguments<Storage> arguments{user_table.data<Storage>(),
+                                               item_table.data<Storage>(),
+                                               r,
+                                               DeviceIds(user),
+                                               DeviceIds(positive),
+                                               n,
+                                               negatives,
+                                               static_cast<float>(margin),
+                                               arena.at(weights),
+                                               arena.at(loss),
+                                               DeviceIdsOut(arena.at(hardest)),
+                                               DeviceIdsOut(arena.at(impostors)),
+                                               arena.at(factor),
+                                               rows.entries(arena),
+                                               arena.at(fault)};
+    launch(stream, n, kGroupsInBlock, scan_pairs<L, Metric::kSquaredEuclidean>, arguments);
+    rows.sort(arena, stream);
+
+    // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read
+    // old item rows), item rows change in place (they read old user rows), then the fresh rows move in.
+    const UserShares<L> user_shares{item_table.data<Storage>(), DeviceIds(arena.at(hardest)), DeviceIds(positive),
+                                    arena.at(factor), r};
+    const Update<L> user_update{
+        user_table.data<Storage>(), user_sums.data(), fresh_rows, arena.at(unclipped), r, sizes, of_users};
+    sum_rows<L>(stream, rows.users(arena), user_shares, user_update, rows.partials(arena));
+    const ItemShares<L> item_shares{user_table.data<Storage>(), DeviceIds(user), arena.at(factor), false, r};
+    const Update<L> item_update{
+        item_table.data<Storage>(), item_sums.data(), nullptr, arena.at(unclipped), r, sizes, of_items};
+    sum_rows<L>(stream, rows.items(arena), item_shares, item_update, rows.partials(arena));
+    launch(stream, n, kGroupsInBlock, store_fresh_rows<L>, rows.users(arena), const_cast<const Storage*>(fresh_rows),
+           user_table.data<Storage>(), r);
+  });
+  for (Matrix* matrix : {&user_table, &item_table, &user_sums, &item_sums}) matrix->store();
+
+  Tensor loss_total = torch::stable::new_empty(user_w, {}, ScalarType::Double);
+  Tensor impostor_total = torch::stable::new_empty(user_w, {}, ScalarType::Long);
+  Tensor active_total = torch::stable::new_empty(user_w, {}, ScalarType::Long);
+  const Totals totals{static_cast<double*>(loss_total.data_ptr()), static_cast<int64_t*>(impostor_total.data_ptr()),
+                      static_cast<int64_t*>(active_total.data_ptr())};
+  launch(stream, 1, 1, add_up, const_cast<const float*>(arena.at(loss)),
+         const_cast<const int32_t*>(arena.at(impostors)), rows.entries(arena), n,
+         const_cast<const int*>(arena.at(fault)), totals);
+  return {loss_total, impostor_total, active_total};
+}
+
+}  // namespace
+}  // namespace cmlfast
+
+STABLE_TORCH_LIBRARY_IMPL(cmlfast, CMLFAST_CUDA_KEY, m) { m.impl("cml_step_", TORCH_BOX(&cmlfast::cml_step_)); }

@@ -1,0 +1,20 @@
+// The device and stream that a call works on. One of the two seams between kernels and their surroundings: tests that
+// run kernels without a GPU bring their own.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <memory>
+
+#include "../tensors.h"
+
+namespace cmlfast {
+
+struct Device {
+  std::shared_ptr<void> guard;  // the tensor's device is the current one while this lives
+  cudaStream_t stream;          // the caller's
+};
+
+Device enter_device(const Tensor& tensor);
+
+}  // namespace cmlfast

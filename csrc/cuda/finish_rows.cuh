@@ -1,0 +1,135 @@
+// What is done with a row's summed gradient (see sum_rows.cuh): stored, or an AdaGrad step with clip.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "../storage.h"
+#include "group.cuh"
+
+namespace cmlfast {
+
+template <typename L>
+struct StoreGradient {
+  static constexpr bool kReadsOwn = false;
+  using Storage = typename L::Storage;
+  const Storage* table;  // [n_rows, r], which shares may read
+  Storage* out;          // [n_rows, r]
+  int64_t r;
+
+  class Row {
+   public:
+    __device__ __forceinline__ Row(const StoreGradient& to, const Group& group, int64_t row, int64_t)
+        : to_(to), group_(group), row_(row) {}
+    __device__ __forceinline__ void tile(const Tile&, const Tile& total, int64_t first) {
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c) {
+        const float4 sum = total.chunk[c];
+        Storage values[4];
+        round_nearest(sum.x, values[0]);
+        round_nearest(sum.y, values[1]);
+        round_nearest(sum.z, values[2]);
+        round_nearest(sum.w, values[3]);
+        store4<L>(to_.out + row_ * to_.r, element(group_, first, c), to_.r, values);
+      }
+    }
+    __device__ __forceinline__ void end() {}
+
+   private:
+    const StoreGradient& to_;
+    const Group& group_;
+    int64_t row_;
+  };
+};
+
+struct StepSizes {
+  float lr;
+  float eps;
+  float max_norm;
+};
+
+template <typename L>
+struct Update {
+  static constexpr bool kReadsOwn = true;
+  using Storage = typename L::Storage;
+  using Wide = Layout<float, L::kVector, L::kOneTile>;
+  Storage* table;    // [n_rows, r]
+  float* state;      // [n_rows, r]
+  Storage* fresh;    // [n, r]: where the new row goes, by the place p where its occurrences begin; null: into the table
+  float* unclipped;  // [n, r], by p: rows between update and clip, where a group cannot hold them; null for one tile
+  int64_t r;
+  StepSizes sizes;
+  Rounding rounding;
+
+  class Row {
+   public:
+    __device__ __forceinline__ Row(const Update& to, const Group& group, int64_t row, int64_t p)
+        : to_(to), group_(group), row_(row), p_(p), squares_(zero4()) {}
+
+    // AdaGrad. Elements beyond the row's end stay 0.
+    __device__ __forceinline__ void tile(const Tile& own, const Tile& total, int64_t first) {
+      float* state_row = to_.state + row_ * to_.r;
+      updated_ = own;
+      Tile state = load_tile<Wide>(group_, state_row, first, to_.r);
+#pragma unroll
+      for (int c = 0; c < kChunks; ++c) {
+        float4& y = updated_.chunk[c];
+        float4& sum = state.chunk[c];
+        const float4 gradient = total.chunk[c];
+        adagrad_element(y.x, sum.x, gradient.x, to_.sizes.lr, to_.sizes.eps);
+        adagrad_element(y.y, sum.y, gradient.y, to_.sizes.lr, to_.sizes.eps);
+        adagrad_element(y.z, sum.z, gradient.z, to_.sizes.lr, to_.sizes.eps);
+        adagrad_element(y.w, sum.w, gradient.w, to_.sizes.lr, to_.sizes.eps);
+        store_wide(state_row, first, c, sum);
+        squares_ = squares_ + y * y;
+        if (!L::kOneTile) store_wide(to_.unclipped + p_ * to_.r, first, c, y);
+      }
+    }
+
+    // The clip, and the only rounding to the table's type.
+    __device__ __forceinline__ void end() {
+      const float factor = clip_factor(fold(group_, squares_), to_.sizes.max_norm);
+      Storage* out = to_.fresh ? to_.fresh + p_ * to_.r : to_.table + row_ * to_.r;
+      for (int64_t first = 0; L::kOneTile ? first == 0 : first < to_.r; first += kTile) {
+        if (!L::kOneTile) updated_ = load_tile<Wide>(group_, to_.unclipped + p_ * to_.r, first, to_.r);
+#pragma unroll
+        for (int c = 0; c < kChunks; ++c) {
+          const float4 y = factor != 1.0f ? factor * updated_.chunk[c] : updated_.chunk[c];
+          store_rounded(out, element(group_, first, c), y);
+        }
+      }
+    }
+
+   private:
+    __device__ __forceinline__ void store_wide(float* row, int64_t first, int chunk, float4 value) {
+      const float values[4] = {value.x, value.y, value.z, value.w};
+      store4<Wide>(row, element(group_, first, chunk), to_.r, values);
+    }
+    __device__ __forceinline__ void store_rounded(Storage* row, int64_t e, float4 value) {
+      Storage values[4];
+      if (sizeof(Storage) < sizeof(float) && to_.rounding.stochastic) {
+        const Words4 words = rounding_words(to_.rounding, row_, e / 4);
+        round_stochastic(value.x, words.word[0], values[0]);
+        round_stochastic(value.y, words.word[1], values[1]);
+        round_stochastic(value.z, words.word[2], values[2]);
+        round_stochastic(value.w, words.word[3], values[3]);
+      } else {
+        round_nearest(value.x, values[0]);
+        round_nearest(value.y, values[1]);
+        round_nearest(value.z, values[2]);
+        round_nearest(value.w, values[3]);
+      }
+      store4<L>(row, e, to_.r, values);
+    }
+
+    const Update& to_;
+    const Group& group_;
+    int64_t row_;
+    int64_t p_;
+    float4 squares_;  // the lanes of the row's squared norm
+    Tile updated_;
+  };
+};
+
+}  // namespace cmlfast

@@ -1,0 +1,35 @@
+// How kernels are launched: on the caller's device and stream, every launch checked.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace cmlfast {
+
+constexpr int kBlock = 256;  // threads of a block, in every kernel
+
+inline void check_cuda(cudaError_t error, const char* what) {
+  if (error == cudaSuccess) return;
+  throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(error));
+}
+
+// Enough blocks for n pieces of work, `per_block` to a block; none for n = 0.
+template <typename... Parameters, typename... Arguments>
+void launch(cudaStream_t stream, int64_t n, int64_t per_block, void (*kernel)(Parameters...),
+            Arguments&&... arguments) {
+  if (n <= 0) return;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>((n + per_block - 1) / per_block));
+  config.blockDim = dim3(kBlock);
+  config.stream = stream;
+  check_cuda(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...), "cannot launch a kernel");
+}
+
+// The thread's number in the grid.
+__device__ __forceinline__ int64_t thread_number() { return static_cast<int64_t>(blockIdx.x) * kBlock + threadIdx.x; }
+
+}  // namespace cmlfast

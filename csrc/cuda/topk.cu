@@ -1,0 +1,168 @@
+// topk: the k nearest items of each query, exact, seen items masked before the selection, ties by id. All distances of
+// some queries are computed, then sorted by (query, distance): two stable sorts of 32-bit keys.
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "arena.h"
+#include "check_ids.cuh"
+#include "group.cuh"
+#include "layouts.cuh"
+#include "registration.h"
+#include "sort.h"
+
+namespace cmlfast {
+namespace {
+
+constexpr int64_t kDistancesAtOnce = int64_t{1} << 22;  // of some 32 bytes of scratch memory each
+constexpr uint32_t kNoRank = 0xFFFFFFFF;                // the key of what is never listed
+
+// A key that sorts as the distance does; -0 is 0, as it is in a comparison of floats.
+__device__ __forceinline__ uint32_t rank_key(float distance) {
+  if (distance != distance) return kNoRank;
+  const uint32_t bits = bits_of(distance == 0.0f ? 0.0f : distance);
+  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+}
+
+struct Distances {
+  float* value;    // [Q, J]
+  uint32_t* key;   // [Q, J]
+  int32_t* place;  // [Q, J], its own place in this table
+  int64_t n_queries;
+  int64_t n_items;
+};
+
+// A group holds an item and passes over the queries; the block's other groups read the same query rows meanwhile.
+template <typename L, Metric kMetric>
+__global__ void __launch_bounds__(kBlock, 2)
+    all_distances(const typename L::Storage* queries, const typename L::Storage* items, int64_t r, Distances out) {
+  using Storage = typename L::Storage;
+  const Group group;
+  const int64_t item = Group::number();
+  if (item >= out.n_items) return;
+  const Storage* item_row = items + item * r;
+  const Tile item_tile = L::kOneTile ? load_tile<L>(group, item_row, 0, r) : zero_tile();
+  for (int64_t first = 0; first < out.n_queries; first += 4) {
+    const int n_rows = out.n_queries - first < 4 ? static_cast<int>(out.n_queries - first) : 4;
+    const Storage* rows[4];
+#pragma unroll
+    for (int g = 0; g < 4; ++g) rows[g] = queries + (first + g) * r;
+    float distance[4];
+    distances4<L, kMetric>(group, item_tile, item_row, rows, n_rows, r, distance);
+    float mine = distance[0];
+#pragma unroll
+    for (int g = 1; g < 4; ++g) mine = group.thread == g ? distance[g] : mine;
+    if (group.thread < n_rows) {
+      const int64_t place = (first + group.thread) * out.n_items + item;
+      out.value[place] = mine;
+      out.key[place] = rank_key(mine);
+      out.place[place] = static_cast<int32_t>(place);
+    }
+  }
+}
+
+// A block for each query.
+__global__ void __launch_bounds__(kBlock)
+    mask_seen(DeviceIds indptr, DeviceIds indices, int64_t first_query, Distances out) {
+  const int64_t query = blockIdx.x;
+  const int64_t end = indptr[first_query + query + 1];
+  for (int64_t i = indptr[first_query + query] + threadIdx.x; i < end; i += kBlock) {
+    out.key[query * out.n_items + indices[i]] = kNoRank;
+  }
+}
+
+__global__ void __launch_bounds__(kBlock)
+    query_keys(const int32_t* places, int64_t n, int64_t n_items, uint32_t* keys) {
+  const int64_t i = thread_number();
+  if (i < n) keys[i] = static_cast<uint32_t>(places[i] / n_items);
+}
+
+__global__ void __launch_bounds__(kBlock)
+    store_nearest(const int32_t* ranked, Distances from, int64_t k, bool dot, int64_t* ids, float* values) {
+  const int64_t i = thread_number();
+  if (i >= from.n_queries * k) return;
+  const int64_t query = i / k;
+  const int64_t rank = i % k;
+  const int64_t first = query * from.n_items;
+  const int64_t place = rank < from.n_items ? ranked[first + rank] : -1;
+  const bool any = place >= 0 && from.key[place] != kNoRank;
+  ids[i] = any ? place - first : -1;
+  const float distance = any ? from.value[place] : INFINITY;
+  values[i] = dot ? -distance : distance;
+}
+
+std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int64_t k,
+                                const std::optional<Tensor>& seen_indptr, const std::optional<Tensor>& seen_indices,
+                                const std::string& metric) {
+  check_topk(queries, items, k, seen_indptr, seen_indices);
+  const bool dot = parse_metric(metric) == Metric::kDot;
+  const Device device = enter_device(queries);
+  const cudaStream_t stream = device.stream;
+  const Matrix query_table(queries);
+  const Matrix item_table(items);
+  const int64_t n_queries = query_table.n_rows();
+  const int64_t n_items = item_table.n_rows();
+  const int64_t r = query_table.n_columns();
+  // As many queries at a time as the scratch memory is meant for, at least one.
+  const int64_t some =
+      std::clamp<int64_t>(kDistancesAtOnce / std::max<int64_t>(1, n_items), 1, std::max<int64_t>(1, n_queries));
+  const int64_t n_places = some * n_items;
+  const int n_query_bits = bits_for(static_cast<uint64_t>(some));
+  const size_t scratch_bytes = std::max(sort_scratch_bytes(n_places, 32), sort_scratch_bytes(n_places, n_query_bits));
+  Arena arena;
+  const auto fault = arena.reserve<int>(1);
+  const auto value = arena.reserve<float>(n_places);
+  const auto key = arena.reserve<uint32_t>(n_places);
+  const auto place = arena.reserve<int32_t>(n_places);
+  const auto sorted_key = arena.reserve<uint32_t>(n_places);
+  const auto sorted_place = arena.reserve<int32_t>(n_places);
+  const auto query_key = arena.reserve<uint32_t>(n_places);
+  const auto scratch = arena.reserve<char>(static_cast<int64_t>(scratch_bytes));
+  arena.allocate(queries);
+  std::optional<Ids> indptr;
+  std::optional<Ids> indices;
+  if (seen_indptr) {
+    indptr.emplace(*seen_indptr);
+    indices.emplace(*seen_indices);
+    const IdChecks checks(stream, arena.at(fault));
+    checks.csr(*indptr, *indices);
+    checks.range(*indices, 0, n_items);
+    if (checks.failed()) check_topk_ids(items, on_host(*seen_indptr), on_host(*seen_indices));
+  }
+
+  Tensor ids = torch::stable::new_empty(queries, {n_queries, k}, ScalarType::Long);
+  Tensor values = torch::stable::new_empty(queries, {n_queries, k}, ScalarType::Float);
+  const bool vector = vector_loads(r, {query_table.data(), item_table.data()});
+  for (int64_t first = 0; first < n_queries; first += some) {
+    const Distances distances{arena.at(value), arena.at(key), arena.at(place), std::min(some, n_queries - first),
+                              n_items};
+    const int64_t n = distances.n_queries * n_items;
+    with_layout(queries.scalar_type(), r, vector, [&](auto layout) {
+      using L = decltype(layout);
+      using Storage = typename L::Storage;
+      const auto kernel = dot ? all_distances<L, Metric::kDot> : all_distances<L, Metric::kSquaredEuclidean>;
+      launch(stream, n_items, kGroupsInBlock, kernel, const_cast<const Storage*>(query_table.row<Storage>(first)),
+             const_cast<const Storage*>(item_table.data<Storage>()), r, distances);
+    });
+    if (indptr) {
+      launch(stream, distances.n_queries, 1, mask_seen, DeviceIds(*indptr), DeviceIds(*indices), first, distances);
+    }
+    sort_pairs({arena.at(key), arena.at(place), arena.at(sorted_key), arena.at(sorted_place), n, 32}, arena.at(scratch),
+               scratch_bytes, stream);
+    launch(stream, n, kBlock, query_keys, const_cast<const int32_t*>(arena.at(sorted_place)), n, n_items,
+           arena.at(query_key));
+    sort_pairs({arena.at(query_key), arena.at(sorted_place), arena.at(sorted_key), arena.at(place), n, n_query_bits},
+               arena.at(scratch), scratch_bytes, stream);
+    launch(stream, distances.n_queries * k, kBlock, store_nearest, const_cast<const int32_t*>(arena.at(place)),
+           distances, k, dot, static_cast<int64_t*>(ids.data_ptr()) + first * k,
+           static_cast<float*>(values.data_ptr()) + first * k);
+  }
+  return {ids, values};
+}
+
+}  // namespace
+}  // namespace cmlfast
+
+STABLE_TORCH_LIBRARY_IMPL(cmlfast, CMLFAST_CUDA_KEY, m) { m.impl("topk", TORCH_BOX(&cmlfast::topk)); }
