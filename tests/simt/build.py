@@ -95,7 +95,28 @@ def _load(variant: str, which: str) -> ModuleType:
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
+    if variant == "asan":
+        module.guard_shared_memory(shared_variables(path))
     return module
+
+
+def shared_variables(path: Path) -> list[tuple[int, int]]:
+    """Return where each shared variable of a module lies in its section, and its size."""
+    lines = subprocess.run(
+        ["nm", "-S", "--defined-only", path], capture_output=True, text=True, check=True, env=plain_environment()
+    ).stdout.splitlines()
+    symbols = [line.split() for line in lines]
+    ends = {name: int(address, 16) for address, *_, name in symbols if name.endswith("_simt_shared")}
+    if not ends:
+        return []  # no kernel has any
+    start, stop = ends["__start_simt_shared"], ends["__stop_simt_shared"]
+    sized = [(int(symbol[0], 16), int(symbol[1], 16)) for symbol in symbols if len(symbol) == 4]
+    return sorted((address - start, size) for address, size in sized if start <= address < stop)
+
+
+def plain_environment() -> dict[str, str]:
+    """Return the environment for programs that a sanitizer must not be loaded into."""
+    return {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
 
 
 def build(variant: str, which: str) -> Path:
@@ -115,7 +136,7 @@ def build(variant: str, which: str) -> Path:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={name: value for name, value in os.environ.items() if name != "LD_PRELOAD"},
+            env=plain_environment(),
         )
         if done.returncode != 0:
             raise RuntimeError(f"the emulator's build failed:\n{done.stdout}")

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "runtime/shared_memory.h"
 #include "runtime/state.h"
 #include "selftest/cases.h"
 #include "watch/access.h"
@@ -79,6 +80,7 @@ PYBIND11_MODULE(cmlfast_simt, m) {
   m.def(
       "set_schedule", [](const std::string& order, unsigned seed) { simt::set_schedule(parse_schedule(order, seed)); },
       py::arg("order"), py::arg("seed") = 0);
+  m.def("guard_shared_memory", simt::guard_shared_memory);
   m.def("fault_names", [] { return names(selftest::faults()); });
   m.def(
       "run_fault",

@@ -4,6 +4,13 @@
 
 #include "simt/core.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(address, bytes) static_cast<void>(address)
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) static_cast<void>(address)
+#endif
+
 // The linker defines these where an object file has the section that mark_shared.py makes.
 extern "C" {
 extern char __start_simt_shared[] __attribute__((weak, visibility("hidden")));
@@ -17,7 +24,7 @@ constexpr std::align_val_t kAlignment{16};
 char* dynamic_begin = nullptr;
 size_t dynamic_bytes = 0;
 
-// In assembly, for memset would trip over AddressSanitizer's zones between the variables.
+// In assembly, for AddressSanitizer's memset would not go over the guards between the variables.
 void fill(char* begin, size_t bytes) {
 #if defined(__x86_64__)
   asm volatile("rep stosb" : "+D"(begin), "+c"(bytes) : "a"(0xFF) : "memory");
@@ -51,6 +58,11 @@ bool is_shared(size_t address) {
     return address - reinterpret_cast<size_t>(begin) < bytes;
   };
   return in(__start_simt_shared, __stop_simt_shared - __start_simt_shared) || in(dynamic_begin, dynamic_bytes);
+}
+
+void guard_shared_memory(const std::vector<std::pair<size_t, size_t>>& variables) {
+  ASAN_POISON_MEMORY_REGION(__start_simt_shared, __stop_simt_shared - __start_simt_shared);
+  for (const auto& [offset, bytes] : variables) ASAN_UNPOISON_MEMORY_REGION(__start_simt_shared + offset, bytes);
 }
 
 }  // namespace simt

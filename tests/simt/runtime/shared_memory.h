@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
+#include <vector>
 
 namespace simt {
 
@@ -18,5 +20,8 @@ class DynamicShared {
 void poison_shared_memory();
 
 bool is_shared(size_t address);
+
+// Lets AddressSanitizer allow accesses to the static variables alone. Each is an offset and a size.
+void guard_shared_memory(const std::vector<std::pair<size_t, size_t>>& variables);
 
 }  // namespace simt

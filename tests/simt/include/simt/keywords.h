@@ -23,7 +23,7 @@
 
 // Blocks run one after another, so that one static variable serves them all. The alignment is a mark: GCC forgets a
 // section attribute inside templates but keeps an alignment, by which mark_shared.py finds these variables in the
-// object file and moves them to the section simt_shared. Nothing else is aligned like this.
+// object file and moves them to the section simt_shared. Nothing else may be aligned like this.
 #define __shared__ static __attribute__((aligned(512)))
 
 // Dynamic shared memory, `float* name` of as many bytes as the launch asks for.
