@@ -7,6 +7,7 @@
 #include "negatives.h"
 #include "pair_gradient.h"
 #include "pair_scan.h"
+#include "with_storage.h"
 
 namespace cmlfast {
 namespace {
@@ -25,56 +26,76 @@ Tensor scalar(const Tensor& like, ScalarType type, double value) {
   return torch::stable::fill_(torch::stable::new_empty(like, {}, type), value);
 }
 
+struct Tables {
+  Matrix user_w;
+  Matrix item_w;
+  Matrix user_sums;
+  Matrix item_sums;
+};
+
+struct StepSizes {
+  float lr;
+  float eps;
+  float max_norm;
+};
+
+// Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read old
+// item rows), item rows change in place (they read old user rows), then the fresh rows move in.
+template <typename Storage>
+void update(const Tables& tables, const PairGradient<Storage>& gradient, const StepSizes& sizes,
+            const Rounding& of_users, const Rounding& of_items) {
+  const auto adagrad_clip = row_kernels().of<Storage>().adagrad_clip;
+  const int64_t r = tables.user_w.n_columns();
+  const RowGroups& user_groups = gradient.user_groups();
+  const std::unique_ptr<Storage[]> fresh(new Storage[user_groups.n_groups() * r]);  // [G, r]
+  gradient.for_each_user([&](int64_t group, int64_t row, float* total) {
+    adagrad_clip(tables.user_w.row<Storage>(row), tables.user_sums.row<float>(row), total, r, sizes.lr, sizes.eps,
+                 sizes.max_norm, of_users, row, fresh.get() + group * r);
+  });
+  gradient.for_each_item([&](int64_t, int64_t row, float* total) {
+    Storage* weight = tables.item_w.row<Storage>(row);
+    adagrad_clip(weight, tables.item_sums.row<float>(row), total, r, sizes.lr, sizes.eps, sizes.max_norm, of_items, row,
+                 weight);
+  });
+  parallel_for(0, user_groups.n_groups(), grain_for(r), [&](int64_t begin, int64_t end) {
+    for (int64_t group = begin; group < end; ++group) {
+      const Storage* row = fresh.get() + group * r;
+      std::copy(row, row + r, tables.user_w.row<Storage>(user_groups.row(group)));
+    }
+  });
+}
+
 std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
                                              const Tensor& item_state, const Tensor& indptr, const Tensor& indices,
                                              const Tensor& users, const Tensor& positives, int64_t n_negatives,
                                              double margin, double lr, double eps, double max_norm, bool rank_weight,
-                                             int64_t seed, int64_t offset) {
+                                             int64_t seed, int64_t offset, bool stochastic_rounding) {
   check_cml_step(user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, lr, eps,
                  max_norm);
   check_cml_step_ids(user_w, item_w, indptr, indices, users, positives);
   const int64_t n_items = item_w.size(0);
-  Matrix user_table(user_w);
-  Matrix item_table(item_w);
-  Matrix user_sums(user_state);
-  Matrix item_sums(item_state);
+  Tables tables{Matrix(user_w), Matrix(item_w), Matrix(user_state), Matrix(item_state)};
   const Ids user(users);
   const Ids positive(positives);
   const NegativeSampler sampler(indptr, indices, n_items, seed, offset);
+  const StepSizes sizes{static_cast<float>(lr), static_cast<float>(eps), static_cast<float>(max_norm)};
+  const Rounding of_users{stochastic_rounding, static_cast<uint64_t>(seed), static_cast<uint32_t>(offset), 0};
+  Rounding of_items = of_users;
+  of_items.table = 1;
 
   const PairBatch batch{
-      user_table, item_table, user, positive, n_negatives, static_cast<float>(margin), Metric::kSquaredEuclidean};
-  const PairResults results =
-      scan_pairs(batch, rank_weights(n_items, n_negatives, rank_weight),
-                 [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
-
-  std::vector<float> factor(results.weight);
-  for (float& weight : factor) weight = gradient_factor(batch.metric, weight);
-  const PairGradient gradient(batch, factor, results.hardest, results.active);
-
-  // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read old
-  // item rows), item rows change in place (they read old user rows), then the fresh rows move in.
-  const RowKernels& kernels = row_kernels();
-  const int64_t r = user_table.n_columns();
-  const auto update = [&](const float* weight, float* state, const float* total, float* out) {
-    kernels.adagrad_clip(weight, state, total, r, static_cast<float>(lr), static_cast<float>(eps),
-                         static_cast<float>(max_norm), out);
-  };
-  const RowGroups& user_groups = gradient.user_groups();
-  const std::unique_ptr<float[]> fresh(new float[user_groups.n_groups() * r]);  // [G, r]
-  gradient.for_each_user([&](int64_t group, int64_t row, const float* total) {
-    update(user_table.row(row), user_sums.row(row), total, fresh.get() + group * r);
+      tables.user_w, tables.item_w, user, positive, n_negatives, static_cast<float>(margin), Metric::kSquaredEuclidean};
+  const std::vector<float> weights = rank_weights(n_items, n_negatives, rank_weight);
+  const PairResults results = with_storage(user_w, [&](auto storage) {
+    using Storage = decltype(storage);
+    PairResults found = scan_pairs<Storage>(
+        batch, weights, [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
+    std::vector<float> factor(found.weight);
+    for (float& weight : factor) weight = gradient_factor(batch.metric, weight);
+    update(tables, PairGradient<Storage>(batch, factor, found.hardest, found.active), sizes, of_users, of_items);
+    return found;
   });
-  gradient.for_each_item([&](int64_t, int64_t row, const float* total) {
-    update(item_table.row(row), item_sums.row(row), total, item_table.row(row));
-  });
-  parallel_for(0, user_groups.n_groups(), grain_for(r), [&](int64_t begin, int64_t end) {
-    for (int64_t group = begin; group < end; ++group) {
-      const float* row = fresh.get() + group * r;
-      std::copy(row, row + r, user_table.row(user_groups.row(group)));
-    }
-  });
-  for (Matrix* matrix : {&user_table, &item_table, &user_sums, &item_sums}) matrix->store();
+  for (Matrix* matrix : {&tables.user_w, &tables.item_w, &tables.user_sums, &tables.item_sums}) matrix->store();
 
   int64_t impostors = 0;
   int64_t active = 0;

@@ -37,7 +37,7 @@ class RowGroups {
   int64_t row(int64_t group) const { return rows_[group]; }
 
   // For every distinct row: its total [r], summed in ascending position and in runs of kRunLength, is handed to
-  // finish(group, row, total). contribute(position, sum) adds a position's share to sum [r].
+  // finish(group, row, total), which may use it up. contribute(position, sum) adds a position's share to sum [r].
   template <typename Contribute, typename Finish>
   void reduce(int64_t r, const Contribute& contribute, const Finish& finish) const {
     const RowKernels& kernels = row_kernels();

@@ -2,28 +2,56 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 namespace cmlfast {
+
+struct Bfloat16;
+struct Float16;
+struct Rounding;
+
+// The loops over tables of one storage type. All arithmetic is float32.
+template <typename Storage>
+struct TableKernels {
+  // out[q] = squared distance (or minus the dot product) of `query` [r] and rows[ids[q]] [r], q < n. A null `ids`
+  // means rows 0 to n - 1. The rows named by `soon` [n] (may be null) are fetched into the cache meanwhile.
+  void (*squared_distances)(const Storage* query, const Storage* rows, const int64_t* ids, const int64_t* soon,
+                            int64_t n, int64_t r, float* out);
+  void (*minus_dots)(const Storage* query, const Storage* rows, const int64_t* ids, const int64_t* soon, int64_t n,
+                     int64_t r, float* out);
+
+  // sum[e] += factor * (a[e] - b[e]), e < r
+  void (*add_scaled_difference)(float* sum, float factor, const Storage* a, const Storage* b, int64_t r);
+
+  // out[e] = values[e], e < r, to the nearest
+  void (*store)(const float* values, int64_t r, Storage* out);
+
+  // One AdaGrad step on a row [r], the clip into the ball, and the only rounding to Storage. Uses up `gradient`. `out`
+  // receives the new row and may be `weight` itself; `row` is its number.
+  void (*adagrad_clip)(const Storage* weight, float* state, float* gradient, int64_t r, float lr, float eps,
+                       float max_norm, const Rounding& rounding, int64_t row, Storage* out);
+};
 
 struct RowKernels {
   const char* isa;
 
-  // out[q] = squared distance (or minus the dot product) of `query` [r] and rows[ids[q]] [r], q < n. A null `ids`
-  // means rows 0 to n - 1. The rows named by `soon` [n] (may be null) are fetched into the cache meanwhile.
-  void (*squared_distances)(const float* query, const float* rows, const int64_t* ids, const int64_t* soon, int64_t n,
-                            int64_t r, float* out);
-  void (*minus_dots)(const float* query, const float* rows, const int64_t* ids, const int64_t* soon, int64_t n,
-                     int64_t r, float* out);
-
-  // sum[e] += factor * (a[e] - b[e]), e < r
-  void (*add_scaled_difference)(float* sum, float factor, const float* a, const float* b, int64_t r);
-
   // sum[e] += part[e], e < r
   void (*add)(float* sum, const float* part, int64_t r);
 
-  // One AdaGrad step on a row [r], then the clip into the ball. `out` receives the new row and may be `weight` itself.
-  void (*adagrad_clip)(const float* weight, float* state, const float* gradient, int64_t r, float lr, float eps,
-                       float max_norm, float* out);
+  TableKernels<float> float32;
+  TableKernels<Bfloat16> bfloat16;
+  TableKernels<Float16> float16;
+
+  template <typename Storage>
+  const TableKernels<Storage>& of() const {
+    if constexpr (std::is_same_v<Storage, Bfloat16>) {
+      return bfloat16;
+    } else if constexpr (std::is_same_v<Storage, Float16>) {
+      return float16;
+    } else {
+      return float32;
+    }
+  }
 };
 
 // Those for the best instruction set this machine has, or the one that CMLFAST_ISA names: baseline, avx2, avx512.

@@ -5,8 +5,6 @@
 
 namespace {
 
-using namespace cmlfast;
-
 struct SquaredDifference {
   static Vector term(Vector a, Vector b) {
     const Vector difference = a - b;
@@ -21,8 +19,8 @@ struct Product {
 };
 
 // lanes[g] = the lane sums of Term(query, row[g]) for kRows rows, so that each part of the query is loaded once.
-template <typename Term, int kRows>
-inline void sum_lanes(const float* query, const float* const* row, int64_t r, Lanes* lanes) {
+template <typename Term, int kRows, typename Storage>
+inline void sum_lanes(const Storage* query, const Storage* const* row, int64_t r, Lanes* lanes) {
   Lanes sum[kRows];
   for (int g = 0; g < kRows; ++g) {
     for (int p = 0; p < Lanes::kParts; ++p) sum[g].part[p] = Vector::zero();
@@ -47,18 +45,20 @@ inline void sum_lanes(const float* query, const float* const* row, int64_t r, La
   for (int g = 0; g < kRows; ++g) lanes[g] = sum[g];
 }
 
-inline void prefetch_row(const float* row, int64_t r) {
-  for (int64_t e = 0; e < r; e += 16) __builtin_prefetch(row + e);
+template <typename Storage>
+inline void prefetch_row(const Storage* row, int64_t r) {
+  constexpr int64_t kCacheLine = 64 / sizeof(Storage);
+  for (int64_t e = 0; e < r; e += kCacheLine) __builtin_prefetch(row + e);
   __builtin_prefetch(row + r - 1);
 }
 
-template <typename Term>
-void scan(const float* query, const float* rows, const int64_t* ids, const int64_t* soon, int64_t n, int64_t r,
+template <typename Term, typename Storage>
+void scan(const Storage* query, const Storage* rows, const int64_t* ids, const int64_t* soon, int64_t n, int64_t r,
           float* out) {
   constexpr int kRows = Vector::kRowsAtOnce;
   int64_t q = 0;
   for (; q + 4 <= n; q += 4) {
-    const float* row[4];
+    const Storage* row[4];
     for (int g = 0; g < 4; ++g) row[g] = rows + (ids ? ids[q + g] : q + g) * r;
     if (soon) {
       for (int g = 0; g < 4; ++g) prefetch_row(rows + soon[q + g] * r, r);
@@ -70,7 +70,7 @@ void scan(const float* query, const float* rows, const int64_t* ids, const int64
     for (int g = 0; g < 4; ++g) out[q + g] = Term::finish(sums[g]);
   }
   for (; q < n; ++q) {
-    const float* row = rows + (ids ? ids[q] : q) * r;
+    const Storage* row = rows + (ids ? ids[q] : q) * r;
     if (soon) prefetch_row(rows + soon[q] * r, r);
     Lanes lanes;
     sum_lanes<Term, 1>(query, &row, r, &lanes);
@@ -78,13 +78,28 @@ void scan(const float* query, const float* rows, const int64_t* ids, const int64
   }
 }
 
-void add_scaled_difference(float* __restrict sum, float factor, const float* __restrict a, const float* __restrict b,
-                           int64_t r) {
-  for (int64_t e = 0; e < r; ++e) sum[e] += factor * (a[e] - b[e]);
+template <typename Storage>
+void add_scaled_difference(float* __restrict sum, float factor, const Storage* __restrict a,
+                           const Storage* __restrict b, int64_t r) {
+  for (int64_t e = 0; e < r; ++e) sum[e] += factor * (to_float(a[e]) - to_float(b[e]));
 }
 
 void add(float* __restrict sum, const float* __restrict part, int64_t r) {
   for (int64_t e = 0; e < r; ++e) sum[e] += part[e];
+}
+
+template <typename Storage>
+void store(const float* __restrict values, int64_t r, Storage* __restrict out) {
+  for (int64_t e = 0; e < r; ++e) round_nearest(values[e], out[e]);
+}
+
+template <typename Storage>
+void store_stochastic(const float* __restrict values, int64_t r, const Rounding& rounding, int64_t row,
+                      Storage* __restrict out) {
+  for (int64_t e = 0; e < r; e += 4) {
+    const Words4 words = rounding_words(rounding, row, e / 4);
+    for (int64_t i = e; i < e + 4 && i < r; ++i) round_stochastic(values[i], words.word[i - e], out[i]);
+  }
 }
 
 float squared_norm(const float* row, int64_t r) {
@@ -93,21 +108,34 @@ float squared_norm(const float* row, int64_t r) {
   return fold(lanes);
 }
 
-void adagrad_clip(const float* weight, float* __restrict state, const float* __restrict gradient, int64_t r, float lr,
-                  float eps, float max_norm, float* out) {
-  if (out != weight) {
-    for (int64_t e = 0; e < r; ++e) out[e] = weight[e];
+template <typename Storage>
+void adagrad_clip(const Storage* weight, float* __restrict state, float* __restrict gradient, int64_t r, float lr,
+                  float eps, float max_norm, const Rounding& rounding, int64_t row, Storage* out) {
+  float* __restrict updated = gradient;
+  for (int64_t e = 0; e < r; ++e) {
+    float y = to_float(weight[e]);
+    adagrad_element(y, state[e], gradient[e], lr, eps);
+    updated[e] = y;
   }
-  float* __restrict row = out;
-  for (int64_t e = 0; e < r; ++e) adagrad_element(row[e], state[e], gradient[e], lr, eps);
-  const float factor = clip_factor(squared_norm(row, r), max_norm);
+  const float factor = clip_factor(squared_norm(updated, r), max_norm);
   if (factor != 1.0f) {
-    for (int64_t e = 0; e < r; ++e) row[e] *= factor;
+    for (int64_t e = 0; e < r; ++e) updated[e] *= factor;
+  }
+  if (sizeof(Storage) < sizeof(float) && rounding.stochastic) {
+    store_stochastic(updated, r, rounding, row, out);
+  } else {
+    store(updated, r, out);
   }
 }
 
-constexpr RowKernels table(const char* isa) {
-  return {isa, scan<SquaredDifference>, scan<Product>, add_scaled_difference, add, adagrad_clip};
+template <typename Storage>
+constexpr TableKernels<Storage> table_kernels() {
+  return {scan<SquaredDifference, Storage>, scan<Product, Storage>, add_scaled_difference<Storage>, store<Storage>,
+          adagrad_clip<Storage>};
+}
+
+constexpr RowKernels kernels(const char* isa) {
+  return {isa, add, table_kernels<float>(), table_kernels<Bfloat16>(), table_kernels<Float16>()};
 }
 
 }  // namespace

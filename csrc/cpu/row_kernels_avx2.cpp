@@ -6,18 +6,20 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "../portable.h"
 #include "row_kernels.h"
 
 #define CMLFAST_ISA 2
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx,avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx,avx2,f16c"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx,avx2")
+#pragma GCC target("avx,avx2,f16c")
 #endif
 
+#include "../storage.h"
 #include "../warp_math.h"
 #include "row_kernels.inl"
 
@@ -27,6 +29,6 @@
 #pragma GCC pop_options
 #endif
 
-const cmlfast::RowKernels cmlfast::kAvx2RowKernels = table("avx2");
+const cmlfast::RowKernels cmlfast::kAvx2RowKernels = kernels("avx2");
 
 #endif

@@ -6,18 +6,20 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "../portable.h"
 #include "row_kernels.h"
 
 #define CMLFAST_ISA 512
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx,avx2,avx512f"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx,avx2,avx512f,avx512bw,avx512vl"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx,avx2,avx512f")
+#pragma GCC target("avx,avx2,avx512f,avx512bw,avx512vl")
 #endif
 
+#include "../storage.h"
 #include "../warp_math.h"
 #include "row_kernels.inl"
 
@@ -27,6 +29,6 @@
 #pragma GCC pop_options
 #endif
 
-const cmlfast::RowKernels cmlfast::kAvx512RowKernels = table("avx512");
+const cmlfast::RowKernels cmlfast::kAvx512RowKernels = kernels("avx512");
 
 #endif

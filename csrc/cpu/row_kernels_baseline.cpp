@@ -3,18 +3,20 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <stdexcept>
 #include <string>
 
 #define CMLFAST_ISA 0
 
+#include "../storage.h"
 #include "../warp_math.h"
 #include "row_kernels.h"
 #include "row_kernels.inl"
 
 namespace cmlfast {
 
-const RowKernels kBaselineRowKernels = table("baseline");
+const RowKernels kBaselineRowKernels = kernels("baseline");
 
 namespace {
 
@@ -30,8 +32,9 @@ const RowKernels& row_kernels() {
   static const Available available[] = {
       {&kBaselineRowKernels, true},
 #if defined(__x86_64__)
-      {&kAvx2RowKernels, __builtin_cpu_supports("avx2") > 0},
-      {&kAvx512RowKernels, __builtin_cpu_supports("avx512f") > 0},
+      {&kAvx2RowKernels, __builtin_cpu_supports("avx2") > 0 && __builtin_cpu_supports("f16c") > 0},
+      {&kAvx512RowKernels, __builtin_cpu_supports("avx512f") > 0 && __builtin_cpu_supports("avx512bw") > 0 &&
+                               __builtin_cpu_supports("avx512vl") > 0},
 #endif
   };
   const char* wanted = std::getenv("CMLFAST_ISA");

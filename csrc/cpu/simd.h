@@ -4,6 +4,8 @@
 
 namespace {
 
+using namespace cmlfast;
+
 #if CMLFAST_ISA == 512
 
 struct Vector {
@@ -14,6 +16,17 @@ struct Vector {
   static Vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
   static Vector load_first(const float* p, int64_t n) {  // elements from n on are +0
     return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p)};
+  }
+  static Vector load(const Bfloat16* p) { return widen_bfloat16(load_16_bits(p)); }
+  static Vector load(const Float16* p) { return {_mm512_cvtph_ps(load_16_bits(p))}; }
+  static Vector load_first(const Bfloat16* p, int64_t n) { return widen_bfloat16(load_first_16_bits(p, n)); }
+  static Vector load_first(const Float16* p, int64_t n) { return {_mm512_cvtph_ps(load_first_16_bits(p, n))}; }
+  static __m256i load_16_bits(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static Vector widen_bfloat16(__m256i v) {
+    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16))};
+  }
+  static __m256i load_first_16_bits(const void* p, int64_t n) {
+    return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p);
   }
   // Lanes l and l + 8, then l and l + 4.
   __m128 fold_to_4() const {
@@ -40,6 +53,23 @@ struct Vector {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return {_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane))};
   }
+  static Vector load(const Bfloat16* p) { return widen_bfloat16(load_16_bits(p)); }
+  static Vector load(const Float16* p) { return {_mm256_cvtph_ps(load_16_bits(p))}; }
+  static Vector load_first(const Bfloat16* p, int64_t n) { return widen_bfloat16(load_first_16_bits(p, n)); }
+  static Vector load_first(const Float16* p, int64_t n) { return {_mm256_cvtph_ps(load_first_16_bits(p, n))}; }
+  static __m128i load_16_bits(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+  static Vector widen_bfloat16(__m128i v) {
+    return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16))};
+  }
+  // There is no masked load of 16 bits: pairs of elements, then the last one.
+  static __m128i load_first_16_bits(const void* p, int64_t n) {
+    const __m128i pair = _mm_setr_epi32(0, 1, 2, 3);
+    const __m128i lane = _mm_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m128i pairs =
+        _mm_maskload_epi32(static_cast<const int*>(p), _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(n / 2)), pair));
+    const __m128i last = _mm_set1_epi16(static_cast<const int16_t*>(p)[n - 1]);
+    return _mm_blendv_epi8(pairs, last, _mm_cmpeq_epi16(_mm_set1_epi16(static_cast<int16_t>(n - 1)), lane));
+  }
   __m128 fold_to_4() const { return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)); }
 };
 inline Vector operator+(Vector a, Vector b) { return {_mm256_add_ps(a.v, b.v)}; }
@@ -54,9 +84,13 @@ struct Vector {
   static constexpr int kRowsAtOnce = 1;
   float v[4];
   static Vector zero() { return {{0, 0, 0, 0}}; }
-  static Vector load(const float* p) { return {{p[0], p[1], p[2], p[3]}}; }
-  static Vector load_first(const float* p, int64_t n) {
-    return {{p[0], n > 1 ? p[1] : 0, n > 2 ? p[2] : 0, n > 3 ? p[3] : 0}};
+  template <typename Storage>
+  static Vector load(const Storage* p) {
+    return {{to_float(p[0]), to_float(p[1]), to_float(p[2]), to_float(p[3])}};
+  }
+  template <typename Storage>
+  static Vector load_first(const Storage* p, int64_t n) {
+    return {{to_float(p[0]), n > 1 ? to_float(p[1]) : 0, n > 2 ? to_float(p[2]) : 0, n > 3 ? to_float(p[3]) : 0}};
   }
 };
 template <typename Operation>

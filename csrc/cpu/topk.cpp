@@ -10,6 +10,7 @@
 #include "../arguments.h"
 #include "parallel.h"
 #include "row_kernels.h"
+#include "with_storage.h"
 
 namespace cmlfast {
 namespace {
@@ -68,25 +69,14 @@ class Seen {
   std::optional<Ids> indices_;
 };
 
-std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int64_t k,
-                                const std::optional<Tensor>& seen_indptr, const std::optional<Tensor>& seen_indices,
-                                const std::string& metric) {
-  check_topk(queries, items, k, seen_indptr, seen_indices);
-  if (seen_indptr) check_topk_ids(items, *seen_indptr, *seen_indices);
-  const Matrix query_table(queries);
-  const Matrix item_table(items);
-  const int64_t n_queries = query_table.n_rows();
-  const int64_t n_items = item_table.n_rows();
-  const int64_t r = query_table.n_columns();
-  const Seen seen(seen_indptr, seen_indices);
-  const bool dot = parse_metric(metric) == Metric::kDot;
-  const RowKernels& kernels = row_kernels();
+template <typename Storage>
+void search(const Matrix& queries, const Matrix& items, int64_t k, const Seen& seen, bool dot, int64_t* id_out,
+            float* value_out) {
+  const int64_t n_queries = queries.n_rows();
+  const int64_t n_items = items.n_rows();
+  const int64_t r = queries.n_columns();
+  const TableKernels<Storage>& kernels = row_kernels().of<Storage>();
   const auto distances = dot ? kernels.minus_dots : kernels.squared_distances;
-
-  Tensor ids = torch::stable::new_empty(queries, {n_queries, k}, ScalarType::Long);
-  Tensor values = torch::stable::new_empty(queries, {n_queries, k});
-  int64_t* id_out = static_cast<int64_t*>(ids.data_ptr());
-  float* value_out = static_cast<float*>(values.data_ptr());
   const float sign = dot ? -1.0f : 1.0f;
 
   const int64_t n_tiles = (n_queries + kQueryTile - 1) / kQueryTile;
@@ -102,7 +92,7 @@ std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int6
       for (int64_t item = 0; item < n_items; item += kItemTile) {
         const int64_t n = std::min(kItemTile, n_items - item);
         for (int64_t q = first; q < last; ++q) {
-          distances(query_table.row(q), item_table.row(item), nullptr, nullptr, n, r, distance.data());
+          distances(queries.row<Storage>(q), items.row<Storage>(item), nullptr, nullptr, n, r, distance.data());
           const std::vector<int64_t>& skip = masked[q - first];
           size_t& at = next_masked[q - first];
           for (int64_t i = 0; i < n; ++i) {
@@ -121,6 +111,23 @@ std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int6
         }
       }
     }
+  });
+}
+
+std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int64_t k,
+                                const std::optional<Tensor>& seen_indptr, const std::optional<Tensor>& seen_indices,
+                                const std::string& metric) {
+  check_topk(queries, items, k, seen_indptr, seen_indices);
+  if (seen_indptr) check_topk_ids(items, *seen_indptr, *seen_indices);
+  const Matrix query_table(queries);
+  const Matrix item_table(items);
+  const Seen seen(seen_indptr, seen_indices);
+  const bool dot = parse_metric(metric) == Metric::kDot;
+  Tensor ids = torch::stable::new_empty(queries, {queries.size(0), k}, ScalarType::Long);
+  Tensor values = torch::stable::new_empty(queries, {queries.size(0), k}, ScalarType::Float);
+  with_storage(queries, [&](auto storage) {
+    search<decltype(storage)>(query_table, item_table, k, seen, dot, static_cast<int64_t*>(ids.data_ptr()),
+                              static_cast<float*>(values.data_ptr()));
   });
   return {ids, values};
 }

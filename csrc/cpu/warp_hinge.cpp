@@ -8,6 +8,7 @@
 #include "negatives.h"
 #include "pair_gradient.h"
 #include "pair_scan.h"
+#include "with_storage.h"
 
 namespace cmlfast {
 namespace {
@@ -16,7 +17,7 @@ using Outputs = std::tuple<Tensor, Tensor, Tensor>;  // loss [N] float32, hardes
 
 Outputs to_tensors(const PairResults& results, const Tensor& users, const Tensor& user_vectors) {
   const int64_t n = users.size(0);
-  Tensor loss = torch::stable::new_empty(user_vectors, {n});
+  Tensor loss = torch::stable::new_empty(user_vectors, {n}, ScalarType::Float);
   Tensor hardest = torch::stable::new_empty(users, {n});
   Tensor impostors = torch::stable::new_empty(users, {n});
   std::copy(results.loss.begin(), results.loss.end(), static_cast<float*>(loss.data_ptr()));
@@ -42,9 +43,12 @@ Outputs warp_hinge(const Tensor& user_vectors, const Tensor& item_vectors, const
   const Ids negative(negatives);
   const PairBatch batch{user_table,          item_table, user, positive, n_negatives, static_cast<float>(margin),
                         parse_metric(metric)};
-  const auto results = scan_pairs(batch, rank_weights(n_items, n_negatives, rank_weight), [&](int64_t n, int64_t* ids) {
-    for (int64_t q = 0; q < n_negatives; ++q) ids[q] = negative[n * n_negatives + q];
-    return ids[0] >= 0;
+  const std::vector<float> weights = rank_weights(n_items, n_negatives, rank_weight);
+  const PairResults results = with_storage(user_vectors, [&](auto storage) {
+    return scan_pairs<decltype(storage)>(batch, weights, [&](int64_t n, int64_t* ids) {
+      for (int64_t q = 0; q < n_negatives; ++q) ids[q] = negative[n * n_negatives + q];
+      return ids[0] >= 0;
+    });
   });
   return to_tensors(results, users, user_vectors);
 }
@@ -64,8 +68,10 @@ Outputs warp_hinge_sampled(const Tensor& user_vectors, const Tensor& item_vector
 
   const PairBatch batch{user_table,          item_table, user, positive, n_negatives, static_cast<float>(margin),
                         parse_metric(metric)};
-  const auto results = scan_pairs(batch, rank_weights(n_items, n_negatives, rank_weight), [&](int64_t n, int64_t* ids) {
-    return sampler.draw(user[n], positive[n], n_negatives, ids);
+  const std::vector<float> weights = rank_weights(n_items, n_negatives, rank_weight);
+  const PairResults results = with_storage(user_vectors, [&](auto storage) {
+    return scan_pairs<decltype(storage)>(
+        batch, weights, [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
   });
   return to_tensors(results, users, user_vectors);
 }
@@ -103,13 +109,17 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
   Tensor item_grad = torch::stable::new_zeros(item_vectors, {item_table.n_rows(), item_table.n_columns()});
   const Matrix user_out(user_grad);
   const Matrix item_out(item_grad);
-  const int64_t r = user_table.n_columns();
   const PairBatch batch{user_table, item_table, user, positive, n_negatives, 0.0f, kind};
-  const PairGradient gradient(batch, factor, hardest_ids, active);
-  gradient.for_each_user(
-      [&](int64_t, int64_t row, const float* total) { std::copy(total, total + r, user_out.row(row)); });
-  gradient.for_each_item(
-      [&](int64_t, int64_t row, const float* total) { std::copy(total, total + r, item_out.row(row)); });
+  with_storage(user_vectors, [&](auto storage) {
+    using Storage = decltype(storage);
+    const auto store = row_kernels().of<Storage>().store;
+    const int64_t r = user_table.n_columns();
+    const PairGradient<Storage> gradient(batch, factor, hardest_ids, active);
+    gradient.for_each_user(
+        [&](int64_t, int64_t row, const float* total) { store(total, r, user_out.row<Storage>(row)); });
+    gradient.for_each_item(
+        [&](int64_t, int64_t row, const float* total) { store(total, r, item_out.row<Storage>(row)); });
+  });
   return {user_grad, item_grad};
 }
 
