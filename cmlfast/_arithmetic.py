@@ -1,7 +1,7 @@
-"""The pinned arithmetic in torch: sums, distances, random words and row updates that every backend repeats bit for bit.
+"""The pinned arithmetic in torch: sums, distances, random words, row updates and rounding that every backend repeats.
 
 A sum over r elements has 32 virtual lanes: element e goes to lane e % 32, lanes add their elements in ascending order,
-then lanes fold by halves. No operation is fused with another.
+then lanes fold by halves. No operation is fused with another. Tables of 16 bits are computed with in float32.
 """
 
 from __future__ import annotations
@@ -14,6 +14,17 @@ from torch import Tensor
 LANES = 32  # element e of a row belongs to lane e % 32
 RUN_LENGTH = 64  # occurrences of a row whose gradients add up before the partial sums do
 MASK = 0xFFFFFFFF
+NARROW = (torch.bfloat16, torch.float16)
+
+
+def wide_type(dtype: torch.dtype) -> torch.dtype:
+    """Return the type that tables of a type are computed with."""
+    return torch.float32 if dtype in NARROW else dtype
+
+
+def widen(rows: Tensor) -> Tensor:
+    """Return rows of a table as they are computed with; exact."""
+    return rows.to(wide_type(rows.dtype))
 
 
 def lane_sum(values: Tensor) -> Tensor:
@@ -150,3 +161,47 @@ def update_rows(weight: Tensor, state: Tensor, gradient: Tensor, lr: float, eps:
     norm = sqrt(lane_sum(weight * weight))[:, None]
     # torch divides a number by a tensor as number * reciprocal, which rounds twice
     return torch.where(norm > max_norm, weight * (torch.full_like(norm, max_norm) / norm), weight)
+
+
+def rounding_words(rows: Tensor, r: int, seed: int, offset: int, table: int) -> Tensor:
+    """Return the random words that round rows [D] of a table (0: users, 1: items), as int64 [D, r].
+
+    Element e takes word e % 4 of block e / 4; the top bit of the block keeps these draws apart from the negatives'.
+    """
+    blocks = 2**31 + torch.arange(-(-r // 4), device=rows.device)[None, :]
+    row = rows[:, None]
+    words = philox(seed, (row, torch.full_like(row, table), torch.full_like(row, offset & MASK), blocks))
+    return words.flatten(1)[:, :r]
+
+
+def round_stochastic(values: Tensor, words: Tensor, dtype: torch.dtype) -> Tensor:
+    """Round float32 up or down by chance, so that the expected value is the number itself.
+
+    Parameters
+    ----------
+    values : Tensor
+        Float32.
+    words : Tensor
+        Of the same shape, int64: a random word of 32 bits for each value.
+    dtype : {torch.bfloat16, torch.float16}
+        The type to round to.
+
+    Returns
+    -------
+    Tensor
+        In ``dtype``.
+    """
+    bits = values.view(torch.int32).long()
+    magnitude, negative = bits & 0x7FFFFFFF, bits < 0
+    if dtype == torch.bfloat16:
+        limit = 0x7F800000  # infinity
+        rounded = (magnitude + (words >> 16)) >> 16
+    else:
+        limit = 0x47800000  # 65536
+        normal = (magnitude - (112 << 23) + (words >> 19)) >> 13  # moves the exponent's bias
+        scaled = values.abs() * 2.0**24  # below 2**-14 numbers are multiples of 2**-24
+        whole = scaled.clamp(max=2.0**10).long()
+        up = (words >> 8) < ((scaled - whole) * 2.0**24).clamp(max=2.0**24).long()
+        rounded = torch.where(magnitude < 0x38800000, whole + up, normal)
+    signed = torch.where(negative, rounded - 0x8000, rounded).to(torch.int16)
+    return torch.where(magnitude < limit, signed.view(dtype), values.to(dtype))

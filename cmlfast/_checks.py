@@ -8,6 +8,7 @@ from torch import Tensor
 MAX_ITEMS = 2**31 - 1
 MIN_FLOAT, MAX_FLOAT = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max  # kernels compute in float32
 METRICS = ("sqeuclidean", "dot")
+STORAGE = (torch.float32, torch.bfloat16, torch.float16)  # of tables; all else is float32
 
 
 def check_value(good: bool, message: str) -> None:
@@ -51,9 +52,21 @@ def check_same_length(tensor: Tensor, name: str, other: Tensor, other_name: str)
     )
 
 
-def check_floats(**named: Tensor) -> None:
-    """Require float32 throughout; the reference takes float64 throughout as well, for ``gradcheck``."""
-    wide = all(tensor.dtype == torch.float64 for tensor in named.values())
+def check_floats(tables: dict[str, Tensor], **named: Tensor) -> None:
+    """Require tables of one storage type, and float32 for the rest.
+
+    The reference takes float64 throughout as well, for ``gradcheck``.
+    """
+    wide = all(tensor.dtype == torch.float64 for tensor in [*tables.values(), *named.values()])
+    for name, table in tables.items():
+        check_value(
+            wide or table.dtype in STORAGE,
+            f"{name} must be float32, bfloat16 or float16; convert it with .float()",
+        )
+    check_value(
+        len({table.dtype for table in tables.values()}) == 1,
+        f"{' and '.join(tables)} are of different types; convert one of them",
+    )
     for name, tensor in named.items():
         check_value(wide or tensor.dtype == torch.float32, f"{name} must be float32; convert it with .float()")
 
@@ -62,7 +75,7 @@ def check_tables(users: Tensor, user_name: str, items: Tensor, item_name: str) -
     """Check two embedding tables of one space."""
     check_dim(users, user_name, 2)
     check_dim(items, item_name, 2)
-    check_floats(**{user_name: users, item_name: items})
+    check_floats({user_name: users, item_name: items})
     check_value(
         users.shape[1] == items.shape[1],
         f"{user_name} has {users.shape[1]} columns and {item_name} has {items.shape[1]}; "
@@ -76,7 +89,7 @@ def check_tables(users: Tensor, user_name: str, items: Tensor, item_name: str) -
 
 def check_state(state: Tensor, state_name: str, weight: Tensor, weight_name: str) -> None:
     """Require an accumulator of its table's shape."""
-    check_floats(**{weight_name: weight, state_name: state})
+    check_floats({weight_name: weight}, **{state_name: state})
     check_value(
         state.shape == weight.shape,
         f"{state_name} has shape {list(state.shape)}; it must have the shape of {weight_name}, {list(weight.shape)}",

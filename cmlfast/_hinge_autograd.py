@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmlfast._arithmetic import pair_gradients, rank_weights
+from cmlfast._arithmetic import pair_gradients, rank_weights, wide_type, widen
 
 
 def save_for_hinge(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
@@ -73,7 +73,7 @@ def gradient_entries(
     rank_weight: bool,
     metric: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return what each active pair adds to which row, in batch order.
+    """Return what each active pair adds to which row, in batch order, as it is computed: float32 for 16-bit tables.
 
     Returns
     -------
@@ -82,12 +82,14 @@ def gradient_entries(
     item_rows, by_item : Tensor
         Shapes [2 A] and [2 A, r], a pair's positive before its negative.
     """
-    weights = user_vectors.new_tensor(rank_weights(n_items, n_negatives, rank_weight))
+    weights = user_vectors.new_tensor(
+        rank_weights(n_items, n_negatives, rank_weight), dtype=wide_type(user_vectors.dtype)
+    )
     active = ((impostors > 0) & (hardest >= 0)).nonzero()[:, 0]  # [A]
     user, positive, negative = (ids[active].long() for ids in (users, positives, hardest))
     factor = (1.0 if metric == "dot" else 2.0) * weights[impostors[active].long()] * grad_loss[active]
     by_user, by_item = pair_gradients(
-        factor, user_vectors[user], item_vectors[positive], item_vectors[negative], metric
+        factor, widen(user_vectors[user]), widen(item_vectors[positive]), widen(item_vectors[negative]), metric
     )
     return user, by_user, torch.stack((positive, negative), 1).flatten(), by_item.flatten(0, 1)
 
@@ -95,9 +97,13 @@ def gradient_entries(
 def sparse_gradients(
     grad_loss: Tensor, user_vectors: Tensor, item_vectors: Tensor, *rest: Any
 ) -> tuple[Tensor, Tensor]:
-    """Return `gradient_entries` as uncoalesced tensors, like those of ``F.embedding(sparse=True)``."""
+    """Return `gradient_entries`, rounded to the tables' type, as ``F.embedding(sparse=True)`` does: uncoalesced."""
     user_rows, by_user, item_rows, by_item = gradient_entries(grad_loss, user_vectors, item_vectors, *rest)
     return (
-        torch.sparse_coo_tensor(user_rows[None], by_user, user_vectors.shape, check_invariants=False),
-        torch.sparse_coo_tensor(item_rows[None], by_item, item_vectors.shape, check_invariants=False),
+        torch.sparse_coo_tensor(
+            user_rows[None], by_user.to(user_vectors.dtype), user_vectors.shape, check_invariants=False
+        ),
+        torch.sparse_coo_tensor(
+            item_rows[None], by_item.to(item_vectors.dtype), item_vectors.shape, check_invariants=False
+        ),
     )

@@ -2,7 +2,11 @@
 
 ``torch.ops.cmlfast.<name>`` is the same operator without the types. Every operator has a twin of the same name and
 signature in :mod:`cmlfast.reference`, and gives the same bits. With N pairs in a batch, U negatives a pair, r
-dimensions, I users and J items; ids are int64, or int32 throughout one call; tables are float32.
+dimensions, I users and J items; ids are int64, or int32 throughout one call.
+
+Tables are float32, bfloat16 or float16, both tables of a call of one type; all else is float32. Arithmetic is float32
+whatever the tables' type: rows of 16 bits are widened, exactly, when they are read, and a new row is rounded once, when
+it is stored.
 """
 
 from __future__ import annotations
@@ -93,7 +97,8 @@ def warp_hinge(
     Parameters
     ----------
     user_vectors, item_vectors : Tensor
-        Shapes [I, r] and [J, r], float32. The loss is differentiable in both.
+        Shapes [I, r] and [J, r], float32, bfloat16 or float16. The loss is differentiable in both; gradients come in
+        the tables' type, each number summed in float32 and rounded once, to nearest.
     users, positives : Tensor
         Shape [N]: the pairs (i, j).
     negatives : Tensor
@@ -107,7 +112,7 @@ def warp_hinge(
     metric : {"sqeuclidean", "dot"}
         Distance of a user and an item: the squared Euclidean distance, or minus the dot product.
     sparse_grad : bool
-        Give sparse gradients, as ``torch.nn.functional.embedding(sparse=True)`` does.
+        Give sparse gradients, as ``torch.nn.functional.embedding(sparse=True)`` does; every entry is rounded then.
 
     Returns
     -------
@@ -160,7 +165,7 @@ def warp_hinge_sampled(
     Parameters
     ----------
     user_vectors, item_vectors : Tensor
-        Shapes [I, r] and [J, r], float32; J is also the catalogue that is drawn from.
+        Shapes [I, r] and [J, r], as in :func:`warp_hinge`; J is also the catalogue that is drawn from.
     indptr, indices, users, positives, n_negatives, seed, offset
         As in :func:`sample_negatives`.
     margin, rank_weight, metric, sparse_grad
@@ -193,6 +198,9 @@ def adagrad_clip_(
     lr: float,
     eps: float = 1e-10,
     max_norm: float = 1.0,
+    stochastic_rounding: bool = False,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None:
     """AdaGrad on the named rows of a table, then the clip into the ball (paper, section 3.5, steps 4 and 5), in place.
 
@@ -200,14 +208,24 @@ def adagrad_clip_(
 
     Parameters
     ----------
-    weight, state : Tensor
-        Shape [I, r], float32: the table and its accumulator G.
+    weight : Tensor
+        Shape [I, r], float32, bfloat16 or float16: the table.
+    state : Tensor
+        Shape [I, r], float32: its accumulator G.
     rows : Tensor
         Shape [P]: row ids, which may repeat.
     grads : Tensor
         Shape [P, r], float32.
     lr, eps, max_norm : float
-        Learning rate, the term that keeps the division finite, and the radius of the ball.
+        Learning rate, the term that keeps the division finite, and the radius of the ball. The norm is that of the row
+        before it is rounded.
+    stochastic_rounding : bool
+        How a new row is rounded to 16 bits; float32 tables ignore it. False rounds to nearest: a step smaller than half
+        a unit in the last place of its number is lost, however often it is repeated. True rounds up or down by chance,
+        in proportion to the distances, so that the expected value is the number itself and small steps add up.
+    seed, offset : int
+        What the chance is a pure function of, together with row and column: the key of the Philox-4x32-10 generator,
+        and the number of the step, whose low 32 bits count. Give every step its own.
 
     Raises
     ------
@@ -217,7 +235,7 @@ def adagrad_clip_(
         For an id out of range; nothing has changed then.
     """
     _before_change(weight=weight, state=state)
-    _kernels.adagrad_clip_(weight, state, rows, grads, lr, eps, max_norm)
+    _kernels.adagrad_clip_(weight, state, rows, grads, lr, eps, max_norm, stochastic_rounding, seed, offset)
     _after_change(weight, state)
 
 
@@ -238,6 +256,7 @@ def cml_step_(
     rank_weight: bool,
     seed: int,
     offset: int,
+    stochastic_rounding: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One training step of the paper (section 3.5) on both tables, in place.
 
@@ -246,14 +265,17 @@ def cml_step_(
 
     Parameters
     ----------
-    user_w, item_w, user_state, item_state : Tensor
-        Shapes [I, r] and [J, r], float32: tables and AdaGrad accumulators.
+    user_w, item_w : Tensor
+        Shapes [I, r] and [J, r], float32, bfloat16 or float16: the tables.
+    user_state, item_state : Tensor
+        Shapes [I, r] and [J, r], float32: their AdaGrad accumulators.
     indptr, indices, users, positives, n_negatives, seed, offset
         As in :func:`sample_negatives`.
     margin, rank_weight
         As in :func:`warp_hinge`.
-    lr, eps, max_norm
-        As in :func:`adagrad_clip_`.
+    lr, eps, max_norm, stochastic_rounding
+        As in :func:`adagrad_clip_`. The chance is drawn with ``seed`` and ``offset``, apart from the negatives and for
+        each table on its own.
 
     Returns
     -------
@@ -274,7 +296,7 @@ def cml_step_(
     _before_change(user_w=user_w, item_w=item_w, user_state=user_state, item_state=item_state)
     result: tuple[Tensor, Tensor, Tensor] = _kernels.cml_step_(
         user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, margin, lr, eps,
-        max_norm, rank_weight, seed, offset,
+        max_norm, rank_weight, seed, offset, stochastic_rounding,
     )  # fmt: skip
     _after_change(user_w, item_w, user_state, item_state)
     return result
@@ -293,7 +315,7 @@ def topk(
     Parameters
     ----------
     queries, items : Tensor
-        Shapes [Q, r] and [J, r], float32.
+        Shapes [Q, r] and [J, r], float32, bfloat16 or float16.
     k : int
         How many; may exceed J.
     seen_indptr, seen_indices : Tensor, optional
@@ -332,11 +354,11 @@ def _after_change(*tensors: Tensor) -> None:
         torch.autograd.graph.increment_version(tensors)
 
 
-def _register() -> None:
+def _register(library: str) -> None:
     """Tell torch the operators' output shapes (for ``torch.compile`` and ``torch.export``) and gradients."""
     fake = torch.library.register_fake
 
-    @fake("cmlfast::sample_negatives")
+    @fake(f"{library}::sample_negatives")
     def _(
         indptr: Tensor,
         indices: Tensor,
@@ -350,54 +372,54 @@ def _register() -> None:
 
     def hinge_outputs(tables: Tensor, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         n = users.shape[0]
-        return tables.new_empty(n), users.new_empty(n), users.new_empty(n)
+        return tables.new_empty(n, dtype=torch.float32), users.new_empty(n), users.new_empty(n)
 
-    @fake("cmlfast::warp_hinge")
+    @fake(f"{library}::warp_hinge")
     def _(user_vectors: Tensor, item_vectors: Tensor, users: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
         return hinge_outputs(user_vectors, users)
 
-    @fake("cmlfast::warp_hinge_sampled")
+    @fake(f"{library}::warp_hinge_sampled")
     def _(
         user_vectors: Tensor, item_vectors: Tensor, indptr: Tensor, indices: Tensor, users: Tensor, *_: Any
     ) -> tuple[Tensor, Tensor, Tensor]:
         return hinge_outputs(user_vectors, users)
 
-    @fake("cmlfast::warp_hinge_backward")
+    @fake(f"{library}::warp_hinge_backward")
     def _(grad_loss: Tensor, user_vectors: Tensor, item_vectors: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
         return user_vectors.new_empty(user_vectors.shape), item_vectors.new_empty(item_vectors.shape)
 
-    @fake("cmlfast::adagrad_clip_")
+    @fake(f"{library}::adagrad_clip_")
     def _(*_: Any) -> None:
         return None
 
-    @fake("cmlfast::cml_step_")
+    @fake(f"{library}::cml_step_")
     def _(user_w: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
         count = user_w.new_empty((), dtype=torch.int64)
         return user_w.new_empty((), dtype=torch.float64), count, torch.empty_like(count)
 
-    @fake("cmlfast::topk")
+    @fake(f"{library}::topk")
     def _(queries: Tensor, items: Tensor, k: int, *_: Any) -> tuple[Tensor, Tensor]:
-        values = queries.new_empty((queries.shape[0], k))
+        values = queries.new_empty((queries.shape[0], k), dtype=torch.float32)
         return values.new_empty(values.shape, dtype=torch.int64), values
 
     def gradients(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, Tensor]:
-        return autograd.table_gradients(ctx, grad_loss, torch.ops.cmlfast.warp_hinge_backward)
+        return autograd.table_gradients(ctx, grad_loss, getattr(torch.ops, library).warp_hinge_backward)
 
     def no_second(*_: Any) -> None:
         raise RuntimeError("the gradient of warp_hinge cannot be differentiated again")
 
-    torch.library.register_autograd("cmlfast::warp_hinge_backward", no_second)
+    torch.library.register_autograd(f"{library}::warp_hinge_backward", no_second)
     torch.library.register_autograd(
-        "cmlfast::warp_hinge",
+        f"{library}::warp_hinge",
         lambda ctx, *grads: gradients(ctx, grads[0]) + (None,) * 8,
         setup_context=autograd.save_for_hinge,
     )
     torch.library.register_autograd(
-        "cmlfast::warp_hinge_sampled",
+        f"{library}::warp_hinge_sampled",
         lambda ctx, *grads: gradients(ctx, grads[0]) + (None,) * 11,
         setup_context=autograd.save_for_hinge_sampled,
     )
 
 
 if has_extension():
-    _register()
+    _register("cmlfast")

@@ -2,7 +2,7 @@
 
 It runs wherever torch runs and needs no extension. Sums over a row use 32 virtual lanes, no operation is fused with
 another, and a row's gradient adds its occurrences in a fixed order, so that every other backend can be held to
-``torch.equal``. Tables may also be float64 here, for ``torch.autograd.gradcheck``.
+``torch.equal``. Tables may also be float64 here (then all else is too), for ``torch.autograd.gradcheck``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,12 @@ from cmlfast._arithmetic import (
     pair_gradients,
     philox,
     rank_weights,
+    round_stochastic,
+    rounding_words,
     sum_by_row,
     update_rows,
+    wide_type,
+    widen,
 )
 
 CHUNK = 1024  # pairs or queries worked on at a time; bounds memory, changes no result
@@ -75,7 +79,7 @@ def _check_pairs(
 
 def _hinge_chunk(
     u: Tensor,  # [n, r]
-    v: Tensor,  # [J, r]
+    v: Tensor,  # [J, r], as stored
     positives: Tensor,  # [n]
     negatives: Tensor,  # [n, U]
     margin: float,
@@ -84,8 +88,8 @@ def _hinge_chunk(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return loss, hardest, impostors and weight, each [n]; see ``csrc/warp_math.h``."""
     has_negatives = negatives[:, 0] >= 0
-    positive = distances(u, v[positives], metric)  # [n]
-    negative = distances(u[:, None, :], v[negatives.clamp(min=0)], metric)  # [n, U]
+    positive = distances(u, widen(v[positives]), metric)  # [n]
+    negative = distances(u[:, None, :], widen(v[negatives.clamp(min=0)]), metric)  # [n, U]
     hinge = (margin + positive)[:, None] - negative  # [n, U]
     impostors = (hinge > 0).sum(1)
     at = negative.argmin(1, keepdim=True)  # the first on a tie, a NaN before all
@@ -129,9 +133,13 @@ def _scan_pairs(
         raise IndexError(
             f"negatives mixes -1 and items in row {int(mixed[0])}; a row is all -1 (no negatives) or all items"
         )
-    weights = user_vectors.new_tensor(rank_weights(n_items, negatives.shape[1], rank_weight))
+    weights = user_vectors.new_tensor(
+        rank_weights(n_items, negatives.shape[1], rank_weight), dtype=wide_type(user_vectors.dtype)
+    )
     parts = [
-        _hinge_chunk(user_vectors[user.long()], item_vectors, positive.long(), negative.long(), margin, weights, metric)
+        _hinge_chunk(
+            widen(user_vectors[user.long()]), item_vectors, positive.long(), negative.long(), margin, weights, metric
+        )
         for user, positive, negative in zip(
             users.split(CHUNK), positives.split(CHUNK), negatives.split(CHUNK), strict=True
         )
@@ -258,7 +266,7 @@ def warp_hinge_backward(
     """Gradients of both tables; the twin of ``torch.ops.cmlfast.warp_hinge_backward``."""
     checks.check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors")
     checks.check_dim(grad_loss, "grad_loss", 1)
-    checks.check_floats(user_vectors=user_vectors, item_vectors=item_vectors, grad_loss=grad_loss)
+    checks.check_floats({"user_vectors": user_vectors, "item_vectors": item_vectors}, grad_loss=grad_loss)
     for name, ids in {"users": users, "positives": positives, "hardest": hardest, "impostors": impostors}.items():
         checks.check_ids(users, "users", **{name: ids})
         checks.check_same_length(ids, name, users, "users")
@@ -276,7 +284,7 @@ def warp_hinge_backward(
     user_rows, user_totals = sum_by_row(user_rows, by_user)
     item_rows, item_totals = sum_by_row(item_rows, by_item)
     user_grad, item_grad = torch.zeros_like(user_vectors), torch.zeros_like(item_vectors)
-    user_grad[user_rows], item_grad[item_rows] = user_totals, item_totals
+    user_grad[user_rows], item_grad[item_rows] = user_totals.to(user_grad.dtype), item_totals.to(item_grad.dtype)
     return user_grad, item_grad
 
 
@@ -288,10 +296,13 @@ def adagrad_clip_(
     lr: float,
     eps: float = 1e-10,
     max_norm: float = 1.0,
+    stochastic_rounding: bool = False,
+    seed: int = 0,
+    offset: int = 0,
 ) -> None:
     """Update rows in place; the twin of :func:`cmlfast.ops.adagrad_clip_`."""
     checks.check_dim(weight, "weight", 2)
-    checks.check_floats(weight=weight, state=state, grads=grads)
+    checks.check_floats({"weight": weight}, state=state, grads=grads)
     checks.check_state(state, "state", weight, "weight")
     checks.check_ids(rows, "rows")
     checks.check_dim(grads, "grads", 2)
@@ -302,10 +313,28 @@ def adagrad_clip_(
     )
     checks.check_optimizer(lr, eps, max_norm)
     checks.check_range(rows, "rows", 0, len(weight), "weight")
-    distinct, totals = sum_by_row(rows.long(), grads)
+    _update(weight, state, rows.long(), grads, (lr, eps, max_norm), (stochastic_rounding, seed, offset, 0))
+
+
+def _update(
+    weight: Tensor,  # [I, r]
+    state: Tensor,  # [I, r]
+    rows: Tensor,  # [P]
+    grads: Tensor,  # [P, r]
+    sizes: tuple[float, float, float],  # lr, eps, max_norm
+    rounding: tuple[bool, int, int, int],  # stochastic, seed, offset, table
+) -> None:
+    """Sum what names one row, then AdaGrad, clip, and the only rounding to the table's type."""
+    distinct, totals = sum_by_row(rows, grads)
     sums = state[distinct]
-    weight[distinct] = update_rows(weight[distinct], sums, totals, lr, eps, max_norm)
+    updated = update_rows(widen(weight[distinct]), sums, totals, *sizes)
     state[distinct] = sums
+    stochastic, seed, offset, table = rounding
+    if stochastic and weight.dtype != updated.dtype:
+        words = rounding_words(distinct, weight.shape[1], seed, offset, table)
+        weight[distinct] = round_stochastic(updated, words, weight.dtype)
+    else:
+        weight[distinct] = updated.to(weight.dtype)
 
 
 def cml_step_(
@@ -325,12 +354,13 @@ def cml_step_(
     rank_weight: bool,
     seed: int,
     offset: int,
+    stochastic_rounding: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One training step in place; the twin of :func:`cmlfast.ops.cml_step_`."""
     checks.check_tables(user_w, "user_w", item_w, "item_w")
     checks.check_state(user_state, "user_state", user_w, "user_w")
     checks.check_state(item_state, "item_state", item_w, "item_w")
-    checks.check_floats(user_w=user_w, item_w=item_w, user_state=user_state, item_state=item_state)
+    checks.check_floats({"user_w": user_w, "item_w": item_w}, user_state=user_state, item_state=item_state)
     checks.check_sampling(indptr, indices, users, positives, len(item_w), n_negatives)
     checks.check_optimizer(lr, eps, max_norm)
     _check_pairs(users, positives, user_w, "user_w", item_w, "item_w")
@@ -341,11 +371,12 @@ def cml_step_(
     active = (weight >= 0).nonzero()[:, 0]  # [A]
     user, positive, negative = (ids[active].long() for ids in (users, positives, hardest))
     by_user, by_item = pair_gradients(
-        2.0 * weight[active], user_w[user], item_w[positive], item_w[negative], "sqeuclidean"
+        2.0 * weight[active], widen(user_w[user]), widen(item_w[positive]), widen(item_w[negative]), "sqeuclidean"
     )
-    adagrad_clip_(user_w, user_state, user, by_user, lr, eps, max_norm)
+    sizes, rounding = (lr, eps, max_norm), (stochastic_rounding, seed, offset)
+    _update(user_w, user_state, user, by_user, sizes, (*rounding, 0))
     item_rows = torch.stack((positive, negative), 1).flatten()  # a pair's positive before its negative
-    adagrad_clip_(item_w, item_state, item_rows, by_item.flatten(0, 1), lr, eps, max_norm)
+    _update(item_w, item_state, item_rows, by_item.flatten(0, 1), sizes, (*rounding, 1))
     return lane_sum(loss.double()), impostors.long().sum(), torch.tensor(len(active), device=user_w.device)
 
 
@@ -379,9 +410,10 @@ def topk(
     checks.check_range(seen_indices, "seen_indices", 0, len(items), "items")
 
     ids = torch.full((n_queries, k), -1, device=queries.device)
-    values = queries.new_full((n_queries, k), math.inf)
+    values = queries.new_full((n_queries, k), math.inf, dtype=wide_type(queries.dtype))
+    wide_items = widen(items)
     for query in range(n_queries):  # [J, r] temporaries, never [Q, J, r]
-        distance = distances(queries[query], items, metric)  # [J]
+        distance = distances(widen(queries[query]), wide_items, metric)  # [J]
         seen = seen_indices[seen_indptr[query] : seen_indptr[query + 1]].long()
         kept = ~distance.isnan()
         kept[seen] = False
