@@ -8,6 +8,7 @@ from torch import Tensor
 DIMENSIONS = (1, 3, 31, 32, 33, 100, 128, 300, 1000)
 N_NEGATIVES = (1, 5, 20, 64)
 ID_TYPES = (torch.int64, torch.int32)
+NARROW = (torch.bfloat16, torch.float16)  # what tables may be stored in beside float32
 
 LIKES_ALL, LIKES_ALL_BUT_ONE, LIKES_NOTHING = 0, 1, 2  # users of every batch made here
 
@@ -35,6 +36,12 @@ class Batch:
 
     def clone(self) -> "Batch":
         return Batch(*(tensor.clone() for tensor in vars(self).values()))
+
+    def stored_as(self, dtype: torch.dtype) -> "Batch":
+        """Return a copy whose tables are of another type."""
+        batch = self.clone()
+        batch.user_w, batch.item_w = batch.user_w.to(dtype), batch.item_w.to(dtype)
+        return batch
 
     def strided(self) -> "Batch":
         """Return the same values in tensors that are not contiguous."""

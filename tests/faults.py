@@ -1,5 +1,6 @@
 """Valid arguments of every operator, and every way in which the tests make one of them wrong."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -102,11 +103,17 @@ def faults() -> list[Fault]:
                 add(operator, name, lambda ids: ids.int(), ValueError, "different types")
     for operator, names in FLOATS.items():
         for name in names:
-            add(operator, name, lambda table: table.half(), ValueError, "float32")
-            add(operator, name, lambda table: table.long(), ValueError, "float32")
+            stored = name == "weight" or name in TABLES.get(operator, ())
+            add(operator, name, lambda table: table.long(), ValueError, "float32, bfloat16" if stored else "float32")
+            if not stored:
+                add(operator, name, lambda table: table.half(), ValueError, "float32")
+                add(operator, name, lambda table: table.bfloat16(), ValueError, "float32")
             if not name.endswith("state"):
                 add(operator, name, lambda table: table[None], ValueError, "shape [1, ", "dimension(s)")
     for operator, (users, items) in TABLES.items():
+        for name, narrow in ((users, torch.float16), (items, torch.float16), (users, torch.bfloat16)):
+            change = partial(Tensor.to, dtype=narrow)
+            add(operator, name, change, ValueError, f"{users} and {items} are of different types; convert one")
         if operator != "cml_step_":
             add(operator, users, lambda table: table[:, :3], ValueError, "3 columns", f"{items} has 4")
         if operator in HINGE:

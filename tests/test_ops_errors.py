@@ -50,8 +50,17 @@ def test_float64_is_for_the_reference_alone(implementation: Backend, operator: s
     if implementation.float64:
         implementation.run(operator, **{**arguments_of(operator), **wide})
         return
-    with pytest.raises(ValueError, match="must be float32"):
+    with pytest.raises(ValueError, match="must be float32, bfloat16 or float16"):
         implementation.run(operator, **{**arguments_of(operator), **wide})
+
+
+@pytest.mark.parametrize("operator", TABLES)
+def test_two_16_bit_types_in_one_call(implementation: Backend, operator: str) -> None:
+    arguments = arguments_of(operator)
+    users, items = TABLES[operator]
+    arguments[users], arguments[items] = arguments[users].half(), arguments[items].bfloat16()
+    with pytest.raises(ValueError, match=f"{users} and {items} are of different types"):
+        implementation.run(operator, **arguments)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from backends import why_not
-from batches import assert_same, make_batch
+from batches import NARROW, assert_same, make_batch
 from faults import arguments_of
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -17,6 +17,7 @@ from cmlfast import _extension, ops, reference
 pytestmark = pytest.mark.skipif(not _extension.has_extension(), reason=_extension.why_no_extension())
 
 OPERATORS = ("sample_negatives", "warp_hinge", "warp_hinge_sampled", "adagrad_clip_", "cml_step_", "topk")
+TABLES = {"user_vectors", "item_vectors", "weight", "user_w", "item_w", "queries", "items"}
 MUTATED = {
     "adagrad_clip_": ["weight", "state"],
     "cml_step_": ["user_w", "item_w", "user_state", "item_state"],
@@ -39,7 +40,7 @@ def results(returned: Any) -> tuple[Tensor, ...]:
 
 
 @pytest.mark.parametrize("operator", [*OPERATORS, "warp_hinge_backward"])
-@pytest.mark.parametrize("variant", ["", "int32", "dot", "gradients", "empty"])
+@pytest.mark.parametrize("variant", ["", "int32", "dot", "gradients", "empty", "bfloat16", "float16 gradients"])
 def test_opcheck(operator: str, variant: str) -> None:
     arguments = ordered(operator)
     if "metric" in arguments:
@@ -47,10 +48,12 @@ def test_opcheck(operator: str, variant: str) -> None:
     for name, value in arguments.items():
         if not isinstance(value, Tensor):
             continue
+        if "float16" in variant and name in TABLES:
+            arguments[name] = value = value.to(getattr(torch, variant.split()[0]))
         if variant == "int32" and not value.is_floating_point():
             arguments[name] = value.int()
         # the gradient has no gradient of its own
-        if variant == "gradients" and operator != "warp_hinge_backward" and name in ("user_vectors", "item_vectors"):
+        if "gradients" in variant and operator != "warp_hinge_backward" and name in ("user_vectors", "item_vectors"):
             arguments[name] = value.requires_grad_()
         if variant == "empty" and len(value) == 12:  # one for each pair
             arguments[name] = value[:0]
@@ -98,13 +101,16 @@ def test_function_and_torch_operator_are_one(operator: str) -> None:
             assert torch.equal(value, arguments_of(operator)[name]) == (name not in MUTATED.get(operator, []))
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
+@pytest.mark.parametrize("operator", [*OPERATORS, "warp_hinge_backward"])
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32], ids=str)
-def test_shapes_without_data(operator: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("stored_as", [torch.float32, *NARROW], ids=str)
+def test_shapes_without_data(operator: str, dtype: torch.dtype, stored_as: torch.dtype) -> None:
     arguments = ordered(operator)
     for name, value in arguments.items():
         if isinstance(value, Tensor) and not value.is_floating_point():
             arguments[name] = value.to(dtype)
+        if name in TABLES:
+            arguments[name] = value.to(stored_as)
     with FakeTensorMode() as mode:
         fake = {name: mode.from_tensor(v) if isinstance(v, Tensor) else v for name, v in arguments.items()}
         promised = results(compiled(operator)(**fake))
