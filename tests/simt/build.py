@@ -34,6 +34,7 @@ COMMON = [
     "-ffp-contract=off",
     "-fdata-sections",  # see mark_shared.py
     "-Wall",
+    "-Wno-unknown-pragmas",
     f"-I{SIMT / 'include'}",
 ]
 FLAGS = {
@@ -90,8 +91,9 @@ def load_selftest(variant: str) -> ModuleType:
 @functools.cache
 def _load(variant: str, which: str) -> ModuleType:
     path = build(variant, which)
-    loader = importlib.machinery.ExtensionFileLoader("cmlfast_simt", str(path))
-    spec = importlib.util.spec_from_loader("cmlfast_simt", loader)
+    name = f"{variant}_{which}.cmlfast_simt"  # pybind11 takes modules of one full name for the same
+    loader = importlib.machinery.ExtensionFileLoader(name, str(path))
+    spec = importlib.util.spec_from_loader(name, loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     loader.exec_module(module)
@@ -143,30 +145,40 @@ def build(variant: str, which: str) -> Path:
     return folder / f"{which}.so"
 
 
+def torch_headers() -> list[str]:
+    """Return the flags to find torch's headers."""
+    include = torch_folder() / "include"
+    return [f"-isystem{include}", f"-isystem{include / 'torch/csrc/api/include'}"]
+
+
+def project_flags() -> list[str]:
+    """Return the flags that make the project's CUDA sources those of torch.ops.cmlfast_emulated."""
+    return [
+        "-DCMLFAST_SIMT",
+        "-Dcmlfast=cmlfast_emulated",
+        "-DCMLFAST_CUDA_KEY=CPU",
+        "-DTORCH_TARGET_VERSION=0x020A000000000000",
+        *torch_headers(),
+    ]
+
+
 def ninja_file(variant: str) -> str:
     """Return the text of the variant's ninja file."""
     runtime = sorted(SIMT.glob("runtime/*.cpp"))
     if variant == "race":
         runtime += sorted(SIMT.glob("watch/*.cpp"))
     selftest = sorted(SIMT.glob("selftest/*.cu"))
-    kernels = sorted(ROOT.glob("csrc/cuda/*.cu"))
+    # seams.cpp stands in for the library's sort
+    kernels = sorted(set(ROOT.glob("csrc/cuda/*.cu")) - {ROOT / "csrc/cuda/sort.cu"})
     glue = []
     if kernels and (ROOT / "csrc" / "schemas.h").exists():
         glue = sorted(set(SIMT.glob("*.cpp")) - {SIMT / "module.cpp"})
-    torch = torch_folder()
-    torch_include = [f"-isystem{torch / 'include'}", f"-isystem{torch / 'include/torch/csrc/api/include'}"]
-    python_headers = [f"-isystem{sysconfig.get_paths()['include']}", *torch_include]  # torch brings pybind11
-    project = [
-        "-DCMLFAST_SIMT",
-        "-Dcmlfast=cmlfast_emulated",
-        "-DCMLFAST_CUDA_KEY=CPU",
-        "-DTORCH_TARGET_VERSION=0x020A000000000000",
-        *torch_include,
-    ]
+    python_headers = [f"-isystem{sysconfig.get_paths()['include']}", *torch_headers()]  # torch brings pybind11
+    torch = torch_folder() / "lib"
     emulated = WATCHED if variant == "race" else []
     flags = shlex.join([*COMMON, *FLAGS[variant]])
     link = shlex.join(["-shared", *LINK_FLAGS[variant]])
-    link_torch = shlex.join([f"-L{torch / 'lib'}", f"-Wl,-rpath,{torch / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"])
+    link_torch = shlex.join([f"-L{torch}", f"-Wl,-rpath,{torch}", "-ltorch", "-ltorch_cpu", "-lc10"])
     lines = [
         f"python = {sys.executable}",
         f"flags = {flags}",
@@ -195,8 +207,8 @@ def ninja_file(variant: str) -> str:
     # Nothing in it to be checked, and pybind11 is slow to compile with all of that.
     compile_all("module", [SIMT / "module.cpp"], "compile", ["-O0", "-g0", "-fno-sanitize=all", *python_headers])
     compile_all(SELFTEST, selftest, "compile_kernels", emulated)
-    compile_all(KERNELS, kernels, "compile_kernels", [*emulated, *project])
-    compile_all(KERNELS, glue, "compile", project)
+    compile_all(KERNELS, kernels, "compile_kernels", [*emulated, *project_flags()])
+    compile_all(KERNELS, glue, "compile", project_flags())
     # The linker takes the first copy of an inline function: the runtime's, which tells no watcher, before the
     # kernels', and the module's, which is not checked, last.
     for which in (KERNELS, SELFTEST):

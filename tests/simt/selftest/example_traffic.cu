@@ -37,7 +37,10 @@ __global__ void load_rows(const float4* in, float* out, int rounds) {
   const int warp = (blockIdx.x * blockDim.x + threadIdx.x) / 32;
   float sum = 0;
   for (int round = 0; round < rounds; ++round) {
-    if (lane < 25) sum += in[warp * 25 + lane].x;
+    if (lane < 25) {
+      const float4 v = in[warp * 25 + lane];
+      sum += v.x + v.y + v.z + v.w;
+    }
   }
   if (sum < 0) *out = sum;
 }

@@ -8,7 +8,7 @@ namespace {
 using selftest::Array;
 
 // Out of line, so that the compiler does not know the bound.
-__device__ __noinline__ float take(const float* values, int i) { return values[i]; }
+__device__ __attribute__((noinline)) float take(const float* values, int i) { return values[i]; }
 
 template <bool correct>
 __global__ void static_shared_bound(float* out, int last) {
