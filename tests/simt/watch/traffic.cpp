@@ -6,29 +6,14 @@
 
 #include "../runtime/observer.h"
 #include "access.h"
-#include "sector_set.h"
+#include "sectors.h"
 
 namespace simt {
 namespace {
 
-constexpr unsigned kSectorBytes = 32;
-
-// One warp request. 32 lanes of at most 16 bytes touch at most two sectors each.
 struct Request {
   unsigned bytes = 0;
-  unsigned n_sectors = 0;
-  uint64_t sectors[64];
-
-  void add(size_t address, unsigned size) {
-    bytes += size;
-    for (uint64_t sector = address / kSectorBytes; sector <= (address + size - 1) / kSectorBytes; ++sector) {
-      if ((n_sectors == 0 || sectors[n_sectors - 1] != sector) && n_sectors < 64) sectors[n_sectors++] = sector;
-    }
-  }
-  void keep_distinct() {
-    std::sort(sectors, sectors + n_sectors);
-    n_sectors = static_cast<unsigned>(std::unique(sectors, sectors + n_sectors) - sectors);
-  }
+  FewSectors sectors;
 };
 
 // One instruction of the kernel, in the block that runs.
@@ -38,6 +23,7 @@ struct Instruction {
   unsigned bytes;
   std::vector<uint32_t> visits = std::vector<uint32_t>(kMaxThreads);                   // by thread
   std::vector<std::vector<Request>> requests = std::vector<std::vector<Request>>(32);  // by warp
+  std::vector<Window> pool;                                                            // of the requests' sectors
 };
 
 class TrafficCounter : public Observer {
@@ -50,7 +36,7 @@ class TrafficCounter : public Observer {
     current_.kernel = state.launch->kernel;
     instructions_.clear();
     slots_.assign(kSlots, -1);
-    for (SectorSet& set : distinct_) set.clear();
+    for (ManySectors& set : distinct_) set.clear();
   }
   void end_block() override;
   void end_launch() override {
@@ -64,7 +50,11 @@ class TrafficCounter : public Observer {
     const uint32_t visit = instruction.visits[access.thread]++;
     std::vector<Request>& requests = instruction.requests[access.thread / 32];
     if (visit >= requests.size()) requests.resize(visit + 1);
-    requests[visit].add(access.address, access.bytes);
+    requests[visit].bytes += access.bytes;
+    const size_t last = (access.address + access.bytes - 1) / kSectorBytes;
+    for (size_t sector = access.address / kSectorBytes; sector <= last; ++sector) {
+      requests[visit].sectors.insert(sector, instruction.pool);
+    }
   }
 
   std::vector<LaunchTraffic> launches;
@@ -73,12 +63,12 @@ class TrafficCounter : public Observer {
   static constexpr size_t kSlots = 1 << 12;  // a power of two, far above the instructions of a kernel
 
   Instruction& find(const Access& access);
-  void count(Class where, const Request& request);
+  void count(Class where, const Request& request, const std::vector<Window>& pool);
 
   LaunchTraffic current_;
   std::vector<Instruction> instructions_;
   std::vector<int> slots_;  // a hash table of instructions_
-  std::array<SectorSet, kClasses> distinct_;
+  std::array<ManySectors, kClasses> distinct_;
 } counter;
 
 Instruction& TrafficCounter::find(const Access& access) {
@@ -93,12 +83,14 @@ Instruction& TrafficCounter::find(const Access& access) {
   return instructions_.back();
 }
 
-void TrafficCounter::count(Class where, const Request& request) {
+void TrafficCounter::count(Class where, const Request& request, const std::vector<Window>& pool) {
   Totals& totals = current_.classes[where];
   ++totals.requests;
-  totals.sectors += request.n_sectors;
   totals.bytes += request.bytes;
-  for (unsigned i = 0; i < request.n_sectors; ++i) distinct_[where].insert(request.sectors[i]);
+  request.sectors.for_each_window(pool, [&](const Window& window) {
+    totals.sectors += __builtin_popcountll(window.bits);
+    distinct_[where].insert(window);
+  });
 }
 
 void TrafficCounter::end_block() {
@@ -107,13 +99,15 @@ void TrafficCounter::end_block() {
                       : instruction.kind == AccessKind::kStore ? kStores
                                                                : kAtomics;
     for (std::vector<Request>& requests : instruction.requests) {
-      for (Request& request : requests) {
-        request.keep_distinct();
-        count(all, request);
-        if (instruction.bytes == 16 && all != kAtomics) count(all == kLoads ? kLoads16 : kStores16, request);
+      for (const Request& request : requests) {
+        count(all, request, instruction.pool);
+        if (instruction.bytes == 16 && all != kAtomics) {
+          count(all == kLoads ? kLoads16 : kStores16, request, instruction.pool);
+        }
       }
       requests.clear();
     }
+    instruction.pool.clear();
     std::fill(instruction.visits.begin(), instruction.visits.begin() + state.block_threads, 0);
   }
 }
