@@ -1,24 +1,28 @@
 """The implementations of the operators that tests run on: the reference, and each kind of device's kernels.
 
-``backend`` (a fixture, see conftest) is every implementation in every configuration: the reference, and the CPU
-kernels for each instruction set of this machine with 1, 2 and 3 threads. ``kernel`` leaves out the reference, for
-comparisons with it. ``implementation`` is each once, for what cannot depend on the configuration. A further kind
-of device is one more entry of ``implementations()``.
+``backend`` (a fixture, see conftest) is every implementation in every configuration: the reference, the CPU kernels
+for each instruction set of this machine with 1, 2 and 3 threads, the CUDA kernels' source on the emulator of ``simt``
+under several schedules, and the CUDA kernels where there is a GPU. ``kernel`` leaves out the reference, for comparisons
+with it. ``implementation`` is each once, for what cannot depend on the configuration.
 """
 
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
+from emulated import Functions, load
+from simt.build import why_not as why_not_emulated
 
 from cmlfast import _extension, ops, reference
 
 ISAS = ("baseline", "avx2", "avx512")
 THREADS = (1, 2, 3)
+# Orders in which the emulator lets blocks, warps and lanes run, and the seed of the random ones.
+SCHEDULES = (("forward", 0), ("reverse", 0), ("random", 1), ("random", 2))
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Backend:
     device: str = "cpu"
     isa: str = ""  # "" leaves the choice to the kernels
     threads: int = 0  # 0 leaves torch's number
+    schedule: tuple[str, int] | None = None  # of the emulator
     missing: str = ""  # why it cannot run here
     float64: bool = False  # whether it takes float64 tables
 
@@ -76,6 +81,8 @@ class Backend:
                 patch.delenv("CMLFAST_ISA", raising=False)
             if self.threads:
                 torch.set_num_threads(self.threads)
+            if self.schedule:
+                load().set_schedule(*self.schedule)
             try:
                 yield self
             finally:
@@ -83,6 +90,9 @@ class Backend:
 
 
 REFERENCE = Backend("reference", reference, threads=1, float64=True)
+
+
+EMULATED = Functions()
 
 
 def why_not(isa: str) -> str:
@@ -105,7 +115,11 @@ def why_not(isa: str) -> str:
 
 def implementations() -> list[Backend]:
     """Every implementation once."""
-    result = [REFERENCE, Backend("cpu", ops, missing=_extension.why_no_extension())]
+    result = [
+        REFERENCE,
+        Backend("cpu", ops, missing=_extension.why_no_extension()),
+        Backend("emulated", EMULATED, schedule=SCHEDULES[0], missing=why_not_emulated()),
+    ]
     if torch.cuda.is_available() and _extension.has_cuda_kernels():
         result.append(Backend("cuda", ops, device="cuda"))
     return result
@@ -115,14 +129,14 @@ def configurations() -> list[Backend]:
     """Every implementation in every configuration whose results could differ if the code were wrong."""
     result = []
     for each in implementations():
-        if each.name != "cpu":
+        if each.name == "cpu":
+            for isa in ISAS:
+                missing = why_not(isa)
+                result += [replace(each, name=f"cpu-{isa}-{n}", isa=isa, threads=n, missing=missing) for n in THREADS]
+        elif each.name == "emulated":
+            result += [replace(each, name=f"emulated-{order}-{n}", schedule=(order, n)) for order, n in SCHEDULES]
+        else:
             result.append(each)
-            continue
-        for isa in ISAS:
-            missing = why_not(isa)
-            result += [
-                Backend(f"cpu-{isa}-{threads}", ops, isa=isa, threads=threads, missing=missing) for threads in THREADS
-            ]
     return result
 
 

@@ -1,0 +1,32 @@
+"""The operators of :mod:`cmlfast.ops` on the very source of the CUDA kernels, which ``simt`` runs on the CPU."""
+
+import functools
+from types import FunctionType, ModuleType
+from typing import Any
+
+import torch
+from simt import build
+
+from cmlfast import ops
+
+LIBRARY = "cmlfast_emulated"  # torch.ops.cmlfast_emulated
+
+
+@functools.cache
+def load(variant: str = "plain") -> ModuleType:
+    """Build and load the emulator, and tell torch its operators' shapes and gradients; only one variant a process."""
+    module = build.load(variant)
+    ops._register(LIBRARY)
+    return module
+
+
+class Functions:
+    """What `cmlfast.ops` offers, with the emulated operators in place of the compiled; built when first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        load()
+        if name == "warp_hinge_backward":
+            return getattr(torch.ops, LIBRARY).warp_hinge_backward
+        function = getattr(ops, name)
+        names = {**vars(ops), "_kernels": getattr(torch.ops, LIBRARY)}
+        return FunctionType(function.__code__, names, name, function.__defaults__)
