@@ -37,6 +37,7 @@ class Backend:
     schedule: tuple[str, int] | None = None  # of the emulator
     missing: str = ""  # why it cannot run here
     float64: bool = False  # whether it takes float64 tables
+    steps_raise: bool = True  # whether cml_step_ waits for its ids to be checked, and raises
 
     def run(self, operator: str, *arguments: Any, **options: Any) -> Any:
         """Call an operator on tensors of the CPU; what changes in place changes in the caller's tensors."""
@@ -118,10 +119,10 @@ def implementations() -> list[Backend]:
     result = [
         REFERENCE,
         Backend("cpu", ops, missing=_extension.why_no_extension()),
-        Backend("emulated", EMULATED, schedule=SCHEDULES[0], missing=why_not_emulated()),
+        Backend("emulated", EMULATED, schedule=SCHEDULES[0], missing=why_not_emulated(), steps_raise=False),
     ]
     if torch.cuda.is_available() and _extension.has_cuda_kernels():
-        result.append(Backend("cuda", ops, device="cuda"))
+        result.append(Backend("cuda", ops, device="cuda", steps_raise=False))
     return result
 
 
