@@ -21,37 +21,11 @@ import sysconfig
 from pathlib import Path
 from types import ModuleType
 
-SIMT = Path(__file__).parent
+from simt.flags import COMMON, FLAGS, LINK_FLAGS, SIMT, WATCHED, project_flags, torch_folder, torch_headers
+
 ROOT = SIMT.parents[1]
 VARIANTS = ("plain", "asan", "race")
 KERNELS, SELFTEST = "kernels", "selftest"
-
-COMMON = [
-    "-std=c++17",
-    "-fPIC",
-    "-fvisibility=hidden",
-    "-fno-strict-aliasing",
-    "-ffp-contract=off",
-    "-fdata-sections",  # see mark_shared.py
-    "-Wall",
-    "-Wno-unknown-pragmas",
-    f"-I{SIMT / 'include'}",
-]
-FLAGS = {
-    "plain": ["-O2"],
-    "asan": [
-        "-O1",
-        "-g",
-        "-fsanitize=address,undefined",
-        "-fno-sanitize-recover=all",
-        "-fno-sanitize=vptr",  # asks for type information that libtorch hides
-        "-fno-omit-frame-pointer",
-    ],
-    "race": ["-O1", "-g", "-DCMLFAST_SIMT_WATCH"],
-}
-LINK_FLAGS = {"plain": [], "asan": ["-fsanitize=address,undefined"], "race": []}
-# The compiler tells the watchers of accesses, and does not split a float4 into four floats before.
-WATCHED = ["-fsanitize=thread", "-fno-tree-sra", "-fno-ipa-sra"]
 
 
 def why_not() -> str:
@@ -68,14 +42,6 @@ def ninja() -> str | None:
     """Return the path of ninja: of this Python's environment, or of the system."""
     beside = Path(sys.executable).with_name("ninja")
     return str(beside) if beside.exists() else shutil.which("ninja")
-
-
-def torch_folder() -> Path:
-    """Return torch's folder, without importing it, which takes long under AddressSanitizer."""
-    spec = importlib.util.find_spec("torch")
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return Path(spec.submodule_search_locations[0])
 
 
 def load(variant: str) -> ModuleType:
@@ -143,23 +109,6 @@ def build(variant: str, which: str) -> Path:
         if done.returncode != 0:
             raise RuntimeError(f"the emulator's build failed:\n{done.stdout}")
     return folder / f"{which}.so"
-
-
-def torch_headers() -> list[str]:
-    """Return the flags to find torch's headers."""
-    include = torch_folder() / "include"
-    return [f"-isystem{include}", f"-isystem{include / 'torch/csrc/api/include'}"]
-
-
-def project_flags() -> list[str]:
-    """Return the flags that make the project's CUDA sources those of torch.ops.cmlfast_emulated."""
-    return [
-        "-DCMLFAST_SIMT",
-        "-Dcmlfast=cmlfast_emulated",
-        "-DCMLFAST_CUDA_KEY=CPU",
-        "-DTORCH_TARGET_VERSION=0x020A000000000000",
-        *torch_headers(),
-    ]
 
 
 def ninja_file(variant: str) -> str:

@@ -38,10 +38,10 @@ std::vector<std::string> names(const Cases& cases) {
   return result;
 }
 
-// Returns "" or what was reported.
+// Returns "" or what was reported. With "" for the order, the schedule in force holds.
 std::string run(selftest::Run run, const std::string& order, unsigned seed) {
   const simt::Schedule before = simt::get_schedule();
-  simt::set_schedule(parse_schedule(order, seed));
+  if (!order.empty()) simt::set_schedule(parse_schedule(order, seed));
   std::string message;
   try {
     run();
@@ -88,14 +88,14 @@ PYBIND11_MODULE(cmlfast_simt, m) {
         const selftest::Fault fault = find(selftest::faults(), name);
         return run(correct ? fault.correct : fault.faulty, order, seed);
       },
-      py::arg("name"), py::arg("order") = "forward", py::arg("seed") = 0, py::arg("correct") = false);
+      py::arg("name"), py::arg("order") = "", py::arg("seed") = 0, py::arg("correct") = false);
   m.def("example_names", [] { return names(selftest::examples()); });
   m.def(
       "run_example",
       [](const std::string& name, const std::string& order, unsigned seed) {
         return run(find(selftest::examples(), name), order, seed);
       },
-      py::arg("name"), py::arg("order") = "forward", py::arg("seed") = 0);
+      py::arg("name"), py::arg("order") = "", py::arg("seed") = 0);
 #if defined(CMLFAST_SIMT_WATCH)
   m.def("set_race_checking", [](bool on) { simt::watching.races = on; });
   m.def("races", simt::races);

@@ -61,10 +61,15 @@ def test_random_schedule_follows_from_its_seed(emulator: ModuleType) -> None:
 
 
 def test_set_schedule_holds_until_the_next(emulator: ModuleType) -> None:
-    emulator.set_schedule("reverse")
-    order_of(emulator, "forward")  # has a schedule of its own, and restores
-    emulator.set_schedule("random", 7)
-    emulator.set_schedule("forward")
+    emulator.set_schedule("random", 1)
+    try:
+        chosen = order_of(emulator, "")
+        assert chosen == order_of(emulator, "random", 1)
+        order_of(emulator, "forward")  # of this run alone
+        assert order_of(emulator, "") == chosen
+    finally:
+        emulator.set_schedule("forward")
+    assert order_of(emulator, "") == list(range(256))
 
 
 def test_unknown_names_are_refused(emulator: ModuleType) -> None:

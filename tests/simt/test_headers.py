@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simt import build
+from simt import build, flags
 
 pytestmark = pytest.mark.skipif(bool(build.why_not()), reason=build.why_not())
 
@@ -43,6 +43,6 @@ torch::stable::Tensor apply(const torch::stable::Tensor& tensor) {
 def test_compiles_with_torch(tmp_path: Path, headers: str) -> None:
     source = tmp_path / "kernel.cu"
     source.write_text(headers + KERNEL)
-    flags = [*build.COMMON, *build.project_flags(), "-Werror", "-Wno-unused-function", "-fsyntax-only"]
-    done = subprocess.run(["g++", *flags, "-x", "c++", source], capture_output=True, text=True)
-    assert done.returncode == 0, shlex.join(flags) + "\n" + done.stderr
+    options = [*flags.COMMON, *flags.project_flags(), "-Werror", "-Wno-unused-function", "-fsyntax-only"]
+    done = subprocess.run(["g++", *options, "-x", "c++", source], capture_output=True, text=True)
+    assert done.returncode == 0, shlex.join(options) + "\n" + done.stderr
