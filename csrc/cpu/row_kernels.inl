@@ -96,9 +96,15 @@ void store(const float* __restrict values, int64_t r, Storage* __restrict out) {
 template <typename Storage>
 void store_stochastic(const float* __restrict values, int64_t r, const Rounding& rounding, int64_t row,
                       Storage* __restrict out) {
-  for (int64_t e = 0; e < r; e += 4) {
-    const Words4 words = rounding_words(rounding, row, e / 4);
-    for (int64_t i = e; i < e + 4 && i < r; ++i) round_stochastic(values[i], words.word[i - e], out[i]);
+  constexpr int kBlocks = 8;  // at once, so that compilers compute them side by side
+  for (int64_t first = 0; first < r; first += 4 * kBlocks) {
+    uint32_t words[4 * kBlocks];
+    for (int block = 0; block < kBlocks; ++block) {
+      const Words4 four = rounding_words(rounding, row, first / 4 + block);
+      for (int i = 0; i < 4; ++i) words[4 * block + i] = four.word[i];
+    }
+    const int64_t n = r - first < 4 * kBlocks ? r - first : 4 * kBlocks;
+    for (int64_t e = 0; e < n; ++e) round_stochastic(values[first + e], words[e], out[first + e]);
   }
 }
 
