@@ -56,6 +56,8 @@ def load_selftest(variant: str) -> ModuleType:
 
 @functools.cache
 def _load(variant: str, which: str) -> ModuleType:
+    if variant == "asan" and "libasan" not in os.environ.get("LD_PRELOAD", ""):
+        raise RuntimeError("the variant 'asan' loads only in a process that sanitized.run() started")
     path = build(variant, which)
     name = f"{variant}_{which}.cmlfast_simt"  # pybind11 takes modules of one full name for the same
     loader = importlib.machinery.ExtensionFileLoader(name, str(path))

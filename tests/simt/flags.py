@@ -23,7 +23,6 @@ FLAGS = {
         "-g",
         "-fsanitize=address,undefined",
         "-fno-sanitize-recover=all",
-        "-fno-sanitize=vptr",  # asks for type information that libtorch hides
         "-fno-omit-frame-pointer",
     ],
     "race": ["-O1", "-g", "-DCMLFAST_SIMT_WATCH"],

@@ -44,6 +44,11 @@ print("done")
     assert done.stdout == "done\n", done.stderr
 
 
+def test_sanitized_variant_says_what_it_needs() -> None:
+    with pytest.raises(RuntimeError, match="sanitized"):
+        build.load_selftest("asan")
+
+
 def order_of(emulator: ModuleType, order: str, seed: int = 0) -> list[int]:
     return [int(turn) for turn in emulator.run_example("order", order, seed).removeprefix("order:").split()]
 
