@@ -1,6 +1,7 @@
 """The operators of :mod:`cmlfast.ops` on the very source of the CUDA kernels, which ``simt`` runs on the CPU."""
 
 import functools
+import os
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -10,12 +11,13 @@ from simt import build
 from cmlfast import ops
 
 LIBRARY = "cmlfast_emulated"  # torch.ops.cmlfast_emulated
+VARIANT = os.environ.get("CMLFAST_SIMT_VARIANT", "plain")  # a process has one: the library's name is taken then
 
 
 @functools.cache
-def load(variant: str = "plain") -> ModuleType:
-    """Build and load the emulator, and tell torch its operators' shapes and gradients; only one variant a process."""
-    module = build.load(variant)
+def load() -> ModuleType:
+    """Build and load the emulator, and tell torch its operators' shapes and gradients."""
+    module = build.load(VARIANT)
     ops._register(LIBRARY)
     return module
 
