@@ -1,16 +1,51 @@
 """The budget of every CUDA kernel. The first line that matches a kernel's name as a whole is its plan.
 
-Names are demangled, without namespaces and parameters, with `bf16` and `half` for the storage types. `blocks` is per
-multiprocessor. What the columns mean stands at `benchmarks.cuda_budget.Plan`.
+Names are demangled, without namespaces and parameters. In ``Layout<storage, vector, one tile>`` the second is whether
+rows are read four numbers at a time, the third whether a row fits a group's registers. `blocks` is per multiprocessor.
+What the columns mean stands at `benchmarks.cuda_budget.Plan`.
+
+All kernels have blocks of 256 threads. Two of them on a multiprocessor, which 128 registers a thread allow, have some
+130 kB of row loads in flight: several times what hides the latency of any memory here.
 """
 
 from __future__ import annotations
 
+from functools import partial
+
 from benchmarks.cuda_budget import Plan
+
+kernel = partial(Plan, threads=256, blocks=2)
+WIDE, HALF, SCALAR = r"<Layout<float, true, \w+>.*", r"<Layout<\w+16, true, \w+>.*", r"<Layout<\w+, false, false>.*"
+GRADIENT = r".*StoreGradient<~>>"
 
 # fmt: off
 PLANS: tuple[Plan, ...] = (
-    # Plan(r"sum_rows<float, .*>", threads=256, blocks=8, wide_loads=1,               bytes_per_pair="4 d"),
-    # Plan(r"sum_rows<bf16, .*>",  threads=256, blocks=8, wide_loads=1, wide_bits=64, bytes_per_pair="2 d"),
+    # The forward pass: four rows at a time, all of a row's loads at once.
+    kernel("scan_pairs" + WIDE, wide_loads=64, narrow_loop_loads=8),
+    kernel("scan_pairs" + HALF, wide_loads=64, wide_bits=64),
+    kernel("scan_pairs" + SCALAR),
+    # Gradients and updates: the division and the two roots of AdaGrad and the clip, correctly rounded, are fused ones.
+    kernel("sum_runs" + WIDE.removesuffix(".*") + GRADIENT, wide_loads=8, narrow_loop_loads=20),
+    kernel("sum_runs" + HALF.removesuffix(".*") + GRADIENT, wide_loads=8, wide_bits=64),
+    kernel("sum_runs" + SCALAR.removesuffix(".*") + GRADIENT),
+    kernel("sum_runs" + WIDE, wide_loads=12, narrow_loop_loads=20, fused="division"),
+    kernel("sum_runs" + HALF, wide_loads=8, wide_bits=64, fused="division"),
+    kernel("sum_runs" + SCALAR, fused="division"),
+    kernel("finish_long_rows" + WIDE.removesuffix(".*") + GRADIENT, wide_loads=4),
+    kernel("finish_long_rows" + HALF.removesuffix(".*") + GRADIENT, wide_loads=4),
+    kernel("finish_long_rows" + SCALAR.removesuffix(".*") + GRADIENT),
+    kernel("finish_long_rows" + WIDE, wide_loads=12, fused="division"),
+    kernel("finish_long_rows" + HALF, wide_loads=8, wide_bits=64, fused="division"),
+    kernel("finish_long_rows" + SCALAR, fused="division"),
+    kernel("store_fresh_rows" + WIDE, wide_loads=1, blocks=4),
+    kernel("store_fresh_rows" + HALF, wide_loads=1, wide_bits=64, blocks=4),
+    kernel("store_fresh_rows" + SCALAR, blocks=4),
+    # Search: an item's row stays in registers while the queries pass.
+    kernel("all_distances" + WIDE, wide_loads=16, narrow_loop_loads=0),
+    kernel("all_distances" + HALF, wide_loads=16, wide_bits=64),
+    kernel("all_distances" + SCALAR),
+    # A thread for each number; all small.
+    kernel("add_up|draw_negatives|mask_seen|prepare_gradients|store_nearest|store_weights", blocks=4),
+    kernel("check_csr_kernel|check_mixed_kernel|check_range_kernel|name_rows|query_keys", blocks=4),
 )
 # fmt: on

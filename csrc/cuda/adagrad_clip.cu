@@ -35,7 +35,7 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
   const int n_bits = bits_for(static_cast<uint64_t>(table.n_rows()));
   const size_t scratch_bytes = sort_scratch_bytes(n, n_bits);
   const bool vector = vector_loads(r, {table.data(), sums.data(), gradient.data()});
-  const bool one_tile = vector && r <= kTile;
+  const bool one_tile = vector && r <= kLargestTile;
   Arena arena;
   const auto fault = arena.reserve<int>(1);
   const auto keys = arena.reserve<uint32_t>(n);

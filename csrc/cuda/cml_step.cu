@@ -94,7 +94,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const int64_t r = user_table.n_columns();
   const int64_t n_items = item_table.n_rows();
   const bool vector = vector_loads(r, {user_table.data(), item_table.data(), user_sums.data(), item_sums.data()});
-  const bool one_tile = vector && r <= kTile;
+  const bool one_tile = vector && r <= kLargestTile;
 
   Arena arena;
   const auto fault = arena.reserve<int>(1);

@@ -22,9 +22,9 @@ struct StoreGradient {
    public:
     __device__ __forceinline__ Row(const StoreGradient& to, const Group& group, int64_t row, int64_t)
         : to_(to), group_(group), row_(row) {}
-    __device__ __forceinline__ void tile(const Tile&, const Tile& total, int64_t first) {
+    __device__ __forceinline__ void tile(const Tile<L>&, const Tile<L>& total, int64_t first) {
 #pragma unroll
-      for (int c = 0; c < kChunks; ++c) {
+      for (int c = 0; c < L::kChunks; ++c) {
         const float4 sum = total.chunk[c];
         Storage values[4];
         round_nearest(sum.x, values[0]);
@@ -68,12 +68,12 @@ struct Update {
         : to_(to), group_(group), row_(row), p_(p), squares_(zero4()) {}
 
     // AdaGrad. Elements beyond the row's end stay 0.
-    __device__ __forceinline__ void tile(const Tile& own, const Tile& total, int64_t first) {
+    __device__ __forceinline__ void tile(const Tile<L>& own, const Tile<L>& total, int64_t first) {
       float* state_row = to_.state + row_ * to_.r;
       updated_ = own;
-      Tile state = load_tile<Wide>(group_, state_row, first, to_.r);
+      Tile<L> state = load_tile<Wide>(group_, state_row, first, to_.r);
 #pragma unroll
-      for (int c = 0; c < kChunks; ++c) {
+      for (int c = 0; c < L::kChunks; ++c) {
         float4& y = updated_.chunk[c];
         float4& sum = state.chunk[c];
         const float4 gradient = total.chunk[c];
@@ -91,10 +91,10 @@ struct Update {
     __device__ __forceinline__ void end() {
       const float factor = clip_factor(fold(group_, squares_), to_.sizes.max_norm);
       Storage* out = to_.fresh ? to_.fresh + p_ * to_.r : to_.table + row_ * to_.r;
-      for (int64_t first = 0; L::kOneTile ? first == 0 : first < to_.r; first += kTile) {
+      for (int64_t first = 0; L::kOneTile ? first == 0 : first < to_.r; first += L::kTile) {
         if (!L::kOneTile) updated_ = load_tile<Wide>(group_, to_.unclipped + p_ * to_.r, first, to_.r);
 #pragma unroll
-        for (int c = 0; c < kChunks; ++c) {
+        for (int c = 0; c < L::kChunks; ++c) {
           const float4 y = factor != 1.0f ? factor * updated_.chunk[c] : updated_.chunk[c];
           store_rounded(out, element(group_, first, c), y);
         }
@@ -128,7 +128,7 @@ struct Update {
     int64_t row_;
     int64_t p_;
     float4 squares_;  // the lanes of the row's squared norm
-    Tile updated_;
+    Tile<L> updated_;
   };
 };
 

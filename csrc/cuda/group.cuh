@@ -15,17 +15,19 @@ namespace cmlfast {
 
 constexpr int kGroup = 8;  // threads that share a row
 constexpr int kGroupsInBlock = kBlock / kGroup;
-constexpr int kChunks = 4;               // float4s of a row that a thread keeps in registers
-constexpr int kTile = kChunks * kLanes;  // elements of a row that a group keeps in registers
 
 // How a kernel reads rows: Storage is a number's type in memory; kVector reads four at a time, which needs aligned rows
-// of 4 n elements; kOneTile keeps a whole row in registers, which needs at most kTile elements.
+// of 4 n elements; kOneTile keeps a whole row in registers, which needs at most kTile elements. A thread holds kChunks
+// times four elements of a row at a time: few where each takes a load of its own.
 template <typename Storage_, bool kVector_, bool kOneTile_>
 struct Layout {
   using Storage = Storage_;
   static constexpr bool kVector = kVector_;
   static constexpr bool kOneTile = kOneTile_;
+  static constexpr int kChunks = kVector_ ? 4 : 1;
+  static constexpr int kTile = kChunks * kLanes;
 };
+constexpr int kLargestTile = Layout<float, true, true>::kTile;
 
 struct Group {
   int thread;     // 0 .. 7
@@ -112,28 +114,32 @@ __device__ __forceinline__ void store4(Storage* row, int64_t e, int64_t r, const
 
 // --- a tile of a row: the elements first .. first + kTile - 1, of which a thread holds four in every 32
 
-struct Tile {
+template <int kChunks>
+struct Chunks {
   float4 chunk[kChunks];
 };
+template <typename L>
+using Tile = Chunks<L::kChunks>;
 
 // The first of the thread's four elements of a chunk.
 __device__ __forceinline__ int64_t element(const Group& group, int64_t first, int chunk) {
   return first + chunk * kLanes + 4 * group.thread;
 }
 
-__device__ __forceinline__ Tile zero_tile() {
-  Tile tile;
+template <typename L>
+__device__ __forceinline__ Tile<L> zero_tile() {
+  Tile<L> tile;
 #pragma unroll
-  for (int c = 0; c < kChunks; ++c) tile.chunk[c] = zero4();
+  for (int c = 0; c < L::kChunks; ++c) tile.chunk[c] = zero4();
   return tile;
 }
 
 template <typename L>
-__device__ __forceinline__ Tile load_tile(const Group& group, const typename L::Storage* row, int64_t first,
-                                          int64_t r) {
-  Tile tile;
+__device__ __forceinline__ Tile<L> load_tile(const Group& group, const typename L::Storage* row, int64_t first,
+                                             int64_t r) {
+  Tile<L> tile;
 #pragma unroll
-  for (int c = 0; c < kChunks; ++c) tile.chunk[c] = load4<L>(row, element(group, first, c), r);
+  for (int c = 0; c < L::kChunks; ++c) tile.chunk[c] = load4<L>(row, element(group, first, c), r);
   return tile;
 }
 
@@ -176,14 +182,14 @@ __device__ __forceinline__ float4 distance_term(float4 a, float4 b) {
 // The distances of a row `own` and of rows[0 .. n_rows - 1], n_rows <= 4. With kOneTile `held` is that row, and `own`
 // is not read again.
 template <typename L, Metric kMetric>
-__device__ __forceinline__ void distances4(const Group& group, const Tile& held, const typename L::Storage* own,
+__device__ __forceinline__ void distances4(const Group& group, const Tile<L>& held, const typename L::Storage* own,
                                            const typename L::Storage* const (&rows)[4], int n_rows, int64_t r,
                                            float (&distance)[4]) {
   float4 lanes[4] = {zero4(), zero4(), zero4(), zero4()};
-  for (int64_t first = 0; L::kOneTile ? first == 0 : first < r; first += kTile) {
-    const Tile tile = L::kOneTile ? held : load_tile<L>(group, own, first, r);
+  for (int64_t first = 0; L::kOneTile ? first == 0 : first < r; first += L::kTile) {
+    const Tile<L> tile = L::kOneTile ? held : load_tile<L>(group, own, first, r);
 #pragma unroll
-    for (int c = 0; c < kChunks; ++c) {
+    for (int c = 0; c < L::kChunks; ++c) {
 #pragma unroll
       for (int g = 0; g < 4; ++g) {
         if (g >= n_rows) continue;

@@ -18,7 +18,7 @@ inline bool vector_loads(int64_t r, std::initializer_list<const void*> tables) {
 template <typename Storage, typename Visit>
 void with_shape(int64_t r, bool vector, const Visit& visit) {
   if (!vector) return visit(Layout<Storage, false, false>());
-  if (r > kTile) return visit(Layout<Storage, true, false>());
+  if (r > kLargestTile) return visit(Layout<Storage, true, false>());
   return visit(Layout<Storage, true, true>());
 }
 

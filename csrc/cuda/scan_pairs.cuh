@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(kBlock, 2) scan_pairs(PairScanArguments<typena
   int64_t hardest = -1;
   const auto look_at_all = [&](const auto& negative) {  // negative(q) is the q-th negative
     const Storage* user_row = a.user_vectors + user * a.r;
-    const Tile user_tile = L::kOneTile ? load_tile<L>(group, user_row, 0, a.r) : zero_tile();
+    const Tile<L> user_tile = L::kOneTile ? load_tile<L>(group, user_row, 0, a.r) : zero_tile<L>();
     // Slot 0 is the positive, slot 1 + q the q-th negative.
     for (int64_t eight = 0; eight <= n_negatives; eight += kGroup) {
       const int64_t slot = eight + group.thread;

@@ -30,12 +30,12 @@ struct UserShares {
   __device__ __forceinline__ Entry entry(int32_t n) const {
     return {static_cast<int32_t>(hardest[n]), static_cast<int32_t>(positives[n]), factor[n]};
   }
-  __device__ __forceinline__ void add(const Group& group, Tile& sum, const Tile&, const Entry& entry,
+  __device__ __forceinline__ void add(const Group& group, Tile<L>& sum, const Tile<L>&, const Entry& entry,
                                       int64_t first) const {
-    const Tile negative = load_tile<L>(group, items + entry.hardest * r, first, r);
-    const Tile positive = load_tile<L>(group, items + entry.positive * r, first, r);
+    const Tile<L> negative = load_tile<L>(group, items + entry.hardest * r, first, r);
+    const Tile<L> positive = load_tile<L>(group, items + entry.positive * r, first, r);
 #pragma unroll
-    for (int c = 0; c < kChunks; ++c) {
+    for (int c = 0; c < L::kChunks; ++c) {
       sum.chunk[c] = sum.chunk[c] + entry.factor * (negative.chunk[c] - positive.chunk[c]);
     }
   }
@@ -63,11 +63,11 @@ struct ItemShares {
     const int32_t n = position / 2;
     return {user_ids[n], position % 2 == 0 ? factor[n] : -factor[n]};
   }
-  __device__ __forceinline__ void add(const Group& group, Tile& sum, const Tile& own, const Entry& entry,
+  __device__ __forceinline__ void add(const Group& group, Tile<L>& sum, const Tile<L>& own, const Entry& entry,
                                       int64_t first) const {
-    const Tile user = load_tile<L>(group, users + entry.user * r, first, r);
+    const Tile<L> user = load_tile<L>(group, users + entry.user * r, first, r);
 #pragma unroll
-    for (int c = 0; c < kChunks; ++c) {
+    for (int c = 0; c < L::kChunks; ++c) {
       const float4 item = dot ? zero4() : own.chunk[c];
       sum.chunk[c] = sum.chunk[c] + entry.factor * (item - user.chunk[c]);
     }
@@ -89,11 +89,11 @@ struct GivenShares {
     }
   };
   __device__ __forceinline__ Entry entry(int32_t position) const { return {position}; }
-  __device__ __forceinline__ void add(const Group& group, Tile& sum, const Tile&, const Entry& entry,
+  __device__ __forceinline__ void add(const Group& group, Tile<L>& sum, const Tile<L>&, const Entry& entry,
                                       int64_t first) const {
-    const Tile share = load_tile<Wide>(group, grads + entry.position * r, first, r);
+    const Tile<L> share = load_tile<Wide>(group, grads + entry.position * r, first, r);
 #pragma unroll
-    for (int c = 0; c < kChunks; ++c) sum.chunk[c] = sum.chunk[c] + share.chunk[c];
+    for (int c = 0; c < L::kChunks; ++c) sum.chunk[c] = sum.chunk[c] + share.chunk[c];
   }
 };
 

@@ -29,10 +29,10 @@ __global__ void __launch_bounds__(kBlock, 2)
   const int64_t r = finish.r;
   typename Finish::Row finished(finish, group, row, p);
 
-  for (int64_t first = 0; L::kOneTile ? first == 0 : first < r; first += kTile) {
-    const Tile own =
-        Shares::kReadsOwn || Finish::kReadsOwn ? load_tile<L>(group, finish.table + row * r, first, r) : zero_tile();
-    Tile sum = zero_tile();
+  for (int64_t first = 0; L::kOneTile ? first == 0 : first < r; first += L::kTile) {
+    const Tile<L> own =
+        Shares::kReadsOwn || Finish::kReadsOwn ? load_tile<L>(group, finish.table + row * r, first, r) : zero_tile<L>();
+    Tile<L> sum = zero_tile<L>();
     for (int eight = 0; eight < kRunLength; eight += kGroup) {
       const bool named = sorted.reaches(p, eight + group.thread);
       typename Shares::Entry mine{};
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kBlock, 2)
     } else {
       float* partial = partials + partial_slot(p, first_run) * r;
 #pragma unroll
-      for (int c = 0; c < kChunks; ++c) {
+      for (int c = 0; c < L::kChunks; ++c) {
         const float4 part = sum.chunk[c];
         const float values[4] = {part.x, part.y, part.z, part.w};
         store4<L>(partial, element(group, first, c), r, values);
@@ -72,13 +72,13 @@ __global__ void __launch_bounds__(kBlock, 2) finish_long_rows(SortedRows sorted,
   if (p < begin || !sorted.reaches(p, kRunLength)) return;
   const int64_t r = finish.r;
   typename Finish::Row finished(finish, group, row, p);
-  for (int64_t first = 0; L::kOneTile ? first == 0 : first < r; first += kTile) {
-    const Tile own = Finish::kReadsOwn ? load_tile<L>(group, finish.table + row * r, first, r) : zero_tile();
-    Tile total = zero_tile();
+  for (int64_t first = 0; L::kOneTile ? first == 0 : first < r; first += L::kTile) {
+    const Tile<L> own = Finish::kReadsOwn ? load_tile<L>(group, finish.table + row * r, first, r) : zero_tile<L>();
+    Tile<L> total = zero_tile<L>();
     for (int64_t run = 0; sorted.reaches(p, run); run += kRunLength) {
-      const Tile part = load_tile<Wide>(group, partials + partial_slot(p + run, run == 0) * r, first, r);
+      const Tile<L> part = load_tile<Wide>(group, partials + partial_slot(p + run, run == 0) * r, first, r);
 #pragma unroll
-      for (int c = 0; c < kChunks; ++c) total.chunk[c] = total.chunk[c] + part.chunk[c];
+      for (int c = 0; c < L::kChunks; ++c) total.chunk[c] = total.chunk[c] + part.chunk[c];
     }
     finished.tile(own, total, first);
   }

@@ -43,7 +43,7 @@ __global__ void __launch_bounds__(kBlock, 2)
   const int64_t item = Group::number();
   if (item >= out.n_items) return;
   const Storage* item_row = items + item * r;
-  const Tile item_tile = L::kOneTile ? load_tile<L>(group, item_row, 0, r) : zero_tile();
+  const Tile<L> item_tile = L::kOneTile ? load_tile<L>(group, item_row, 0, r) : zero_tile<L>();
   for (int64_t first = 0; first < out.n_queries; first += 4) {
     const int n_rows = out.n_queries - first < 4 ? static_cast<int>(out.n_queries - first) : 4;
     const Storage* rows[4];
@@ -63,13 +63,13 @@ __global__ void __launch_bounds__(kBlock, 2)
   }
 }
 
-// A block for each query.
+// A block for each query. A query may name an item twice, so that two threads write here: atomically, to be no race.
 __global__ void __launch_bounds__(kBlock)
     mask_seen(DeviceIds indptr, DeviceIds indices, int64_t first_query, Distances out) {
   const int64_t query = blockIdx.x;
   const int64_t end = indptr[first_query + query + 1];
   for (int64_t i = indptr[first_query + query] + threadIdx.x; i < end; i += kBlock) {
-    out.key[query * out.n_items + indices[i]] = kNoRank;
+    atomicExch(out.key + query * out.n_items + indices[i], kNoRank);
   }
 }
 
