@@ -117,7 +117,7 @@ float squared_norm(const float* row, int64_t r) {
 template <typename Storage>
 void adagrad_clip(const Storage* weight, float* __restrict state, float* __restrict gradient, int64_t r, float lr,
                   float eps, float max_norm, const Rounding& rounding, int64_t row, Storage* out) {
-  float* __restrict updated = gradient;
+  float* updated = gradient;
   for (int64_t e = 0; e < r; ++e) {
     float y = to_float(weight[e]);
     adagrad_element(y, state[e], gradient[e], lr, eps);
