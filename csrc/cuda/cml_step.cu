@@ -46,29 +46,43 @@ struct Totals {
   int64_t* active;
 };
 
-// The batch's sums, by one warp: the loss in float64 with the lanes and folds of a row sum.
+constexpr int kLossTile = 4096;  // a multiple of the lanes
+
+// The batch's sums, by one block: the loss in float64 with the lanes and folds of a row sum, which one warp adds while
+// the whole block fetches, since 32 threads alone would wait for memory at every step. Counts need no order.
 __global__ void __launch_bounds__(kBlock) add_up(const float* loss, const int32_t* impostors, RowEntries entries,
                                                  int64_t n_pairs, const int* fault, Totals totals) {
-  const int lane = threadIdx.x;
-  if (lane >= kLanes) return;
+  __shared__ float tile[kLossTile];
+  __shared__ unsigned long long n_impostors;
+  __shared__ unsigned long long n_active;
+  const int thread = threadIdx.x;
+  if (thread == 0) n_impostors = n_active = 0;
   double loss_sum = 0;
-  int64_t impostor_sum = 0;
-  int64_t active_sum = 0;
-  for (int64_t n = lane; n < n_pairs; n += kLanes) {
-    loss_sum += loss[n];
-    impostor_sum += impostors[n];
-    active_sum += entries.keys[n] < entries.n_users;
+  unsigned long long impostor_sum = 0;
+  unsigned long long active_sum = 0;
+  for (int64_t first = 0; first < n_pairs; first += kLossTile) {
+    const int64_t left = n_pairs - first;
+    const int n = left < kLossTile ? static_cast<int>(left) : kLossTile;
+    for (int i = thread; i < n; i += kBlock) {
+      tile[i] = loss[first + i];
+      impostor_sum += impostors[first + i];
+      active_sum += entries.keys[first + i] < entries.n_users;
+    }
+    __syncthreads();
+    for (int i = thread; thread < kLanes && i < n; i += kLanes) loss_sum += tile[i];
+    __syncthreads();  // before the next tile takes the place of this one
   }
-  for (int half = kLanes / 2; half > 0; half /= 2) {
-    loss_sum += __shfl_down_sync(0xFFFFFFFFu, loss_sum, half);
-    impostor_sum += __shfl_down_sync(0xFFFFFFFFu, impostor_sum, half);
-    active_sum += __shfl_down_sync(0xFFFFFFFFu, active_sum, half);
-  }
-  if (lane != 0) return;
+  __syncthreads();  // the counts have been set to 0
+  atomicAdd(&n_impostors, impostor_sum);
+  atomicAdd(&n_active, active_sum);
+  __syncthreads();
+  if (thread >= kLanes) return;
+  for (int half = kLanes / 2; half > 0; half /= 2) loss_sum += __shfl_down_sync(0xFFFFFFFFu, loss_sum, half);
+  if (thread != 0) return;
   const bool sound = *fault == 0;
   *totals.loss = sound ? loss_sum : NAN;
-  *totals.impostors = sound ? impostor_sum : -1;
-  *totals.active = sound ? active_sum : -1;
+  *totals.impostors = sound ? static_cast<int64_t>(n_impostors) : -1;
+  *totals.active = sound ? static_cast<int64_t>(n_active) : -1;
 }
 
 std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
