@@ -7,9 +7,10 @@ export OMP_WAIT_POLICY ?= PASSIVE
 # Compiling for every architecture takes minutes; `make wheel CMLFAST_CUDA_ARCHITECTURES=all` does.
 export CMLFAST_CUDA_ARCHITECTURES ?= native
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+CPP_SOURCES := $(shell find csrc tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
-.PHONY: demo test lint wheel bench accuracy clean
+.PHONY: demo test test-emulated cuda-check gpu-check lint wheel bench accuracy clean
 
 demo: $(VENV)/package
 	$(BIN)/python -m cmlfast.demo
@@ -17,10 +18,22 @@ demo: $(VENV)/package
 test: $(VENV)/test
 	$(BIN)/python -m pytest
 
+# The CUDA kernels' source on the CPU under AddressSanitizer, UBSan and a race detector; `test` runs it without those.
+test-emulated: $(VENV)/test
+	cd tests && ../$(BIN)/python -m simt.check
+
+# What nvcc makes of the CUDA kernels: registers, spills, loads by width, occupancy, against the plan. Needs no GPU.
+cuda-check: $(VENV)/cuda-check
+	$(BIN)/python -m benchmarks.cuda_check
+
+# On a machine with a GPU: the operators' tests, NVIDIA's sanitizer and the benchmarks, unattended, in one report.
+gpu-check: $(VENV)/test $(VENV)/bench
+	$(BIN)/python -m benchmarks.gpu_check
+
 lint: $(VENV)/lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.inl')
+	$(BIN)/clang-format --dry-run --Werror $(CPP_SOURCES)
 	$(BIN)/mypy
 
 # Builds the wheel and shows that it holds to Python's limited API, so that one binary serves every CPython >= 3.10.

@@ -4,7 +4,8 @@ The extension uses torch's stable ABI and Python's limited API: one binary serve
 CPython from 3.10 on. CUDA kernels are part of it wherever nvcc is found, with or without a GPU, whatever torch's own
 build; ``CMLFAST_CUDA=0`` leaves them out, ``CMLFAST_CUDA=1`` makes a missing nvcc an error. They are compiled for the
 architectures in ``CMLFAST_CUDA_ARCHITECTURES``: numbers ("80 90"), "native" (this machine's GPUs, or one architecture
-where there is none) or "all" (those below that nvcc knows; so without the variable). PTX of the last serves what is newer.
+where there is none) or "all" (those below that nvcc knows; also without the variable). PTX of the last serves what is
+newer.
 """
 
 import os
@@ -47,7 +48,9 @@ def find_nvcc():
             return str(Path(home) / "bin" / "nvcc")
     nvcc = shutil.which("nvcc")
     if nvcc is None and switch("CMLFAST_CUDA"):
-        raise SystemExit("CMLFAST_CUDA is 1, but nvcc was found neither in CUDA_HOME nor on PATH; install the CUDA toolkit")
+        raise SystemExit(
+            "CMLFAST_CUDA is 1, but nvcc was found neither in CUDA_HOME nor on PATH; install the CUDA toolkit"
+        )
     return nvcc
 
 
