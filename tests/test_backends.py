@@ -6,8 +6,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 
-from cmlfast import build_info
+from cmlfast import backends, build_info
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,8 +61,30 @@ def test_without_the_extension_everything_works_and_says_so_once() -> None:
 
 def test_build_info_names_what_is_there() -> None:
     info = build_info()
-    assert set(info) == {"version", "torch", "python", "machine", "extension", "reason", "isa", "cuda_kernels"}
+    assert {"version", "torch", "python", "machine", "extension", "reason", "isa"} <= set(info)
     assert info["extension"] == (info["reason"] == "")
+
+
+def test_one_binary_holds_the_kernels_of_cpu_and_gpu() -> None:
+    """Every operator or none has a CUDA kernel, and only a build with some names architectures."""
+    info = build_info()
+    if not info["extension"]:
+        pytest.skip(str(info["reason"]))
+    operators = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("cmlfast::")]
+    assert len(operators) == 7
+    for key, expected in (("CPU", True), ("CUDA", info["cuda_kernels"])):
+        for name in operators:
+            assert torch._C._dispatch_has_kernel_for_dispatch_key(name, key) == expected, (name, key)
+    architectures = str(info["cuda_architectures"]).split()
+    assert bool(architectures) == info["cuda_kernels"]
+    assert all(75 <= int(architecture) <= 200 for architecture in architectures)
+
+
+def test_a_gpu_without_kernels_for_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(backends, "has_cuda_kernels", lambda: False)
+    with pytest.raises(RuntimeError, match=r"device is 'cuda', but this build .* no CUDA kernels.*CMLFAST_CUDA=1"):
+        backends.choose("auto", "cuda")
 
 
 def test_an_unknown_instruction_set_is_told(monkeypatch) -> None:
