@@ -217,3 +217,19 @@ def test_losses_are_those_of_the_widened_tables(backend: Backend, dtype: torch.d
     )
     assert_same(hinge(backend, narrow, metric)[0], hinge(backend, wide, metric)[0])
     assert_all(search(backend, narrow, metric), search(backend, wide, metric), metric)
+
+
+@pytest.mark.parametrize("dtype", NARROW, ids=str)
+def test_every_entry_of_a_sparse_gradient_is_rounded_to_nearest(implementation: Backend, dtype: torch.dtype) -> None:
+    batch = case(33, dtype)
+    u, v = (table.clone().requires_grad_() for table in batch.tables[:2])
+    tail = (U, MARGIN, SEED, OFFSET, False, "dot", True)  # weights are 1
+    loss, hardest, _ = implementation.run("warp_hinge_sampled", u, v, *batch.sampling, *tail)
+    above = torch.linspace(-1, 2, len(loss))
+    loss.backward(above)
+    active = loss > 0
+    factor, user = above[active, None], u.detach()[batch.users[active]].float()
+    positive, negative = (v.detach()[ids[active]].float() for ids in (batch.positives, hardest))
+    assert_same(u.grad._values(), (factor * (negative - positive)).to(dtype))
+    assert_same(v.grad._values(), torch.stack((-factor * user, factor * user), 1).flatten(0, 1).to(dtype))
+    assert active.sum() > 20
