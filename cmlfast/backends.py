@@ -41,8 +41,8 @@ def choose(backend: str, device: str | torch.device) -> tuple[ModuleType, torch.
         return reference, chosen
     if chosen.type == "cuda" and not has_cuda_kernels():
         raise RuntimeError(
-            f"device is '{chosen}', but this build of cmlfast has no CUDA kernels: it was made without the CUDA toolkit "
-            "(nvcc), or with CMLFAST_CUDA=0; install it again from its source where nvcc is, with CMLFAST_CUDA=1, take "
+            f"device is '{chosen}', but this build of cmlfast has no CUDA kernels: it was made without nvcc, or with "
+            "CMLFAST_CUDA=0; install it again from its source where the CUDA toolkit is, with CMLFAST_CUDA=1, or take "
             "device='cpu', or backend='reference' for plain torch on the GPU"
         )
     if chosen.type not in ("cpu", "cuda"):

@@ -121,6 +121,21 @@ def test_takes_gaps_between_elements(backend: Backend) -> None:
     assert_step(step(backend, batch, 5), batch, *want, "column by column")
 
 
+@lru_cache
+def large(n_pairs: int) -> tuple[Batch, Any, Batch]:
+    before = make_batch(1, n_pairs, n_users=300, n_items=200)
+    after = before.clone()
+    return before, step(REFERENCE, after, 1), after
+
+
+@pytest.mark.parametrize("n_pairs", [4095, 4096, 4097, 9001])
+def test_batches_of_several_thousand_pairs(kernel: Backend, n_pairs: int) -> None:
+    """Many rows stand beside each other that all have more occurrences than a run; the loss has more than one tile."""
+    before, want, want_batch = large(n_pairs)
+    batch = before.clone()
+    assert_step(step(kernel, batch, 1), batch, want, want_batch)
+
+
 @pytest.mark.parametrize("dtype", ID_TYPES, ids=str)
 def test_an_empty_batch_changes_nothing(backend: Backend, dtype: torch.dtype) -> None:
     before = make_batch(5, 0, dtype)
