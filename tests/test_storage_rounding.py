@@ -82,7 +82,8 @@ def hard(dtype: torch.dtype) -> Tensor:
     special = [65503.99, 65504.0, 65519.99, 65520.0, 65535.99, 65536.0, 1e10, 3.4e38, math.inf, math.nan]
     special += [0.0, 1e-45, 1e-40, 1.1754944e-38, 2.0**-24, 2.0**-25, 2.0**-26, 6.1e-5, 2.0**-14, 2.0**-133, 2.0**-134]
     special = torch.tensor([sign * value for value in special for sign in (1, -1)])
-    return torch.cat((exact, *beside, bits.to(torch.int32).view(torch.float32), special))
+    nans = torch.tensor([0x7FFFFFFF, -1, 0x7F800001]).to(torch.int32).view(torch.float32)  # all bits set, and few
+    return torch.cat((exact, *beside, bits.to(torch.int32).view(torch.float32), special, nans))
 
 
 def some(values: Tensor, n: int) -> Tensor:
