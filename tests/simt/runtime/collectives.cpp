@@ -77,6 +77,7 @@ Meeting* meet(const char* name, unsigned mask, const void* value, size_t bytes, 
     for (int other = 0; other < 32; ++other) {
       if (other != lane && meeting->has(other)) make_ready(state.threads[thread.warp() * 32 + other]);
     }
+    for (Observer* observer : observers()) observer->at_meeting(thread.warp(), meeting->members);
     // Shuffles and votes exchange values; only __syncwarp orders what the lanes did to memory.
     if (std::strcmp(name, "__syncwarp") == 0) {
       for (Observer* observer : observers()) observer->at_sync_warp(thread.warp(), meeting->members);

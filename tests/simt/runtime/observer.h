@@ -10,6 +10,7 @@ class Observer {
   virtual void begin_launch() {}
   virtual void begin_block() {}
   virtual void at_barrier() {}
+  virtual void at_meeting(int /*warp*/, unsigned /*lanes*/) {}  // of lanes in any collective
   virtual void at_sync_warp(int /*warp*/, unsigned /*lanes*/) {}
   virtual void end_block() {}
   virtual void end_launch() {}  // may throw Error

@@ -1,5 +1,6 @@
 // A warp request is one instruction for all lanes that execute it. Lanes run one after another here, so that the n-th
-// time that each lane executes an instruction is taken for the same request.
+// time that each lane executes an instruction is taken for the same request. Lanes that meet in a collective go on from
+// the same number, so that one that sat out the end of a loop (which nvcc unrolls, and g++ does not) is in step again.
 #include "traffic.h"
 
 #include <algorithm>
@@ -38,6 +39,7 @@ class TrafficCounter : public Observer {
     slots_.assign(kSlots, -1);
     for (ManySectors& set : distinct_) set.clear();
   }
+  void at_meeting(int warp, unsigned lanes) override;
   void end_block() override;
   void end_launch() override {
     if (!watching.traffic) return;
@@ -91,6 +93,16 @@ void TrafficCounter::count(Class where, const Request& request, const std::vecto
     totals.sectors += __builtin_popcountll(window.bits);
     distinct_[where].insert(window);
   });
+}
+
+void TrafficCounter::at_meeting(int warp, unsigned lanes) {
+  if (!watching.traffic) return;
+  for (Instruction& instruction : instructions_) {
+    uint32_t* const visits = &instruction.visits[warp * 32];
+    uint32_t most = 0;
+    for (unsigned left = lanes; left != 0; left &= left - 1) most = std::max(most, visits[__builtin_ctz(left)]);
+    for (unsigned left = lanes; left != 0; left &= left - 1) visits[__builtin_ctz(left)] = most;
+  }
 }
 
 void TrafficCounter::end_block() {

