@@ -5,10 +5,14 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from backends import EMULATED
+from scipy import sparse
+from simt.build import why_not as why_not_emulated
 
-from cmlfast import backends, build_info
+from cmlfast import CML, backends, build_info
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,6 +89,19 @@ def test_a_gpu_without_kernels_for_it_is_told(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(backends, "has_cuda_kernels", lambda: False)
     with pytest.raises(RuntimeError, match=r"device is 'cuda', but this build .* no CUDA kernels.*CMLFAST_CUDA=1"):
         backends.choose("auto", "cuda")
+
+
+@pytest.mark.skipif(bool(why_not_emulated()), reason=why_not_emulated())
+def test_a_model_trains_and_serves_on_the_cuda_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    likes = sparse.random(60, 40, 0.2, format="csr", rng=np.random.default_rng(0))
+    settings = {"n_components": 12, "n_epochs": 3, "random_state": 0}
+    want = CML(backend="reference", **settings).fit(likes)
+    monkeypatch.setattr(backends, "choose", lambda *_: (EMULATED, torch.device("cpu")))
+    got = CML(**settings).fit(likes)
+    assert torch.equal(got.user_embedding_, want.user_embedding_)
+    assert torch.equal(got.item_embedding_, want.item_embedding_)
+    for one, other in zip(got.recommend([3, 4], N=7), want.recommend([3, 4], N=7), strict=True):
+        assert (one == other).all()
 
 
 def test_an_unknown_instruction_set_is_told(monkeypatch) -> None:
