@@ -292,6 +292,12 @@ def cml_step_(
         For a wrong shape, dtype or number; nothing has changed then.
     IndexError
         For an id out of range; nothing has changed then.
+
+    Notes
+    -----
+    On a GPU the host waits for nothing, so that a step can be captured into a CUDA graph (which keeps ``seed`` and
+    ``offset`` as they were). An id out of range cannot raise there: nothing changes, the loss is NaN and both counts
+    are -1.
     """
     _before_change(user_w=user_w, item_w=item_w, user_state=user_state, item_state=item_state)
     result: tuple[Tensor, Tensor, Tensor] = _kernels.cml_step_(
