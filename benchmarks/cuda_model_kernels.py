@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from benchmarks.cuda_model_shape import SECTOR, THREADS, Shape, row_requests
 
 RUN = 64  # occurrences of a row that one group sums
-# Sectors for a warp with a run: the key again, the key 64 places on, up to eleven keys, their positions. How many of these
-# reads a compiler merges is its own affair: the number is fitted to what the emulator counts on citeulike-t.
+# Sectors for a warp with a run: the key again, the key 64 places on, up to eleven keys, their positions. How many such
+# reads a compiler merges is its own affair, so that the number is fitted to what the emulator counts on citeulike-t.
 RUN_KEYS = 7
 
 
