@@ -41,6 +41,11 @@ class Case:
         """Return what the operators take first, in their order."""
         return self.indptr, self.indices, self.users, self.positives
 
+    def to(self, device: torch.device | str) -> Case:
+        """Return the same on another device."""
+        tables = Tables(*(table.to(device) for table in self.tables.all()))
+        return Case(self.data, tables, *(tensor.to(device) for tensor in self.sampling))
+
 
 def load_interactions() -> tuple[str, Interactions]:
     """Return the training part of citeulike-t or, where it cannot be had, made-up data of its size."""

@@ -17,6 +17,7 @@ def run(
     setup: Callable[[], Any] | None = None,
     n_pairs: int = 0,
     n_bytes: float = 0,
+    iterations: int = 1,
     **extra_info: Any,
 ) -> None:
     """Time a function and store what its median means.
@@ -30,12 +31,14 @@ def run(
     rounds : int
         How many; a tenth as many (at most 5, and none for one round) warm up.
     n_pairs, n_bytes : number
-        What a round works off: gives ``pairs_per_second`` and ``gb_per_second``.
+        What a call works off: gives ``pairs_per_second`` and ``gb_per_second``.
+    iterations : int
+        Calls in a round, not with ``setup``; times and throughput are those of one call.
     **extra_info
         More to store.
     """
     warm_up = min(5, max(rounds // 10, 1)) if rounds > 1 else 0
-    benchmark.pedantic(function, setup=setup, rounds=rounds, warmup_rounds=warm_up, iterations=1)
+    benchmark.pedantic(function, setup=setup, rounds=rounds, warmup_rounds=warm_up, iterations=iterations)
     benchmark.extra_info.update(extra_info, threads=torch.get_num_threads())
     if benchmark.stats is None:  # --benchmark-disable: run once, not timed
         return

@@ -11,3 +11,7 @@ def test_a_case_is_in_the_middle_of_training_and_can_be_restored() -> None:
     case.tables.item.zero_()
     restore_(case.tables, start)
     assert (case.tables.item == start.item).all()
+    elsewhere = case.to("meta")
+    moved = [*elsewhere.tables.all(), *elsewhere.sampling]
+    assert {tensor.device.type for tensor in moved} == {"meta"}
+    assert [tensor.shape for tensor in moved] == [tensor.shape for tensor in (*case.tables.all(), *case.sampling)]

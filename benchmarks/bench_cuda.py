@@ -1,0 +1,165 @@
+"""The machine's limits, the training step and the other operators on a GPU; skipped where there is none.
+
+Times are the host's clock with ``torch.cuda.synchronize()`` before each look at it, around rounds of several calls that
+follow each other without a wait of ours; so a call that takes the device less time than the host needs to launch its
+kernels shows the host's time. Steps have a learning rate of 0: they move every byte of a step, and the next one finds
+the same work. The floor is `benchmarks.cuda_model`'s, from the copy's bandwidth in the same run or the published one.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from benchmarks.case import N_COMPONENTS, N_NEGATIVES, SEED, Case
+from benchmarks.gpu_calls import STEPS, operators
+from benchmarks.gpu_case import random_case, with_batch
+from benchmarks.gpu_floor import published_bandwidth, shape_of, step_bytes
+from benchmarks.gpu_look import look, problem
+from benchmarks.gpu_sizes import (
+    BATCHES,
+    CALLS,
+    COPY_BYTES,
+    DEVICE,
+    GATHER_TABLES,
+    GATHERED,
+    LARGE,
+    LARGE_NEEDS,
+    N_QUERIES,
+    ROUNDS,
+    ROW_BYTES,
+    K,
+)
+from benchmarks.measure import run
+from cmlfast import ops
+
+
+def device_time() -> float:
+    """Return the time when all work on the device has been done."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+WHY_NOT = problem(look())
+pytestmark = [
+    pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "runs here"),
+    pytest.mark.benchmark(timer=device_time),
+]
+
+
+@pytest.fixture(scope="session")
+def small(case: Case) -> Case:
+    return case.to(DEVICE)
+
+
+@pytest.fixture(scope="session")
+def large() -> Case:
+    free, _ = torch.cuda.mem_get_info()
+    if free < LARGE_NEEDS:
+        pytest.skip(f"{free / 1e9:.1f} GB are free on the GPU; {LARGE_NEEDS / 1e9:g} GB are needed")
+    return random_case(LARGE, LARGE, BATCHES[0], N_COMPONENTS, DEVICE)
+
+
+@pytest.fixture(params=["citeulike", "large"])
+def tables(request: pytest.FixtureRequest) -> Case:
+    """Return each of the cases, with the batch that it was made with."""
+    result: Case = request.getfixturevalue({"citeulike": "small", "large": "large"}[request.param])
+    return result
+
+
+@pytest.fixture(params=BATCHES)
+def n_pairs(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@cache
+def copy_bandwidth() -> float:
+    """Return the bytes that a copy on the device reads and writes in a second."""
+    source = torch.ones(COPY_BYTES // 4, device=DEVICE)
+    target = torch.empty_like(source)
+    seconds = []
+    for _ in range(12):
+        began = device_time()
+        target.copy_(source)
+        seconds.append(device_time() - began)
+    return 2 * COPY_BYTES / statistics.median(seconds[2:])
+
+
+def test_copy(benchmark: Any) -> None:
+    benchmark.group = "limits"
+    source = torch.ones(COPY_BYTES // 4, device=DEVICE)
+    target = torch.empty_like(source)
+    run(benchmark, lambda: target.copy_(source), ROUNDS, n_bytes=2 * COPY_BYTES, iterations=CALLS)
+
+
+@pytest.mark.parametrize("size", GATHER_TABLES)
+@pytest.mark.parametrize("kind", ["index_select", "embedding_bag"])
+def test_rows(benchmark: Any, size: str, kind: str) -> None:
+    """Rows from everywhere in a table; the bytes are those read, and index_select writes as many."""
+    benchmark.group = "limits"
+    rows = GATHER_TABLES[size]
+    table = torch.ones(rows, N_COMPONENTS, device=DEVICE)
+    ids = torch.randint(rows, (GATHERED,), generator=torch.Generator(DEVICE).manual_seed(SEED), device=DEVICE)
+    target = torch.empty(GATHERED if kind == "index_select" else 0, N_COMPONENTS, device=DEVICE)
+    functions: dict[str, Callable[[], Any]] = {
+        "index_select": lambda: torch.index_select(table, 0, ids, out=target),
+        "embedding_bag": lambda: F.embedding_bag(ids.view(-1, N_NEGATIVES), table, mode="sum"),
+    }
+    run(benchmark, functions[kind], ROUNDS, n_bytes=ROW_BYTES * GATHERED, iterations=CALLS)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_step(benchmark: Any, tables: Case, n_pairs: int, name: str) -> None:
+    if name == "reference" and n_pairs != BATCHES[0]:
+        pytest.skip("the reference takes the small batch only")
+    case = with_batch(tables, n_pairs)
+    benchmark.group = f"step, {case.data}, {n_pairs:,} pairs"
+    step = STEPS[name](case)
+    _, impostors, active = step()
+    shape = shape_of(case)
+    n_bytes = step_bytes(shape)
+    slow = name == "reference"
+    run(
+        benchmark,
+        step,
+        3 if slow else ROUNDS,
+        n_pairs=n_pairs,
+        n_bytes=n_bytes,
+        iterations=1 if slow else CALLS,
+        baseline=name == "torch",
+        data=case.data,
+        active=int(active),
+        impostors=int(impostors),
+    )
+    if benchmark.stats is None:
+        return
+    median = benchmark.stats.stats.median
+    published = published_bandwidth(torch.cuda.get_device_name())
+    benchmark.extra_info["of_measured_floor"] = n_bytes / copy_bandwidth() / median
+    if published:
+        benchmark.extra_info["of_published_floor"] = n_bytes / published / median
+
+
+@pytest.mark.parametrize(
+    "name", ["sample_negatives", "warp_hinge_sampled", "backward_dense", "backward_sparse", "adagrad_clip"]
+)
+def test_operator(benchmark: Any, small: Case, n_pairs: int, name: str) -> None:
+    case = with_batch(small, n_pairs)
+    benchmark.group = f"operators, {case.data}, {n_pairs:,} pairs"
+    function, n_bytes = operators(case)[name]
+    run(benchmark, function, ROUNDS, n_pairs=n_pairs, n_bytes=n_bytes, iterations=CALLS, data=case.data)
+
+
+def test_topk(benchmark: Any, tables: Case) -> None:
+    """The first users, without the items that they have."""
+    benchmark.group = f"topk of {N_QUERIES:,} queries, k = {K}, {tables.data}"
+    seen = tables.indptr[: N_QUERIES + 1], tables.indices[: int(tables.indptr[N_QUERIES])]
+    queries = tables.tables.user[:N_QUERIES]
+    run(benchmark, lambda: ops.topk(queries, tables.tables.item, K, *seen), 5, queries=N_QUERIES, k=K, data=tables.data)
