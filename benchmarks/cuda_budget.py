@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -36,8 +36,6 @@ class Plan:
         root; or any, for a kernel whose values are not pinned.
     dynamic_shared : int
         Bytes of dynamic shared memory per block at launch.
-    bytes_per_pair : str or callable
-        Planned traffic, for the table only.
     """
 
     kernels: str
@@ -49,16 +47,10 @@ class Plan:
     narrow_loop_loads: int | None = None
     fused: Literal["none", "division", "any"] = "none"
     dynamic_shared: int = 0
-    bytes_per_pair: str | Callable[[], str] = ""
 
     def matches(self, name: str) -> bool:
         """Tell whether a kernel with this short name is planned here."""
         return re.fullmatch(self.kernels, name) is not None
-
-    @property
-    def traffic(self) -> str:
-        """Planned bytes per pair as a text."""
-        return self.bytes_per_pair if isinstance(self.bytes_per_pair, str) else self.bytes_per_pair()
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,10 @@ def looked_at(places: float, named: float) -> float:
 
 
 def _sum_runs(s: Shape, places: float, distinct: float, named: float, rows: int, entries: int) -> Traffic:
-    """Sum up, for each pair: `places` to look at, `named` occurrences that read `rows` rows and `entries` numbers."""
+    """Sum up, for each pair: `places` to look at, `named` occurrences that read `rows` rows and `entries` numbers.
+
+    A row of several tiles is stored before the clip and, as if every row were clipped, read and stored again.
+    """
 
     def loads(row_sectors: Callable[[int], float]) -> float:
         own = distinct * (row_sectors(s.storage) + row_sectors(4)) + named * rows * row_sectors(s.storage)
@@ -95,14 +98,10 @@ def add_up(s: Shape) -> Traffic:
     return Traffic(12, 12)
 
 
-def check_csr(s: Shape) -> Traffic:
-    """Each pair's user, and the two ends of the user's row by two requests."""
-    return of_sectors(s.id_bytes / SECTOR + 2, s.id_bytes / SECTOR + 1, 0)
-
-
-def check_range(s: Shape) -> Traffic:
-    """Two launches: users and positives."""
-    return Traffic(2 * s.id_bytes, 2 * s.id_bytes)
+def check_pairs(s: Shape) -> Traffic:
+    """Each pair's ids, and the two ends of the user's row by two requests."""
+    ids = 2 * s.id_bytes / SECTOR
+    return of_sectors(ids + 2, ids + 1, 0)
 
 
 def store_weights(s: Shape) -> Traffic:
@@ -111,8 +110,7 @@ def store_weights(s: Shape) -> Traffic:
 
 
 KERNELS: dict[str, Callable[[Shape], Traffic]] = {
-    "check_csr_kernel": check_csr,
-    "check_range_kernel": check_range,
+    "check_pairs_kernel": check_pairs,
     "store_weights": store_weights,
     "scan_pairs": scan_pairs,
     "sort": sort,

@@ -46,6 +46,6 @@ PLANS: tuple[Plan, ...] = (
     kernel("all_distances" + SCALAR),
     # A thread for each number; all small.
     kernel("add_up|draw_negatives|mask_seen|prepare_gradients|store_nearest|store_weights", blocks=4),
-    kernel("check_csr_kernel|check_mixed_kernel|check_range_kernel|name_rows|query_keys", blocks=4),
+    kernel("check_csr_kernel|check_mixed_kernel|check_pairs_kernel|check_range_kernel|name_rows|query_keys", blocks=4),
 )
 # fmt: on

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from benchmarks.cuda_budget import Kernel, problems
+from benchmarks.cuda_model import bytes_per_pair
 
 HEADER = (
     "kernel",
@@ -37,7 +38,7 @@ def percent(kernel: Kernel) -> str:
 
 def row(kernel: Kernel) -> list[str]:
     """Return the cells of one kernel on one architecture."""
-    counts = kernel.counts
+    counts, planned = kernel.counts, bytes_per_pair(kernel.name)
     name = kernel.name if len(kernel.name) <= NAME_WIDTH else kernel.name[: NAME_WIDTH - 3] + "..."
     return [
         name,
@@ -51,7 +52,7 @@ def row(kernel: Kernel) -> list[str]:
         str(counts.local),
         str(counts.shuffles),
         str(counts.fused),
-        kernel.plan.traffic if kernel.plan else "",
+        "" if planned is None else f"{planned:,.0f}",
     ]
 
 

@@ -42,7 +42,7 @@ TOLERANCE = {
     "sum_runs, users": 0.06,
     "sum_runs, items": 0.06,
     "store_fresh_rows": 0.015,
-    "check_range_kernel": 0.0,
+    "check_pairs_kernel": 0.13,
 }
 HAND = Shape(
     n_pairs=1024,

@@ -44,7 +44,7 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
   const auto sorted_positions = arena.reserve<int32_t>(n);
   const auto scratch = arena.reserve<char>(static_cast<int64_t>(scratch_bytes));
   const auto partials = arena.reserve<float>(n_partial_slots(n) * r);
-  const auto unclipped = arena.reserve<float>(one_tile ? 0 : n * r);
+  const auto unclipped = arena.reserve<float>(needs_unclipped(weight, one_tile) ? n * r : 0);
   arena.allocate(weight);
   const IdChecks checks(stream, arena.at(fault));
   checks.range(row_ids, 0, table.n_rows());

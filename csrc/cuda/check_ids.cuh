@@ -20,18 +20,38 @@ __global__ void check_range_kernel(DeviceIds ids, int64_t n, int64_t low, int64_
   if (i < n && (ids[i] < low || ids[i] >= high)) atomicExch(fault, 1);
 }
 
-// Whether `rows` can index a CSR matrix; without rows, whether all n rows hold.
-__global__ void check_csr_kernel(DeviceIds indptr, int64_t n_rows, int64_t nnz, DeviceIds rows, int64_t n, int* fault) {
-  const int64_t i = thread_number();
-  if (i >= n) return;
-  const int64_t row = rows.data ? rows[i] : i;
-  if (row < 0 || row >= n_rows) {
-    atomicExch(fault, 1);
-    return;
-  }
+// Whether row `row` of a CSR matrix lies within its indices.
+__device__ __forceinline__ bool csr_row_is_sound(const DeviceIds& indptr, int64_t row, int64_t nnz) {
   const int64_t begin = indptr[row];
   const int64_t end = indptr[row + 1];
-  if (begin < 0 || begin > end || end > nnz) atomicExch(fault, 1);
+  return begin >= 0 && begin <= end && end <= nnz;
+}
+
+__global__ void check_csr_kernel(DeviceIds indptr, int64_t n_rows, int64_t nnz, int* fault) {
+  const int64_t row = thread_number();
+  if (row < n_rows && !csr_row_is_sound(indptr, row, nnz)) atomicExch(fault, 1);
+}
+
+// A batch whose negatives are drawn: of users of both a table and a CSR matrix, and of items.
+struct PairIds {
+  DeviceIds users;      // [N]
+  DeviceIds positives;  // [N]
+  int64_t n_pairs;
+  DeviceIds indptr;  // [n_csr_rows + 1]
+  int64_t n_csr_rows;
+  int64_t nnz;
+  int64_t n_users;
+  int64_t n_items;
+};
+
+__global__ void check_pairs_kernel(PairIds a, int* fault) {
+  const int64_t n = thread_number();
+  if (n >= a.n_pairs) return;
+  const int64_t user = a.users[n];
+  const int64_t positive = a.positives[n];
+  const bool sound = user >= 0 && user < a.n_users && user < a.n_csr_rows && positive >= 0 && positive < a.n_items &&
+                     csr_row_is_sound(a.indptr, user, a.nnz);
+  if (!sound) atomicExch(fault, 1);
 }
 
 // A row of negatives is all items or all -1.
@@ -49,14 +69,15 @@ class IdChecks {
   void range(const Ids& ids, int64_t low, int64_t high) const {
     launch(stream_, ids.size(), kBlock, check_range_kernel, DeviceIds(ids), ids.size(), low, high, fault_);
   }
-  void csr_rows(const Ids& indptr, const Ids& indices, const Ids& rows) const {
-    launch(stream_, rows.size(), kBlock, check_csr_kernel, DeviceIds(indptr), indptr.size() - 1, indices.size(),
-           DeviceIds(rows), rows.size(), fault_);
-  }
   void csr(const Ids& indptr, const Ids& indices) const {
     const int64_t n_rows = indptr.size() - 1;
-    launch(stream_, n_rows, kBlock, check_csr_kernel, DeviceIds(indptr), n_rows, indices.size(), DeviceIds(), n_rows,
-           fault_);
+    launch(stream_, n_rows, kBlock, check_csr_kernel, DeviceIds(indptr), n_rows, indices.size(), fault_);
+  }
+  void pairs(const Ids& indptr, const Ids& indices, const Ids& users, int64_t n_users, const Ids& positives,
+             int64_t n_items) const {
+    const PairIds ids{DeviceIds(users),  DeviceIds(positives), users.size(), DeviceIds(indptr),
+                      indptr.size() - 1, indices.size(),       n_users,      n_items};
+    launch(stream_, users.size(), kBlock, check_pairs_kernel, ids, fault_);
   }
   void mixed(const Ids& negatives, int64_t n_negatives) const {
     launch(stream_, negatives.size(), kBlock, check_mixed_kernel, DeviceIds(negatives), negatives.size(), n_negatives,

@@ -119,13 +119,11 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const auto impostors = arena.reserve<int32_t>(n);
   const PairRows rows(arena, n, user_table.n_rows(), n_items, r);
   const auto fresh = arena.reserve<float>(n * r);
-  const auto unclipped = arena.reserve<float>(one_tile ? 0 : 2 * n * r);
+  const auto unclipped = arena.reserve<float>(needs_unclipped(user_w, one_tile) ? 2 * n * r : 0);
   arena.allocate(users);
 
   const IdChecks checks(stream, arena.at(fault));
-  checks.csr_rows(row_ends, liked, user);
-  checks.range(user, 0, user_table.n_rows());
-  checks.range(positive, 0, n_items);
+  checks.pairs(row_ends, liked, user, user_table.n_rows(), positive, n_items);
   store_rank_weights(stream, rank_weights(n_items, n_negatives, rank_weight), arena.at(weights));
   Negatives negatives;
   negatives.drawn = true;

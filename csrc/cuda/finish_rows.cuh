@@ -4,8 +4,10 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include "../storage.h"
+#include "../tensors.h"
 #include "group.cuh"
 
 namespace cmlfast {
@@ -49,6 +51,12 @@ struct StepSizes {
   float max_norm;
 };
 
+// Between update and clip a row waits where it will stand, if a group cannot hold it; unless it is to be rounded there,
+// which is done once.
+inline bool needs_unclipped(const Tensor& table, bool one_tile) {
+  return !one_tile && table.scalar_type() != ScalarType::Float;
+}
+
 template <typename L>
 struct Update {
   static constexpr bool kReadsOwn = true;
@@ -57,7 +65,7 @@ struct Update {
   Storage* table;    // [n_rows, r]
   float* state;      // [n_rows, r]
   Storage* fresh;    // [n, r]: where the new row goes, by the place p where its occurrences begin; null: into the table
-  float* unclipped;  // [n, r], by p: rows between update and clip, where a group cannot hold them; null for one tile
+  float* unclipped;  // [n, r], by p: see needs_unclipped()
   int64_t r;
   StepSizes sizes;
   Rounding rounding;
@@ -83,32 +91,44 @@ struct Update {
         adagrad_element(y.w, sum.w, gradient.w, to_.sizes.lr, to_.sizes.eps);
         store_wide(state_row, first, c, sum);
         squares_ = squares_ + y * y;
-        if (!L::kOneTile) store_wide(to_.unclipped + p_ * to_.r, first, c, y);
+        if (!L::kOneTile) store_wide(waiting(), first, c, y);
       }
     }
 
     // The clip, and the only rounding to the table's type.
     __device__ __forceinline__ void end() {
       const float factor = clip_factor(fold(group_, squares_), to_.sizes.max_norm);
-      Storage* out = to_.fresh ? to_.fresh + p_ * to_.r : to_.table + row_ * to_.r;
+      if (!L::kOneTile && kWide && factor == 1.0f) return;
       for (int64_t first = 0; L::kOneTile ? first == 0 : first < to_.r; first += L::kTile) {
-        if (!L::kOneTile) updated_ = load_tile<Wide>(group_, to_.unclipped + p_ * to_.r, first, to_.r);
+        if (!L::kOneTile) updated_ = load_tile<Wide>(group_, waiting(), first, to_.r);
 #pragma unroll
         for (int c = 0; c < L::kChunks; ++c) {
           const float4 y = factor != 1.0f ? factor * updated_.chunk[c] : updated_.chunk[c];
-          store_rounded(out, element(group_, first, c), y);
+          store_rounded(out(), element(group_, first, c), y);
         }
       }
     }
 
    private:
+    static constexpr bool kWide = std::is_same_v<Storage, float>;
+
+    __device__ __forceinline__ Storage* out() const {
+      return to_.fresh ? to_.fresh + p_ * to_.r : to_.table + row_ * to_.r;
+    }
+    __device__ __forceinline__ float* waiting() const {
+      if constexpr (kWide) {
+        return out();
+      } else {
+        return to_.unclipped + p_ * to_.r;
+      }
+    }
     __device__ __forceinline__ void store_wide(float* row, int64_t first, int chunk, float4 value) {
       const float values[4] = {value.x, value.y, value.z, value.w};
       store4<Wide>(row, element(group_, first, chunk), to_.r, values);
     }
     __device__ __forceinline__ void store_rounded(Storage* row, int64_t e, float4 value) {
       Storage values[4];
-      if (sizeof(Storage) < sizeof(float) && to_.rounding.stochastic) {
+      if (!kWide && to_.rounding.stochastic) {
         const Words4 words = rounding_words(to_.rounding, row_, e / 4);
         round_stochastic(value.x, words.word[0], values[0]);
         round_stochastic(value.y, words.word[1], values[1]);

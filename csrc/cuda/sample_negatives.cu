@@ -36,8 +36,7 @@ Tensor sample_negatives(const Tensor& indptr, const Tensor& indices, const Tenso
   const auto fault = arena.reserve<int>(1);
   arena.allocate(users);
   const IdChecks checks(device.stream, arena.at(fault));
-  checks.csr_rows(row_ends, liked, user);
-  checks.range(positive, 0, n_items);
+  checks.pairs(row_ends, liked, user, row_ends.size() - 1, positive, n_items);
   if (checks.failed()) {
     check_sample_negatives_ids(on_host(indptr), on_host(indices), on_host(users), on_host(positives), n_items);
   }

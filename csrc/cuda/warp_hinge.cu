@@ -94,9 +94,7 @@ Outputs warp_hinge_sampled(const Tensor& user_vectors, const Tensor& item_vector
   const auto fault = arena.reserve<int>(1);
   arena.allocate(users);
   const IdChecks checks(device.stream, arena.at(fault));
-  checks.csr_rows(row_ends, liked, Ids(users));
-  checks.range(Ids(users), 0, user_vectors.size(0));
-  checks.range(Ids(positives), 0, n_items);
+  checks.pairs(row_ends, liked, Ids(users), user_vectors.size(0), Ids(positives), n_items);
   if (checks.failed()) {
     check_warp_hinge_sampled_ids(user_vectors, item_vectors, on_host(indptr), on_host(indices), on_host(users),
                                  on_host(positives));
