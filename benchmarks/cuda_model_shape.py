@@ -79,7 +79,7 @@ class Shape:
 
     def asked(self, size: int) -> float:
         """Return the sectors that the requests for a row count together, in the mean over a table's rows."""
-        return row_requests(self.r, size, LANES, 4) if self.vector else row_requests(self.r, size, LANES, 1)
+        return row_requests(self.r, size, LANES, 4) if self.vector else row_requests(self.r, size, THREADS, 1)
 
     def touched(self, size: int) -> float:
         """Return the distinct sectors of a row, in the mean over a table's rows."""

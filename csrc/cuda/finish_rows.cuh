@@ -9,6 +9,7 @@
 #include "../storage.h"
 #include "../tensors.h"
 #include "group.cuh"
+#include "ids.cuh"
 
 namespace cmlfast {
 
@@ -33,7 +34,7 @@ struct StoreGradient {
         round_nearest(sum.y, values[1]);
         round_nearest(sum.z, values[2]);
         round_nearest(sum.w, values[3]);
-        store4<L>(to_.out + row_ * to_.r, element(group_, first, c), to_.r, values);
+        store4<L>(to_.out + row_ * to_.r, element<L>(group_, first, c), to_.r, values);
       }
     }
     __device__ __forceinline__ void end() {}
@@ -97,14 +98,14 @@ struct Update {
 
     // The clip, and the only rounding to the table's type.
     __device__ __forceinline__ void end() {
-      const float factor = clip_factor(fold(group_, squares_), to_.sizes.max_norm);
+      const float factor = clip_factor(fold<L>(group_, squares_), to_.sizes.max_norm);
       if (!L::kOneTile && kWide && factor == 1.0f) return;
       for (int64_t first = 0; L::kOneTile ? first == 0 : first < to_.r; first += L::kTile) {
         if (!L::kOneTile) updated_ = load_tile<Wide>(group_, waiting(), first, to_.r);
 #pragma unroll
         for (int c = 0; c < L::kChunks; ++c) {
           const float4 y = factor != 1.0f ? factor * updated_.chunk[c] : updated_.chunk[c];
-          store_rounded(out(), element(group_, first, c), y);
+          store_rounded(out(), element<L>(group_, first, c), y);
         }
       }
     }
@@ -124,16 +125,24 @@ struct Update {
     }
     __device__ __forceinline__ void store_wide(float* row, int64_t first, int chunk, float4 value) {
       const float values[4] = {value.x, value.y, value.z, value.w};
-      store4<Wide>(row, element(group_, first, chunk), to_.r, values);
+      store4<Wide>(row, element<L>(group_, first, chunk), to_.r, values);
     }
     __device__ __forceinline__ void store_rounded(Storage* row, int64_t e, float4 value) {
       Storage values[4];
       if (!kWide && to_.rounding.stochastic) {
-        const Words4 words = rounding_words(to_.rounding, row_, e / 4);
-        round_stochastic(value.x, words.word[0], values[0]);
-        round_stochastic(value.y, words.word[1], values[1]);
-        round_stochastic(value.z, words.word[2], values[2]);
-        round_stochastic(value.w, words.word[3], values[3]);
+        if constexpr (L::kVector) {
+          const Words4 words = rounding_words(to_.rounding, row_, e / 4);
+          round_stochastic(value.x, words.word[0], values[0]);
+          round_stochastic(value.y, words.word[1], values[1]);
+          round_stochastic(value.z, words.word[2], values[2]);
+          round_stochastic(value.w, words.word[3], values[3]);
+        } else {
+          const auto word = [&](int64_t at) { return pick(rounding_words(to_.rounding, row_, at / 4), at % 4); };
+          round_stochastic(value.x, word(e), values[0]);
+          round_stochastic(value.y, word(e + L::kStride), values[1]);
+          round_stochastic(value.z, word(e + 2 * L::kStride), values[2]);
+          round_stochastic(value.w, word(e + 3 * L::kStride), values[3]);
+        }
       } else {
         round_nearest(value.x, values[0]);
         round_nearest(value.y, values[1]);

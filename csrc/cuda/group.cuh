@@ -26,6 +26,7 @@ struct Layout {
   static constexpr bool kOneTile = kOneTile_;
   static constexpr int kChunks = kVector_ ? 4 : 1;
   static constexpr int kTile = kChunks * kLanes;
+  static constexpr int kStride = kVector_ ? 1 : kGroup;  // from one of a thread's four elements to the next
 };
 constexpr int kLargestTile = Layout<float, true, true>::kTile;
 
@@ -73,12 +74,12 @@ __device__ __forceinline__ float4 load_vector(const Half* at) {
   return make_float4(to_float(Half{bits.x}), to_float(Half{bits.y}), to_float(Half{bits.z}), to_float(Half{bits.w}));
 }
 
-// Elements e .. e + 3 of a row of r elements; what lies beyond its end is +0.
+// A thread's four elements, of which e is the first, of a row of r elements; what lies beyond its end is +0.
 template <typename L>
 __device__ __forceinline__ float4 load4(const typename L::Storage* row, int64_t e, int64_t r) {
   if constexpr (L::kVector) return e < r ? load_vector(row + e) : zero4();
-  return make_float4(e < r ? to_float(row[e]) : 0.0f, e + 1 < r ? to_float(row[e + 1]) : 0.0f,
-                     e + 2 < r ? to_float(row[e + 2]) : 0.0f, e + 3 < r ? to_float(row[e + 3]) : 0.0f);
+  const auto number = [&](int i) { return e + i * L::kStride < r ? to_float(row[e + i * L::kStride]) : 0.0f; };
+  return make_float4(number(0), number(1), number(2), number(3));
 }
 
 __device__ __forceinline__ void store_vector(float* at, const float (&value)[4]) {
@@ -107,7 +108,7 @@ __device__ __forceinline__ void store4(Storage* row, int64_t e, int64_t r, const
   } else {
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      if (e + i < r) row[e + i] = value[i];
+      if (e + i * L::kStride < r) row[e + i * L::kStride] = value[i];
     }
   }
 }
@@ -122,8 +123,9 @@ template <typename L>
 using Tile = Chunks<L::kChunks>;
 
 // The first of the thread's four elements of a chunk.
+template <typename L>
 __device__ __forceinline__ int64_t element(const Group& group, int64_t first, int chunk) {
-  return first + chunk * kLanes + 4 * group.thread;
+  return first + chunk * kLanes + (L::kVector ? 4 : 1) * group.thread;
 }
 
 template <typename L>
@@ -139,37 +141,66 @@ __device__ __forceinline__ Tile<L> load_tile(const Group& group, const typename 
                                              int64_t r) {
   Tile<L> tile;
 #pragma unroll
-  for (int c = 0; c < L::kChunks; ++c) tile.chunk[c] = load4<L>(row, element(group, first, c), r);
+  for (int c = 0; c < L::kChunks; ++c) tile.chunk[c] = load4<L>(row, element<L>(group, first, c), r);
   return tile;
 }
 
 // --- sums over a row, in the pinned order: lanes add their elements ascending, then fold by halves
 
+__device__ __forceinline__ float across(const Group& group, float value, int distance) {
+  return group.across(value, distance);
+}
 __device__ __forceinline__ float4 across(const Group& group, float4 value, int distance) {
   return make_float4(group.across(value.x, distance), group.across(value.y, distance), group.across(value.z, distance),
                      group.across(value.w, distance));
 }
 
+// The folds of the lanes that one thread holds: the last two of all, or with kStride the first two.
 __device__ __forceinline__ float fold_thread(float4 lanes) { return (lanes.x + lanes.z) + (lanes.y + lanes.w); }
+__device__ __forceinline__ float fold_thread(float lane) { return lane; }
 
-// The sum of all 32 lanes, in every thread.
-__device__ __forceinline__ float fold(const Group& group, float4 lanes) {
+// The other three.
+template <typename Lanes>
+__device__ __forceinline__ float fold_group(const Group& group, Lanes lanes) {
 #pragma unroll
   for (int distance = kGroup / 2; distance > 0; distance /= 2) lanes = lanes + across(group, lanes, distance);
   return fold_thread(lanes);
 }
 
-// The sums of four rows. At each fold a thread keeps half of the rows and gives away its part of the others, so that
+// The same of four rows. At each fold a thread keeps half of the rows and gives away its part of the others, so that
 // four rows cost little more shuffles than one.
-__device__ __forceinline__ void fold4(const Group& group, const float4 (&lanes)[4], float (&sum)[4]) {
+template <typename Lanes>
+__device__ __forceinline__ void fold_group4(const Group& group, const Lanes (&lanes)[4], float (&sum)[4]) {
   const bool high = group.thread & 4;  // goes on with rows 2 and 3
-  const float4 a = (high ? lanes[2] : lanes[0]) + across(group, high ? lanes[0] : lanes[2], 4);
-  const float4 b = (high ? lanes[3] : lanes[1]) + across(group, high ? lanes[1] : lanes[3], 4);
+  const Lanes a = (high ? lanes[2] : lanes[0]) + across(group, high ? lanes[0] : lanes[2], 4);
+  const Lanes b = (high ? lanes[3] : lanes[1]) + across(group, high ? lanes[1] : lanes[3], 4);
   const bool odd = group.thread & 2;  // goes on with the second of the two
-  const float4 one = (odd ? b : a) + across(group, odd ? a : b, 2);
+  const Lanes one = (odd ? b : a) + across(group, odd ? a : b, 2);
   const float own = fold_thread(one + across(group, one, 1));
 #pragma unroll
   for (int g = 0; g < 4; ++g) sum[g] = group.from(own, 2 * g);
+}
+
+// The sum of all 32 lanes, in every thread.
+template <typename L>
+__device__ __forceinline__ float fold(const Group& group, float4 lanes) {
+  if constexpr (L::kVector) {
+    return fold_group(group, lanes);
+  } else {
+    return fold_group(group, fold_thread(lanes));
+  }
+}
+
+// The sums of four rows.
+template <typename L>
+__device__ __forceinline__ void fold4(const Group& group, const float4 (&lanes)[4], float (&sum)[4]) {
+  if constexpr (L::kVector) {
+    fold_group4(group, lanes, sum);
+  } else {
+    const float folded[4] = {fold_thread(lanes[0]), fold_thread(lanes[1]), fold_thread(lanes[2]),
+                             fold_thread(lanes[3])};
+    fold_group4(group, folded, sum);
+  }
 }
 
 template <Metric kMetric>
@@ -193,12 +224,12 @@ __device__ __forceinline__ void distances4(const Group& group, const Tile<L>& he
 #pragma unroll
       for (int g = 0; g < 4; ++g) {
         if (g >= n_rows) continue;
-        const float4 other = load4<L>(rows[g], element(group, first, c), r);
+        const float4 other = load4<L>(rows[g], element<L>(group, first, c), r);
         lanes[g] = lanes[g] + distance_term<kMetric>(tile.chunk[c], other);
       }
     }
   }
-  fold4(group, lanes, distance);
+  fold4<L>(group, lanes, distance);
 #pragma unroll
   for (int g = 0; g < 4; ++g) {
     if (kMetric == Metric::kDot) distance[g] = -distance[g];

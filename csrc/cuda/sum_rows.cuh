@@ -49,7 +49,7 @@ __global__ void __launch_bounds__(kBlock, 2)
       for (int c = 0; c < L::kChunks; ++c) {
         const float4 part = sum.chunk[c];
         const float values[4] = {part.x, part.y, part.z, part.w};
-        store4<L>(partial, element(group, first, c), r, values);
+        store4<L>(partial, element<L>(group, first, c), r, values);
       }
     }
   }
