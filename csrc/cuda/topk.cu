@@ -19,10 +19,10 @@ namespace {
 constexpr int64_t kDistancesAtOnce = int64_t{1} << 22;  // of some 32 bytes of scratch memory each
 constexpr uint32_t kNoRank = 0xFFFFFFFF;                // the key of what is never listed
 
-// A key that sorts as the distance does; -0 is 0, as it is in a comparison of floats.
+// A key that sorts as the distance does. Row sums begin with +0 and are never -0, so that all zeros here have one sign.
 __device__ __forceinline__ uint32_t rank_key(float distance) {
   if (distance != distance) return kNoRank;
-  const uint32_t bits = bits_of(distance == 0.0f ? 0.0f : distance);
+  const uint32_t bits = bits_of(distance);
   return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
