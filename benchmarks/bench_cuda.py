@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from benchmarks.case import N_COMPONENTS, N_NEGATIVES, SEED, Case
-from benchmarks.gpu_calls import STEPS, operators
-from benchmarks.gpu_case import random_case, with_batch
-from benchmarks.gpu_floor import published_bandwidth, shape_of, step_bytes
-from benchmarks.gpu_look import look, problem
-from benchmarks.gpu_sizes import (
+from benchmarks.gpu_check.calls import STEPS, operators
+from benchmarks.gpu_check.case import random_case, with_batch
+from benchmarks.gpu_check.floor import published_bandwidth, shape_of, step_bytes
+from benchmarks.gpu_check.look import look, problem
+from benchmarks.gpu_check.sizes import (
     BATCHES,
     CALLS,
     COPY_BYTES,

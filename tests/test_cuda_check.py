@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import cuda_check, cuda_report
-from benchmarks.cuda_budget import Kernel, Plan
-from benchmarks.cuda_compile import MissingToolError, find_tools
-from benchmarks.cuda_names import library, qualified, short
-from benchmarks.cuda_occupancy import LIMITS, blocks_by_registers, max_registers, occupancy
-from benchmarks.cuda_ptxas import Resources, fused_in_ptx, parse_report
-from benchmarks.cuda_sass import Instruction, count, is_fused, parse
+from benchmarks.cuda_check import check, report
+from benchmarks.cuda_check.budget import Kernel, Plan
+from benchmarks.cuda_check.compile import MissingToolError, find_tools
+from benchmarks.cuda_check.occupancy import LIMITS, blocks_by_registers, max_registers, occupancy
+from benchmarks.cuda_check.ptxas import Resources, fused_in_ptx, parse_report
+from benchmarks.cuda_check.sass import Instruction, count, is_fused, parse
+from benchmarks.cuda_model.names import library, qualified, short
 
 REPORT = """\
 ptxas info    : 29 bytes gmem, 232 bytes cmem[4]
@@ -323,7 +323,7 @@ class Checked:
         self.source.write_text(KERNELS)
 
     def check(self, *plans: Plan) -> tuple[dict[str, Kernel], list[str]]:
-        kernels, problems = cuda_check.check(self.tools, [self.source], plans, [80], self.cache)
+        kernels, problems = check.check(self.tools, [self.source], plans, [80], self.cache)
         return {kernel.name: kernel for kernel in kernels}, problems
 
     def problems_of(self, plan: Plan) -> list[str]:
@@ -380,7 +380,7 @@ def test_a_departure_from_the_plan_is_reported(checked: Checked, plan: Plan, sai
 def test_a_kernel_that_nobody_planned_is_reported(checked: Checked) -> None:
     kernels, found = checked.check(Plan(r"(?!narrow).*", threads=32, blocks=1, hot=False, fused="any"))
     assert set(kernels) > {"narrow", "wide<32>"}
-    assert found == ["narrow, sm_80: no plan covers it; give it a budget in benchmarks/cuda_plan.py"]
+    assert found == ["narrow, sm_80: no plan covers it; give it a budget in benchmarks/cuda_check/plan.py"]
 
 
 def test_nothing_is_compiled_again_until_a_source_changes(checked: Checked, tmp_path: Path) -> None:
@@ -389,7 +389,7 @@ def test_nothing_is_compiled_again_until_a_source_changes(checked: Checked, tmp_
     cache = tmp_path / "cache"
 
     def kept() -> list[tuple[str, int]]:
-        cuda_check.check(checked.tools, [source], (), [80], cache)
+        check.check(checked.tools, [source], (), [80], cache)
         return [(folder.name, (folder / "kernels.cubin").stat().st_mtime_ns) for folder in cache.iterdir()]
 
     first = kept()
@@ -404,17 +404,17 @@ def test_nothing_is_compiled_again_until_a_source_changes(checked: Checked, tmp_
 def test_tables(checked: Checked) -> None:
     plan = Plan(r"wide<\d+>", threads=256, blocks=6)
     kernels, _ = checked.check(plan)
-    line = next(line for line in cuda_report.short_table(kernels.values()).splitlines() if line.startswith("wide<32>"))
+    line = next(line for line in report.short_table(kernels.values()).splitlines() if line.startswith("wide<32>"))
     assert line.split()[:2] == ["wide<32>", "80"]
     assert "100%" in line
-    assert cuda_report.full_table(kernels.values()).count("\n") == len(kernels)
+    assert report.full_table(kernels.values()).count("\n") == len(kernels)
 
 
 def test_without_the_compiler_it_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert cuda_check.main([str(tmp_path / "kernels.cu")]) == 2
+    assert check.main([str(tmp_path / "kernels.cu")]) == 2
     assert "nvcc is not on the PATH" in capsys.readouterr().err
 
 
@@ -423,9 +423,9 @@ def test_the_exit_status_says_whether_all_is_as_planned(
     checked: Checked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], blocks: int, status: int
 ) -> None:
     plan = Plan(r".*", threads=1024, blocks=blocks, hot=False, fused="any")
-    monkeypatch.setattr(cuda_check, "PLANS", (plan,))
-    monkeypatch.setattr(cuda_check, "CACHE", checked.cache)
-    assert cuda_check.main([str(checked.source), "--arch", "80"]) == status
+    monkeypatch.setattr(check, "PLANS", (plan,))
+    monkeypatch.setattr(check, "CACHE", checked.cache)
+    assert check.main([str(checked.source), "--arch", "80"]) == status
     printed = capsys.readouterr().out
     assert ("0 problems" in printed.splitlines()) == (status == 0)
     assert "spilling" in (checked.cache / "report.txt").read_text()

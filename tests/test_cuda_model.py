@@ -20,10 +20,20 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # where benchmarks is
 
-from benchmarks import cuda_model, cuda_traffic  # noqa: E402
-from benchmarks.cuda_model import CITEULIKE, LARGE, bytes_per_pair, floor_seconds, least, moved  # noqa: E402
-from benchmarks.cuda_model_operations import per_pair, useful_operations  # noqa: E402
-from benchmarks.cuda_model_shape import Shape, row_requests  # noqa: E402
+from benchmarks.cuda_model import (  # noqa: E402
+    CITEULIKE,
+    GPUS,
+    LARGE,
+    Shape,
+    bytes_per_pair,
+    floor_seconds,
+    least,
+    model,
+    moved,
+    traffic,
+)
+from benchmarks.cuda_model.operations import pairs_per_second, per_pair, useful_operations  # noqa: E402
+from benchmarks.cuda_model.shape import row_requests  # noqa: E402
 
 # r, U, 16-bit tables, 64-bit ids
 CASES = [
@@ -71,7 +81,7 @@ def count_case(counter: Any, r: int, n_negatives: int, half: bool, wide: bool) -
     if half:
         tables[:2] = [each.bfloat16() for each in tables[:2]]
     sampling = indptr, indices, users.to(dtype), positives.to(dtype)
-    shape, counted = cuda_traffic.count_step(counter, tables, sampling, n_negatives)
+    shape, counted = traffic.count_step(counter, tables, sampling, n_negatives)
     return {"shape": asdict(shape), "counted": {name: asdict(each) for name, each in counted.items()}}
 
 
@@ -163,22 +173,22 @@ def test_bytes_per_pair_knows_the_steps_kernels() -> None:
 
 
 def test_bandwidth_is_the_limit_by_formula() -> None:
-    for gpu in cuda_model.GPUS:
-        limit = cuda_model.operations.pairs_per_second(CITEULIKE, gpu.multiprocessors, gpu.clock, gpu.float_lanes)
+    for gpu in GPUS:
+        limit = pairs_per_second(CITEULIKE, gpu.multiprocessors, gpu.clock, gpu.float_lanes)
         assert limit > CITEULIKE.n_pairs / floor_seconds(CITEULIKE, gpu.bandwidth)
     assert sum(per_pair(CITEULIKE).values()) > useful_operations(CITEULIKE)["float operations of distances"] / 32
 
 
 def test_the_commands_tables(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["cuda_model"])
-    cuda_model.main()
+    model.main()
     assert "| scan_pairs |" in capsys.readouterr().out
 
 
 if __name__ == "__main__":
     try:
-        emulator = cuda_traffic.load_counter()
-    except cuda_traffic.UnavailableError as error:
+        emulator = traffic.load_counter()
+    except traffic.UnavailableError as error:
         print(json.dumps(str(error)))
     else:
         print(json.dumps([count_case(emulator, *case) for case in CASES]))

@@ -16,10 +16,10 @@ import pytest
 import torch
 from batches import make_batch
 
-from benchmarks import gpu_check, gpu_determinism, gpu_look, gpu_parts, gpu_tests, gpu_torch
-from benchmarks.gpu_part import Context, Outcome, Part, Run, run_parts
-from benchmarks.gpu_process import ROOT, Command, Finished, run_all
-from benchmarks.gpu_results import (
+from benchmarks.gpu_check import check, determinism, look, operator_tests, parts, torch_step
+from benchmarks.gpu_check.part import Context, Outcome, Part, Run, run_parts
+from benchmarks.gpu_check.process import ROOT, Command, Finished, run_all
+from benchmarks.gpu_check.results import (
     Tally,
     parse_benchmarks,
     parse_junit,
@@ -78,7 +78,7 @@ def test_without_a_gpu_it_says_so_and_what_to_type(tmp_path: Path, capsys: pytes
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
     report = tmp_path / "report.md"
-    assert gpu_check.main(["--output", str(report)]) == 2
+    assert check.main(["--output", str(report)]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "finds no GPU" in told
@@ -102,12 +102,12 @@ def changed(build: dict[str, Any] | None = None, gpu: dict[str, Any] | None = No
 
 
 def test_each_reason_has_its_sentence() -> None:
-    assert gpu_look.problem(FACTS) == ""
-    assert gpu_look.problem({**FACTS, "gpu": None}).startswith("torch 2.13.0 finds no GPU; `nvidia-smi`")
-    assert "a build without CUDA" in gpu_look.problem({**FACTS, "gpu": None, "torch_cuda": None})
-    assert "not built" in gpu_look.problem(changed({"extension": False, "reason": "not built"}))
-    assert "CMLFAST_CUDA=1 make gpu-check" in gpu_look.problem(changed({"cuda_kernels": False}))
-    told = gpu_look.problem(changed(gpu={"capability": (7, 5)}))
+    assert look.problem(FACTS) == ""
+    assert look.problem({**FACTS, "gpu": None}).startswith("torch 2.13.0 finds no GPU; `nvidia-smi`")
+    assert "a build without CUDA" in look.problem({**FACTS, "gpu": None, "torch_cuda": None})
+    assert "not built" in look.problem(changed({"extension": False, "reason": "not built"}))
+    assert "CMLFAST_CUDA=1 make gpu-check" in look.problem(changed({"cuda_kernels": False}))
+    told = look.problem(changed(gpu={"capability": (7, 5)}))
     assert "kernels for 80 90, none of which runs on NVIDIA H100 80GB HBM3 (75)" in told
     assert "CMLFAST_CUDA_ARCHITECTURES=75 make gpu-check" in told
 
@@ -126,14 +126,14 @@ def test_each_reason_has_its_sentence() -> None:
     ],
 )
 def test_which_gpus_a_build_serves(architectures: str, capability: tuple[int, int], served: bool) -> None:
-    assert gpu_look.serves(architectures, capability) == served
+    assert look.serves(architectures, capability) == served
 
 
 def test_a_look_that_fails_ends_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     def look() -> dict[str, Any]:
-        raise gpu_check.LookError("the driver hangs.")
+        raise check.LookError("the driver hangs.")
 
-    assert gpu_check.main([], [PASSES], look) == 2
+    assert check.main([], [PASSES], look) == 2
     assert capsys.readouterr().err == "The GPU cannot be checked. the driver hangs.\n"
 
 
@@ -144,7 +144,9 @@ def collect(tmp_path: Path, which: str) -> tuple[list[str], list[str]]:
     """Collect the operators' tests where torch claims to have a GPU; return those selected and the others."""
     deselected = tmp_path / "deselected"
     (tmp_path / "pretend_gpu.py").write_text(PRETEND.format(deselected=deselected))
-    command = gpu_tests.pytest_command(gpu_tests.test_files(), which, tmp_path / "x.xml", "--collect-only", "-qq")
+    command = operator_tests.pytest_command(
+        operator_tests.test_files(), which, tmp_path / "x.xml", "--collect-only", "-qq"
+    )
     command = [*command[:3], "-p", "pretend_gpu", *command[3:]]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
@@ -218,7 +220,7 @@ def test_an_interrupt_leaves_a_report(tmp_path: Path, number: signal.Signals) ->
 
     report = tmp_path / "report.md"
     parts = [PASSES, Part("broken off", interrupted, 60), PASSES]
-    assert gpu_check.main(["--output", str(report)], parts, lambda: FACTS) == 1
+    assert check.main(["--output", str(report)], parts, lambda: FACTS) == 1
     text = report.read_text()
     assert "**Interrupted.**" in text
     assert "| good | passed |" in text
@@ -313,12 +315,12 @@ def test_it(kernel):
     files[1].write_text(source.replace('== "cuda", "not', '!= "cuda", "not'))
     files[2].write_text("def test_it(): raise AssertionError('not to be run')")
     files[3].write_text("import os; os._exit(3)")
-    monkeypatch.setattr(gpu_tests, "test_files", lambda: files[:1])
+    monkeypatch.setattr(operator_tests, "test_files", lambda: files[:1])
     context = Context(tmp_path / "results", time.monotonic() + 60)
-    good = gpu_tests.operator_tests(context)
+    good = operator_tests.operator_tests(context)
     assert (good.status, good.summary) == ("passed", "1 passed, 0 failed, 0 skipped")
-    monkeypatch.setattr(gpu_tests, "test_files", lambda: files)
-    bad = gpu_tests.operator_tests(context)
+    monkeypatch.setattr(operator_tests, "test_files", lambda: files)
+    bad = operator_tests.operator_tests(context)
     assert (bad.status, bad.summary) == (
         "failed",
         "1 passed, 1 failed, 0 skipped; 1 of 4 files were not run to their end",
@@ -328,17 +330,18 @@ def test_it(kernel):
 
 
 def test_tests_that_did_not_run_are_no_success(tmp_path: Path) -> None:
-    assert gpu_tests.judge_tests([(ended(5, tmp_path), Tally())]).status == "failed"
-    assert gpu_tests.judge_tests([(ended(0, tmp_path), None)]).status == "failed"
-    assert gpu_tests.judge_tests([(ended(None, tmp_path), Tally(passed=9))]).status == "failed"
+    assert operator_tests.judge_tests([(ended(5, tmp_path), Tally())]).status == "failed"
+    assert operator_tests.judge_tests([(ended(0, tmp_path), None)]).status == "failed"
+    assert operator_tests.judge_tests([(ended(None, tmp_path), Tally(passed=9))]).status == "failed"
     assert (
-        gpu_tests.judge_tests([(ended(5, tmp_path), Tally()), (ended(0, tmp_path), Tally(passed=9))]).status == "passed"
+        operator_tests.judge_tests([(ended(5, tmp_path), Tally()), (ended(0, tmp_path), Tally(passed=9))]).status
+        == "passed"
     )
 
 
 def test_a_missing_sanitizer_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gpu_tests, "find_tool", lambda name: None)
-    outcome = gpu_tests.sanitized_tests(Context(tmp_path, time.monotonic() + 60))
+    monkeypatch.setattr(operator_tests, "find_tool", lambda name: None)
+    outcome = operator_tests.sanitized_tests(Context(tmp_path, time.monotonic() + 60))
     assert outcome.status == "not run"
     assert [line.split(":")[0] for line in outcome.missing] == ["memcheck", "racecheck", "initcheck"]
 
@@ -360,8 +363,8 @@ open(options["--log-file"], "w").write(text)
 sys.exit(86 if tool == "racecheck" else 0)
 """)
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(gpu_tests, "find_tool", lambda name: str(program))
-    outcome = gpu_tests.sanitized_tests(Context(tmp_path, time.monotonic() + 60))
+    monkeypatch.setattr(operator_tests, "find_tool", lambda name: str(program))
+    outcome = operator_tests.sanitized_tests(Context(tmp_path, time.monotonic() + 60))
     assert outcome.status == "failed"
     assert outcome.summary == "1 of 3 tools found nothing; not racecheck, initcheck"
     assert "Race reported" in outcome.body
@@ -372,32 +375,32 @@ sys.exit(86 if tool == "racecheck" else 0)
 def test_a_sanitizer_that_saw_no_test_proves_nothing(tmp_path: Path) -> None:
     clean = "========= ERROR SUMMARY: 0 errors"
     for status, tests in ((0, Tally()), (0, None), (5, Tally(passed=1)), (None, Tally(passed=1))):
-        assert gpu_tests.judge_sanitizers([(ended(status, tmp_path), tests, clean)]).status == "failed"
-    assert gpu_tests.judge_sanitizers([(ended(0, tmp_path), Tally(passed=1), clean)]).status == "passed"
+        assert operator_tests.judge_sanitizers([(ended(status, tmp_path), tests, clean)]).status == "failed"
+    assert operator_tests.judge_sanitizers([(ended(0, tmp_path), Tally(passed=1), clean)]).status == "passed"
 
 
 def test_determinism_is_judged(tmp_path: Path) -> None:
     results = tmp_path / "x.json"
     found = {"good": lambda: "", "bad": lambda: "2 of 3 tensors differ", "worse": lambda: str(1 // 0)}
-    gpu_determinism.run_checks(found, results)
-    outcome = gpu_parts.judge_determinism(ended(1, tmp_path), json.loads(results.read_text()))
+    determinism.run_checks(found, results)
+    outcome = parts.judge_determinism(ended(1, tmp_path), json.loads(results.read_text()))
     assert (outcome.status, outcome.summary) == ("failed", "1 of 3 checks passed")
     assert "ZeroDivisionError" in outcome.body
     done = [{"name": "good", "passed": True, "detail": "", "seconds": 1.0}]
-    assert gpu_parts.judge_determinism(ended(0, tmp_path), {"planned": 1, "checks": done}).status == "passed"
+    assert parts.judge_determinism(ended(0, tmp_path), {"planned": 1, "checks": done}).status == "passed"
     for status, planned, checks in ((-11, 2, done), (0, 0, []), (None, 2, done)):
-        judged = gpu_parts.judge_determinism(ended(status, tmp_path), {"planned": planned, "checks": checks})
+        judged = parts.judge_determinism(ended(status, tmp_path), {"planned": planned, "checks": checks})
         assert judged.status == "failed"
         assert "the last line" in judged.body
 
 
 def test_checks_of_determinism_hold_here() -> None:
     """What they compare is compared; on the CPU's kernels, which give the same bits too."""
-    assert gpu_determinism.steps_repeat("cpu", 33, torch.bfloat16) == ""
-    assert gpu_determinism.operators_repeat("cpu", (300, 400, 500)) == ""
+    assert determinism.steps_repeat("cpu", 33, torch.bfloat16) == ""
+    assert determinism.operators_repeat("cpu", (300, 400, 500)) == ""
     one, other = torch.tensor([1.0, 0.0]), torch.tensor([1.0, -0.0])
-    assert gpu_determinism.different([one, one], [one, other]) == "1 of 2 tensors differ, the first is number 1"
-    checks = gpu_determinism.checks("cuda")
+    assert determinism.different([one, one], [one, other]) == "1 of 2 tensors differ, the first is number 1"
+    checks = determinism.checks("cuda")
     assert len(checks) == 8
     assert "a graph gives the same" in checks
 
@@ -417,14 +420,14 @@ def test_a_graph_is_compared_replay_by_replay(monkeypatch: pytest.MonkeyPatch) -
         counts = step()
         return Replays(step, counts), counts
 
-    monkeypatch.setattr(gpu_determinism, "capture", capture)
+    monkeypatch.setattr(determinism, "capture", capture)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
-    case = gpu_determinism.random_case(50, 100, 200, 8, "cpu")
-    assert gpu_determinism.a_graph_gives_the_same(case) == ""
+    case = determinism.random_case(50, 100, 200, 8, "cpu")
+    assert determinism.a_graph_gives_the_same(case) == ""
     offsets = iter(range(100))
-    step = gpu_determinism.step_
-    monkeypatch.setattr(gpu_determinism, "step_", lambda *given: step(*given[:-1], next(offsets)))
-    assert gpu_determinism.a_graph_gives_the_same(case).startswith("replay 0: ")
+    step = determinism.step_
+    monkeypatch.setattr(determinism, "step_", lambda *given: step(*given[:-1], next(offsets)))
+    assert determinism.a_graph_gives_the_same(case).startswith("replay 0: ")
 
 
 # --- what it measures
@@ -440,14 +443,14 @@ def test_the_peer_for_gpus_agrees_with_the_reference() -> None:
     weights = torch.tensor(rank_weights(n_items, 7, True))
     none = torch.zeros_like(negatives, dtype=torch.bool)
     pairs = (got.users, got.positives, negatives, none)
-    counts = gpu_torch.step_(*got.tables, *pairs, 0.5, 0.1, 1e-10, 1.0, weights)
+    counts = torch_step.step_(*got.tables, *pairs, 0.5, 0.1, 1e-10, 1.0, weights)
     expected = reference.cml_step_(*want.tables, *want.sampling, 7, 0.5, 0.1, 1e-10, 1.0, True, 3, 1)
     assert 0 < int(expected[2]) < len(got.users)
     assert [int(count) for count in counts[1:]] == [int(count) for count in expected[1:]]
     torch.testing.assert_close(counts[0], expected[0], rtol=3e-7, atol=0)
     for mine, theirs in zip(got.tables, want.tables, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
-    drawn, liked = gpu_torch.Sampler(got.indptr, got.indices, n_items).draw(got.users, 50)
+    drawn, liked = torch_step.Sampler(got.indptr, got.indices, n_items).draw(got.users, 50)
     for user, items, marks in zip(got.users.tolist(), drawn.tolist(), liked.tolist(), strict=True):
         of_user = set(got.indices[got.indptr[user] : got.indptr[user + 1]].tolist())
         assert marks == [item in of_user for item in items]
@@ -455,13 +458,15 @@ def test_the_peer_for_gpus_agrees_with_the_reference() -> None:
 
 SMALLER = """
 import torch
-from benchmarks import case, gpu_case, gpu_look, gpu_sizes
+from benchmarks import case
+from benchmarks.gpu_check import case as gpu_case
+from benchmarks.gpu_check import look, sizes
 torch.cuda.synchronize = lambda: None
 torch.cuda.mem_get_info = lambda: (1e12, 1e12)
 torch.cuda.get_device_name = lambda: "NVIDIA L4"
-gpu_look.problem = lambda facts: ""
-gpu_sizes.DEVICE, gpu_sizes.ROUNDS, gpu_sizes.CALLS, gpu_sizes.COPY_BYTES = "cpu", 2, 2, 4000
-gpu_sizes.GATHERED, gpu_sizes.LARGE, gpu_sizes.BATCHES, gpu_sizes.N_QUERIES = 100, 3_000, (200, 500), 5
+look.problem = lambda facts: ""
+sizes.DEVICE, sizes.ROUNDS, sizes.CALLS, sizes.COPY_BYTES = "cpu", 2, 2, 4000
+sizes.GATHERED, sizes.LARGE, sizes.BATCHES, sizes.N_QUERIES = 100, 3_000, (200, 500), 5
 case.make_case = lambda: gpu_case.random_case(30, 200, 200, 100, "cpu")
 
 class Graph:
@@ -479,7 +484,7 @@ def test_speeds_are_measured_and_reported(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "smaller.py").write_text(SMALLER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTEST_PLUGINS", "smaller")
-    outcome = gpu_parts.speeds(Context(tmp_path, time.monotonic() + 120))
+    outcome = parts.speeds(Context(tmp_path, time.monotonic() + 120))
     assert outcome.status == "passed", outcome
     assert outcome.summary == "33 measured, 0 failed, 2 skipped"
     steps = [line.split(" | ") for line in outcome.body.splitlines() if " | step[" in line]
@@ -492,11 +497,11 @@ def test_speeds_that_were_not_measured_are_no_success(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text(benchmark_json())
     found = parse_benchmarks(path)
-    assert gpu_parts.judge_speeds(ended(0, tmp_path), Tally(passed=1), found).status == "passed"
-    assert gpu_parts.judge_speeds(ended(0, tmp_path), Tally(), []).status == "failed"
-    assert gpu_parts.judge_speeds(ended(None, tmp_path), None, found).status == "failed"
+    assert parts.judge_speeds(ended(0, tmp_path), Tally(passed=1), found).status == "passed"
+    assert parts.judge_speeds(ended(0, tmp_path), Tally(), []).status == "failed"
+    assert parts.judge_speeds(ended(None, tmp_path), None, found).status == "failed"
     failed = Tally(failures=[("step", "out of memory")])
-    assert "out of memory" in gpu_parts.judge_speeds(ended(1, tmp_path), failed, found).body
+    assert "out of memory" in parts.judge_speeds(ended(1, tmp_path), failed, found).body
 
 
 # --- the report
@@ -505,7 +510,7 @@ def test_speeds_that_were_not_measured_are_no_success(tmp_path: Path) -> None:
 def test_the_report_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "build" / "report.md"
     idle = Part("idle", lambda _: Outcome("not run", "no tool", missing=["a: no tool", "b: no tool"]), 5)
-    assert gpu_check.main(["--output", str(report), "--minutes", "2"], [PASSES, idle], lambda: FACTS) == 0
+    assert check.main(["--output", str(report), "--minutes", "2"], [PASSES, idle], lambda: FACTS) == 0
     text = report.read_text()
     for part in (
         "**Nothing failed**, but not run: idle.",
@@ -522,5 +527,5 @@ def test_the_report_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert part in text, part
     assert str(report) in capsys.readouterr().out
     bad = replace(PASSES, name="bad", function=lambda _: Outcome("failed", "2 differ"))
-    assert gpu_check.main(["--output", str(report)], [bad, PASSES], lambda: FACTS) == 1
+    assert check.main(["--output", str(report)], [bad, PASSES], lambda: FACTS) == 1
     assert "**Failed**: bad." in report.read_text()

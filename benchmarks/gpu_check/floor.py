@@ -7,8 +7,7 @@ from dataclasses import replace
 import torch
 
 from benchmarks.case import MARGIN, N_NEGATIVES, SEED, Case
-from benchmarks.cuda_model import CITEULIKE, GPUS, floor_seconds
-from benchmarks.cuda_model_shape import Shape
+from benchmarks.cuda_model import CITEULIKE, GPUS, Shape, floor_seconds
 from cmlfast import ops
 
 # What torch calls the GPUs whose published figures the model has.

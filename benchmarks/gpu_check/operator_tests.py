@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gpu_look import find_tool
-from benchmarks.gpu_part import Context, Outcome
-from benchmarks.gpu_process import ROOT, Command, Finished, run_all
-from benchmarks.gpu_results import Tally, failure_lines, parse_junit, sanitizer_errors, sanitizer_lines
+from benchmarks.gpu_check.look import find_tool
+from benchmarks.gpu_check.part import Context, Outcome
+from benchmarks.gpu_check.process import ROOT, Command, Finished, run_all
+from benchmarks.gpu_check.results import Tally, failure_lines, parse_junit, sanitizer_errors, sanitizer_lines
 
 PATTERNS = ("test_ops_*.py", "test_*storage*.py")  # under tests/: the files that run operators on backends
 AT_ONCE = 4  # processes that run tests at a time
@@ -29,8 +29,9 @@ def test_files() -> list[Path]:
 def pytest_command(files: Sequence[Path], which: str, junit: Path, *options: str) -> list[str]:
     """Return the command that runs the GPU's tests of some files: ``which`` is "all" or "sample"."""
     return [
-        sys.executable, "-m", "pytest", "-v", "-p", "benchmarks.gpu_select", "--gpu", which, "-p", "no:cacheprovider",
-        "-o", f"faulthandler_timeout={HANG}", f"--rootdir={ROOT}", f"--junit-xml={junit}", *options, *map(str, files),
+        sys.executable, "-m", "pytest", "-v", "-p", "benchmarks.gpu_check.selection", "--gpu", which,
+        "-p", "no:cacheprovider", "-o", f"faulthandler_timeout={HANG}", f"--rootdir={ROOT}", f"--junit-xml={junit}",
+        *options, *map(str, files),
     ]  # fmt: skip
 
 

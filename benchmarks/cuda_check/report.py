@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from benchmarks.cuda_budget import Kernel, problems
+from benchmarks.cuda_check.budget import Kernel, problems
 from benchmarks.cuda_model import bytes_per_pair
 
 HEADER = (

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]  # where programs run
+ROOT = Path(__file__).parents[2]  # where programs run
 GRACE = 5.0  # seconds between the request to stop and the end, in which pytest writes its results
 PAUSE = 0.05  # seconds between two looks
 

@@ -2,7 +2,7 @@
 
 Bytes are per pair of the batch and on three levels: ``least``, which any implementation of the algorithm moves;
 ``passed``, which the kernels' first cache passes on if it merges what one visit of a row or of a user's list repeats,
-and nothing else; ``asked``, the sectors of every warp request times 32, which `benchmarks.cuda_traffic` counts.
+and nothing else; ``asked``, the sectors of every warp request times 32, which `benchmarks.cuda_model.traffic` counts.
 docs/performance-cuda.md explains them.
 """
 
@@ -12,9 +12,9 @@ import argparse
 import re
 from dataclasses import dataclass, replace
 
-from benchmarks import cuda_model_operations as operations
-from benchmarks.cuda_model_kernels import KERNELS, Traffic
-from benchmarks.cuda_model_shape import SECTOR, Shape
+from benchmarks.cuda_model import operations
+from benchmarks.cuda_model.kernels import KERNELS, Traffic
+from benchmarks.cuda_model.shape import SECTOR, Shape
 
 CITEULIKE = Shape()
 # Nothing fits a cache, no row is named twice.
@@ -84,9 +84,10 @@ def bytes_per_pair(kernel_name: str, shape: Shape = CITEULIKE, level: str = "pas
     Parameters
     ----------
     kernel_name : str
-        As `benchmarks.cuda_names.short` writes it: ``sum_runs<Layout<float, true, true>, UserShares<~>, Update<~>>``.
-        The layout's storage and alignment take the place of the shape's. A layout that the shape's r excludes (rows
-        in several tiles, for r = 100) has no figure.
+        As `benchmarks.cuda_model.names.short` writes it, such as
+        ``sum_runs<Layout<float, true, true>, UserShares<~>, Update<~>>``. The layout's storage and
+        alignment take the place of the shape's. A layout that the shape's r excludes (rows in several tiles, for
+        r = 100) has no figure.
     shape : Shape
         By default 10,000 pairs, U = 20, r = 100 on citeulike-t.
     level : {"passed", "asked"}
@@ -190,7 +191,3 @@ def main() -> None:
     print(CITEULIKE, least_table(CITEULIKE), moved_table(CITEULIKE), shapes_table(), sep="\n\n")
     print()
     print(floors_table(), operations.operations_table(CITEULIKE), sep="\n\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.gpu_part import Outcome, Run
+from benchmarks.gpu_check.part import Outcome, Run
 
 
 @dataclass(frozen=True)

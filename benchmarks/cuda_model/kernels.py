@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.cuda_model_shape import SECTOR, THREADS, Shape, row_requests
+from benchmarks.cuda_model.shape import SECTOR, THREADS, Shape, row_requests
 
 RUN = 64  # occurrences of a row that one group sums
 # Sectors for a warp with a run: the key again, the key 64 places on, up to eleven keys, their positions. How many such

@@ -1,4 +1,4 @@
-"""A pytest plugin, ``-p benchmarks.gpu_select``, that runs the tests of the CUDA kernels on the GPU and no others.
+"""A pytest plugin, ``-p benchmarks.gpu_check.selection``, that runs the CUDA kernels' tests on the GPU and no others.
 
 ``--gpu all`` keeps every test with a backend (see ``tests/backends.py``) whose device is "cuda". ``--gpu sample`` keeps
 the few of them that `SAMPLE` names, for tools under which kernels run many times slower.

@@ -1,4 +1,4 @@
-"""Counts what each kernel of a training step moves, in the emulator: ``python -m benchmarks.cuda_traffic``.
+"""Counts what each kernel of a training step moves, in the emulator: ``python -m benchmarks.cuda_model.traffic``.
 
 One step on a batch of `benchmarks.case`, by the very source of the CUDA kernels on the CPU, beside what
 `benchmarks.cuda_model` predicts. Needs the emulator of tests/simt: Linux, g++, ninja, a minute or two to build once.
@@ -29,9 +29,10 @@ from benchmarks.case import (
     load_interactions,
     make_case,
 )
-from benchmarks.cuda_model import KERNELS, model_name, moved, table
-from benchmarks.cuda_model_shape import SECTOR, Shape
-from benchmarks.cuda_names import short
+from benchmarks.cuda_model.kernels import KERNELS
+from benchmarks.cuda_model.model import model_name, moved, table
+from benchmarks.cuda_model.names import short
+from benchmarks.cuda_model.shape import SECTOR, Shape
 from cmlfast import CML
 
 
@@ -64,7 +65,7 @@ class Counted:
 
 def load_counter() -> ModuleType:
     """Build and load the emulator, counting; it registers torch.ops.cmlfast_emulated, once in a process."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # the emulator lives there, in no package
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests"))  # the emulator lives there, in no package
     try:
         build = importlib.import_module("simt.build")
     except ImportError as error:
@@ -161,7 +162,7 @@ def counted_table(shape: Shape, counted: dict[str, Counted]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.cuda_traffic", description=(__doc__ or "").split("\n")[0]
+        prog="python -m benchmarks.cuda_model.traffic", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--r", type=int, nargs="+", default=[N_COMPONENTS, 128, 33])
     parser.add_argument("--bfloat16", action="store_true", help="tables of 16 bits")

@@ -17,7 +17,7 @@ class Shape:
     """One batch and its tables.
 
     The defaults are a batch of citeulike-t's training part after three epochs, as `benchmarks.case` makes it and
-    `benchmarks.cuda_traffic` counts it.
+    `benchmarks.cuda_model.traffic` counts it.
 
     Attributes
     ----------

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.cuda_model_shape import LANES, THREADS, Shape
+from benchmarks.cuda_model.shape import LANES, THREADS, Shape
 
 PAIRS_OF_WARP = 4
 PHILOX = 10 * (2 * 2 + 2 + 2) + 8  # ten rounds: two wide products, two three-way xors, two key sums; the pick of a word

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from benchmarks import gpu_torch
 from benchmarks.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, SEED, Case
-from benchmarks.gpu_case import capture, step_
-from benchmarks.gpu_sizes import DEVICE, ROW_BYTES
+from benchmarks.gpu_check import torch_step
+from benchmarks.gpu_check.case import capture, step_
+from benchmarks.gpu_check.sizes import DEVICE, ROW_BYTES
 from cmlfast import ops, reference
 from cmlfast._arithmetic import rank_weights
 
@@ -37,13 +37,13 @@ def replayed(case: Case) -> Callable[[], Any]:
 
 def plain_torch(case: Case) -> Callable[[], Any]:
     tables = case.tables.clone()
-    sampler = gpu_torch.Sampler(case.indptr, case.indices, case.n_items)
+    sampler = torch_step.Sampler(case.indptr, case.indices, case.n_items)
     weights = torch.tensor(rank_weights(case.n_items, N_NEGATIVES, True), device=DEVICE)
     pairs = case.users, case.positives.long()
 
     def step() -> Any:
         drawn = sampler.draw(case.users, N_NEGATIVES)
-        return gpu_torch.step_(*tables.all(), *pairs, *drawn, MARGIN, NO_CHANGE, EPS, MAX_NORM, weights)
+        return torch_step.step_(*tables.all(), *pairs, *drawn, MARGIN, NO_CHANGE, EPS, MAX_NORM, weights)
 
     return step
 

@@ -1,6 +1,7 @@
-"""Same bits on every run, alone, captured and on another stream: ``python -m benchmarks.gpu_determinism RESULTS``.
+"""Same bits on every run, alone, captured and on another stream.
 
-RESULTS is a JSON file: how many checks are planned, and those that have run; it is written anew after each of them.
+``python -m benchmarks.gpu_check.determinism RESULTS``, where RESULTS is a JSON file: how many checks are planned, and
+those that have run; it is written anew after each of them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.case import LR, MARGIN, N_NEGATIVES, SEED, Case, restore_
-from benchmarks.gpu_case import capture, random_case, step_
+from benchmarks.gpu_check.case import capture, random_case, step_
 from cmlfast import ops, reference
 
 Check = dict[str, Any]  # name, passed, detail, seconds

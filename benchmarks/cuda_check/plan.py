@@ -2,7 +2,7 @@
 
 Names are demangled, without namespaces and parameters. In ``Layout<storage, vector, one tile>`` the second is whether
 rows are read four numbers at a time, the third whether a row fits a group's registers. `blocks` is per multiprocessor.
-What the columns mean stands at `benchmarks.cuda_budget.Plan`.
+What the columns mean stands at `benchmarks.cuda_check.budget.Plan`.
 
 All kernels have blocks of 256 threads. Two of them on a multiprocessor, which 128 registers a thread allow, have some
 130 kB of row loads in flight: several times what hides the latency of any memory here.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.cuda_budget import Plan
+from benchmarks.cuda_check.budget import Plan
 
 kernel = partial(Plan, threads=256, blocks=2)
 WIDE, HALF, SCALAR = r"<Layout<float, true, \w+>.*", r"<Layout<\w+16, true, \w+>.*", r"<Layout<\w+, false, false>.*"

@@ -1,8 +1,8 @@
 """Holds the compiled CUDA kernels to their plan, without a GPU: ``python -m benchmarks.cuda_check``.
 
 Compiles ``csrc/cuda/*.cu`` for every supported architecture, reads the compiler's report and the machine code, and
-compares registers, spills, width of loads and fused arithmetic of each kernel with `benchmarks.cuda_plan`. Exit status:
-0 if all is as planned, 1 if not, 2 if a program that this needs, or the sources, are missing.
+compares registers, spills, width of loads and fused arithmetic of each kernel with `benchmarks.cuda_check.plan`. Exit
+status: 0 if all is as planned, 1 if not, 2 if a program that this needs, or the sources, are missing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.cuda_budget import Kernel, Plan, read_kernels
-from benchmarks.cuda_compile import (
+from benchmarks.cuda_check.budget import Kernel, Plan, read_kernels
+from benchmarks.cuda_check.compile import (
     ARCHITECTURES,
     CACHE,
     SOURCES,
@@ -24,8 +24,8 @@ from benchmarks.cuda_compile import (
     find_tools,
     known_architectures,
 )
-from benchmarks.cuda_plan import PLANS
-from benchmarks.cuda_report import full_table, library_lines, problem_lines, short_table
+from benchmarks.cuda_check.plan import PLANS
+from benchmarks.cuda_check.report import full_table, library_lines, problem_lines, short_table
 
 
 def check(
@@ -40,7 +40,7 @@ def check(
     kernels = [kernel for build in builds for kernel in read_kernels(build, plans)]
     own = [kernel.name for kernel in kernels if not kernel.library]
     stale = [
-        f"{plan.kernels}: planned, but no kernel has such a name; correct or remove it in benchmarks/cuda_plan.py"
+        f"{plan.kernels}: planned, but no kernel has such a name; correct or remove it in benchmarks/cuda_check/plan.py"
         for plan in plans
         if not any(plan.matches(name) for name in own)
     ]
@@ -78,7 +78,3 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{full_table(kernels) if options.all else short_table(kernels)}\n\n{ending}")
     print(f"{report} has every architecture of each kernel.")
     return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "csrc"
 CACHE = ROOT / "build" / "cuda-check"
 ARCHITECTURES = (75, 80, 86, 90, 100, 120)

@@ -1,4 +1,4 @@
-"""What machine this is, and whether the GPU can be checked: ``python -m benchmarks.gpu_look`` prints it as JSON."""
+"""What machine this is, and whether a GPU can be checked: ``python -m benchmarks.gpu_check.look`` prints it as JSON."""
 
 from __future__ import annotations
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.cuda_compile import Build
-from benchmarks.cuda_names import demangle, library, short
-from benchmarks.cuda_occupancy import Occupancy, blocks_by_shared, blocks_by_slots, max_registers, occupancy
-from benchmarks.cuda_ptxas import Resources, fused_in_ptx, parse_report
-from benchmarks.cuda_sass import Counts, count, parse
+from benchmarks.cuda_check.compile import Build
+from benchmarks.cuda_check.occupancy import Occupancy, blocks_by_shared, blocks_by_slots, max_registers, occupancy
+from benchmarks.cuda_check.ptxas import Resources, fused_in_ptx, parse_report
+from benchmarks.cuda_check.sass import Counts, count, parse
+from benchmarks.cuda_model.names import demangle, library, short
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def problems(kernel: Kernel) -> list[str]:
     if kernel.library:
         return []
     if plan is None:
-        return ["no plan covers it; give it a budget in benchmarks/cuda_plan.py"]
+        return ["no plan covers it; give it a budget in benchmarks/cuda_check/plan.py"]
     found = []
     wanted = min(plan.blocks, blocks_by_slots(kernel.arch, plan.threads))
     shape = f"{wanted} blocks of {plan.threads} threads"

@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.gpu_part import Context, Outcome, Part
-from benchmarks.gpu_process import ROOT, Command, Finished, run_all
-from benchmarks.gpu_results import Speed, Tally, failure_lines, parse_benchmarks, parse_junit, speed_table
-from benchmarks.gpu_tests import SANITIZER_SECONDS, operator_tests, sanitized_tests
+from benchmarks.gpu_check.operator_tests import SANITIZER_SECONDS, operator_tests, sanitized_tests
+from benchmarks.gpu_check.part import Context, Outcome, Part
+from benchmarks.gpu_check.process import ROOT, Command, Finished, run_all
+from benchmarks.gpu_check.results import Speed, Tally, failure_lines, parse_benchmarks, parse_junit, speed_table
 
 MOST = 300  # characters of what is wrong with a check
 TIMING = """\
@@ -18,14 +18,14 @@ By the host's clock with `torch.cuda.synchronize()` before each look at it, arou
 interquartile range of the rounds, for one call. A step's GB/s are the least bytes of `benchmarks.cuda_model`, and the
 percentages say how much of a step's time that floor is, at the copy's GB/s of this run and at the published GB/s. All
 steps have a learning rate of 0, so that each finds the same work; `graph` is the compiled step, captured once and
-replayed; `torch` is `benchmarks.gpu_torch`. Other operators' GB/s are the rows that they must move."""
+replayed; `torch` is `benchmarks.gpu_check.torch_step`. Other operators' GB/s are the rows that they must move."""
 
 
 def determinism(context: Context) -> Outcome:
-    """Run the checks of `benchmarks.gpu_determinism` in a process of their own."""
+    """Run the checks of `benchmarks.gpu_check.determinism` in a process of their own."""
     results = context.folder / "determinism.json"
     results.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "benchmarks.gpu_determinism", str(results)]
+    command = [sys.executable, "-m", "benchmarks.gpu_check.determinism", str(results)]
     (run,) = run_all([Command("determinism", command, context.folder / "determinism.log")], context.until)
     return judge_determinism(run, json.loads(results.read_text()) if results.exists() else {"planned": 0, "checks": []})
 

@@ -18,11 +18,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 
-from benchmarks.gpu_look import Facts, markdown, output, problem
-from benchmarks.gpu_part import Part, Run, run_parts
-from benchmarks.gpu_parts import PARTS
-from benchmarks.gpu_process import ROOT
-from benchmarks.gpu_report import Heading, report, verdict
+from benchmarks.gpu_check.look import Facts, markdown, output, problem
+from benchmarks.gpu_check.part import Part, Run, run_parts
+from benchmarks.gpu_check.parts import PARTS
+from benchmarks.gpu_check.process import ROOT
+from benchmarks.gpu_check.report import Heading, report, verdict
 
 REPORT = Path("build") / "gpu-report.md"
 MINUTES = 10.0
@@ -34,10 +34,10 @@ class LookError(Exception):
 
 
 def look_in_a_process() -> Facts:
-    """Return what `benchmarks.gpu_look` finds, in a process that leaves nothing on the GPU."""
+    """Return what `benchmarks.gpu_check.look` finds, in a process that leaves nothing on the GPU."""
     try:
         found = subprocess.run(
-            [sys.executable, "-m", "benchmarks.gpu_look"],
+            [sys.executable, "-m", "benchmarks.gpu_check.look"],
             capture_output=True,
             text=True,
             timeout=LOOK_SECONDS,
@@ -47,7 +47,7 @@ def look_in_a_process() -> Facts:
         raise LookError(f"torch did not say within {LOOK_SECONDS} s what GPU there is; see `nvidia-smi`.") from None
     if found.returncode:
         last = (found.stderr.strip().splitlines() or ["no message"])[-1]
-        raise LookError(f"`python -m benchmarks.gpu_look` failed: {last}")
+        raise LookError(f"`python -m benchmarks.gpu_check.look` failed: {last}")
     facts: Facts = json.loads(found.stdout.splitlines()[-1])
     return facts
 
@@ -101,7 +101,3 @@ def main(
     print(verdict(run, len(parts)).replace("**", ""))
     print(f"The report is {path}; what the programs printed is in {folder}.")
     return 1 if run.failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
