@@ -10,6 +10,7 @@
 #include "../tensors.h"
 #include "group.cuh"
 #include "ids.cuh"
+#include "row_sums.cuh"
 
 namespace cmlfast {
 

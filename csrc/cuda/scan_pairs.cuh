@@ -11,6 +11,7 @@
 #include "../warp_math.h"
 #include "group.cuh"
 #include "ids.cuh"
+#include "row_sums.cuh"
 
 namespace cmlfast {
 namespace {

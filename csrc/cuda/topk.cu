@@ -11,6 +11,7 @@
 #include "group.cuh"
 #include "layouts.cuh"
 #include "registration.h"
+#include "row_sums.cuh"
 #include "sort.h"
 
 namespace cmlfast {

@@ -1,0 +1,102 @@
+// Sums over a row, in the pinned order: lanes add their elements ascending, then fold by halves.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+#include "../warp_math.h"
+#include "group.cuh"
+
+namespace cmlfast {
+
+__device__ __forceinline__ float across(const Group& group, float value, int distance) {
+  return group.across(value, distance);
+}
+__device__ __forceinline__ float4 across(const Group& group, float4 value, int distance) {
+  return make_float4(group.across(value.x, distance), group.across(value.y, distance), group.across(value.z, distance),
+                     group.across(value.w, distance));
+}
+
+// The folds of the lanes that one thread holds: the last two of all, or with kStride the first two.
+__device__ __forceinline__ float fold_thread(float4 lanes) { return (lanes.x + lanes.z) + (lanes.y + lanes.w); }
+__device__ __forceinline__ float fold_thread(float lane) { return lane; }
+
+// The other three.
+template <typename Lanes>
+__device__ __forceinline__ float fold_group(const Group& group, Lanes lanes) {
+#pragma unroll
+  for (int distance = kGroup / 2; distance > 0; distance /= 2) lanes = lanes + across(group, lanes, distance);
+  return fold_thread(lanes);
+}
+
+// The same of four rows. At each fold a thread keeps half of the rows and gives away its part of the others, so that
+// four rows cost little more shuffles than one.
+template <typename Lanes>
+__device__ __forceinline__ void fold_group4(const Group& group, const Lanes (&lanes)[4], float (&sum)[4]) {
+  const bool high = group.thread & 4;  // goes on with rows 2 and 3
+  const Lanes a = (high ? lanes[2] : lanes[0]) + across(group, high ? lanes[0] : lanes[2], 4);
+  const Lanes b = (high ? lanes[3] : lanes[1]) + across(group, high ? lanes[1] : lanes[3], 4);
+  const bool odd = group.thread & 2;  // goes on with the second of the two
+  const Lanes one = (odd ? b : a) + across(group, odd ? a : b, 2);
+  const float own = fold_thread(one + across(group, one, 1));
+#pragma unroll
+  for (int g = 0; g < 4; ++g) sum[g] = group.from(own, 2 * g);
+}
+
+// The sum of all 32 lanes, in every thread.
+template <typename L>
+__device__ __forceinline__ float fold(const Group& group, float4 lanes) {
+  if constexpr (L::kVector) {
+    return fold_group(group, lanes);
+  } else {
+    return fold_group(group, fold_thread(lanes));
+  }
+}
+
+// The sums of four rows.
+template <typename L>
+__device__ __forceinline__ void fold4(const Group& group, const float4 (&lanes)[4], float (&sum)[4]) {
+  if constexpr (L::kVector) {
+    fold_group4(group, lanes, sum);
+  } else {
+    const float folded[4] = {fold_thread(lanes[0]), fold_thread(lanes[1]), fold_thread(lanes[2]),
+                             fold_thread(lanes[3])};
+    fold_group4(group, folded, sum);
+  }
+}
+
+template <Metric kMetric>
+__device__ __forceinline__ float4 distance_term(float4 a, float4 b) {
+  if constexpr (kMetric == Metric::kDot) return a * b;
+  const float4 difference = a - b;
+  return difference * difference;
+}
+
+// The distances of a row `own` and of rows[0 .. n_rows - 1], n_rows <= 4. With kOneTile `held` is that row, and `own`
+// is not read again.
+template <typename L, Metric kMetric>
+__device__ __forceinline__ void distances4(const Group& group, const Tile<L>& held, const typename L::Storage* own,
+                                           const typename L::Storage* const (&rows)[4], int n_rows, int64_t r,
+                                           float (&distance)[4]) {
+  float4 lanes[4] = {zero4(), zero4(), zero4(), zero4()};
+  for (int64_t first = 0; L::kOneTile ? first == 0 : first < r; first += L::kTile) {
+    const Tile<L> tile = L::kOneTile ? held : load_tile<L>(group, own, first, r);
+#pragma unroll
+    for (int c = 0; c < L::kChunks; ++c) {
+#pragma unroll
+      for (int g = 0; g < 4; ++g) {
+        if (g >= n_rows) continue;
+        const float4 other = load4<L>(rows[g], element<L>(group, first, c), r);
+        lanes[g] = lanes[g] + distance_term<kMetric>(tile.chunk[c], other);
+      }
+    }
+  }
+  fold4<L>(group, lanes, distance);
+#pragma unroll
+  for (int g = 0; g < 4; ++g) {
+    if (kMetric == Metric::kDot) distance[g] = -distance[g];
+  }
+}
+
+}  // namespace cmlfast
