@@ -43,11 +43,11 @@ CMLFAST_FN float hinge(float margin, float positive, float negative) { return (m
 // What a pair learns from its negatives, taken in the order in which they were drawn.
 struct PairScan {
   float nearest = INFINITY;  // distance of the nearest negative
-  int64_t nearest_at = -1;   // which draw it was; the first on a tie
-  int64_t impostors = 0;
+  int32_t nearest_at = -1;   // which draw it was; the first on a tie
+  int32_t impostors = 0;
 };
 
-CMLFAST_FN void see_negative(PairScan& scan, int64_t at, float margin, float positive, float distance) {
+CMLFAST_FN void see_negative(PairScan& scan, int32_t at, float margin, float positive, float distance) {
   // A NaN counts as nearest, as in torch.min, so that a diverged table shows in the loss.
   const bool nearer = distance < scan.nearest || (distance != distance && scan.nearest == scan.nearest);
   if (nearer || scan.nearest_at < 0) {

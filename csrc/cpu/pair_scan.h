@@ -57,7 +57,9 @@ PairResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights
         distances(batch.user_vectors.row<Storage>(batch.users[n]), batch.item_vectors.data<Storage>(), ids,
                   soon_has_negatives ? soon : nullptr, n_rows, r, distance.data());
         PairScan scan;
-        for (int64_t q = 1; q < n_rows; ++q) see_negative(scan, q, batch.margin, distance[0], distance[q]);
+        for (int64_t q = 1; q < n_rows; ++q) {
+          see_negative(scan, static_cast<int32_t>(q), batch.margin, distance[0], distance[q]);
+        }
         const float value = hinge(batch.margin, distance[0], scan.nearest);
         results.weight[n] = weights[scan.impostors];
         results.loss[n] = weighted_relu(results.weight[n], value);

@@ -48,7 +48,7 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
   arena.allocate(weight);
   const IdChecks checks(stream, arena.at(fault));
   checks.range(row_ids, 0, table.n_rows());
-  if (checks.failed()) check_adagrad_clip_ids(weight, on_host(rows));
+  checks.finish([&] { check_adagrad_clip_ids(weight, on_host(rows)); });
 
   launch(stream, n, kBlock, name_rows, DeviceIds(row_ids), n, arena.at(keys), arena.at(positions));
   sort_pairs({arena.at(keys), arena.at(positions), arena.at(sorted_keys), arena.at(sorted_positions), n, n_bits},

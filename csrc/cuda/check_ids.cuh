@@ -84,12 +84,15 @@ class IdChecks {
            fault_);
   }
 
-  // Waits for the device.
-  bool failed() const {
+  // Waits for the device. On a fault, `on_host` is to raise.
+  template <typename OnHost>
+  void finish(const OnHost& on_host) const {
     int fault = 0;
     check_cuda(cudaMemcpyAsync(&fault, fault_, sizeof fault, cudaMemcpyDeviceToHost, stream_), "cannot read memory");
     check_cuda(cudaStreamSynchronize(stream_), "an earlier kernel failed");
-    return fault != 0;
+    if (fault == 0) return;
+    on_host();
+    throw std::runtime_error("ids were out of range and changed while they were looked at");
   }
 
  private:

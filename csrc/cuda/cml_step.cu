@@ -47,11 +47,12 @@ struct Totals {
 };
 
 constexpr int kLossTile = 4096;  // a multiple of the lanes
+constexpr int kSumBlock = 256;   // threads
 
 // The batch's sums, by one block: the loss in float64 with the lanes and folds of a row sum, which one warp adds while
 // the whole block fetches, since 32 threads alone would wait for memory at every step. Counts need no order.
-__global__ void __launch_bounds__(kBlock) add_up(const float* loss, const int32_t* impostors, RowEntries entries,
-                                                 int64_t n_pairs, const int* fault, Totals totals) {
+__global__ void __launch_bounds__(kSumBlock) add_up(const float* loss, const int32_t* impostors, RowEntries entries,
+                                                    int64_t n_pairs, const int* fault, Totals totals) {
   __shared__ float tile[kLossTile];
   __shared__ unsigned long long n_impostors;
   __shared__ unsigned long long n_active;
@@ -63,7 +64,7 @@ __global__ void __launch_bounds__(kBlock) add_up(const float* loss, const int32_
   for (int64_t first = 0; first < n_pairs; first += kLossTile) {
     const int64_t left = n_pairs - first;
     const int n = left < kLossTile ? static_cast<int>(left) : kLossTile;
-    for (int i = thread; i < n; i += kBlock) {
+    for (int i = thread; i < n; i += kSumBlock) {
       tile[i] = loss[first + i];
       impostor_sum += impostors[first + i];
       active_sum += entries.keys[first + i] < entries.n_users;
@@ -93,6 +94,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   check_cml_step(user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, lr, eps,
                  max_norm);
   check_batch_size(users, "users");
+  check_few_negatives(n_negatives);
   check_n_rows(user_w, "user_w");
   const Device device = enter_device(user_w);
   const cudaStream_t stream = device.stream;
@@ -118,7 +120,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const auto hardest = arena.reserve<int32_t>(n);
   const auto impostors = arena.reserve<int32_t>(n);
   const PairRows rows(arena, n, user_table.n_rows(), n_items, r);
-  const auto fresh = arena.reserve<float>(n * r);
+  const auto fresh = arena.reserve<char>(n * r * bytes_of(user_w.scalar_type()));
   const auto unclipped = arena.reserve<float>(needs_unclipped(user_w, one_tile) ? 2 * n * r : 0);
   arena.allocate(users);
 
@@ -177,9 +179,9 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   Tensor active_total = torch::stable::new_empty(user_w, {}, ScalarType::Long);
   const Totals totals{static_cast<double*>(loss_total.data_ptr()), static_cast<int64_t*>(impostor_total.data_ptr()),
                       static_cast<int64_t*>(active_total.data_ptr())};
-  launch(stream, 1, 1, add_up, const_cast<const float*>(arena.at(loss)),
-         const_cast<const int32_t*>(arena.at(impostors)), rows.entries(arena), n,
-         const_cast<const int*>(arena.at(fault)), totals);
+  launch<kSumBlock>(stream, 1, 1, add_up, const_cast<const float*>(arena.at(loss)),
+                    const_cast<const int32_t*>(arena.at(impostors)), rows.entries(arena), n,
+                    const_cast<const int*>(arena.at(fault)), totals);
   return {loss_total, impostor_total, active_total};
 }
 

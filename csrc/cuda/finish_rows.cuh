@@ -26,7 +26,7 @@ struct StoreGradient {
    public:
     __device__ __forceinline__ Row(const StoreGradient& to, const Group& group, int64_t row, int64_t)
         : to_(to), group_(group), row_(row) {}
-    __device__ __forceinline__ void tile(const Tile<L>&, const Tile<L>& total, int64_t first) {
+    __device__ __forceinline__ void tile(const Tile<L>&, const Tile<L>& total, int first) {
 #pragma unroll
       for (int c = 0; c < L::kChunks; ++c) {
         const float4 sum = total.chunk[c];
@@ -78,7 +78,7 @@ struct Update {
         : to_(to), group_(group), row_(row), p_(p), squares_(zero4()) {}
 
     // AdaGrad. Elements beyond the row's end stay 0.
-    __device__ __forceinline__ void tile(const Tile<L>& own, const Tile<L>& total, int64_t first) {
+    __device__ __forceinline__ void tile(const Tile<L>& own, const Tile<L>& total, int first) {
       float* state_row = to_.state + row_ * to_.r;
       updated_ = own;
       Tile<L> state = load_tile<Wide>(group_, state_row, first, to_.r);
@@ -101,7 +101,7 @@ struct Update {
     __device__ __forceinline__ void end() {
       const float factor = clip_factor(fold<L>(group_, squares_), to_.sizes.max_norm);
       if (!L::kOneTile && kWide && factor == 1.0f) return;
-      for (int64_t first = 0; L::kOneTile ? first == 0 : first < to_.r; first += L::kTile) {
+      for (int first = 0; L::kOneTile ? first == 0 : first < to_.r; first += L::kTile) {
         if (!L::kOneTile) updated_ = load_tile<Wide>(group_, waiting(), first, to_.r);
 #pragma unroll
         for (int c = 0; c < L::kChunks; ++c) {
@@ -124,11 +124,11 @@ struct Update {
         return to_.unclipped + p_ * to_.r;
       }
     }
-    __device__ __forceinline__ void store_wide(float* row, int64_t first, int chunk, float4 value) {
+    __device__ __forceinline__ void store_wide(float* row, int first, int chunk, float4 value) {
       const float values[4] = {value.x, value.y, value.z, value.w};
       store4<Wide>(row, element<L>(group_, first, chunk), to_.r, values);
     }
-    __device__ __forceinline__ void store_rounded(Storage* row, int64_t e, float4 value) {
+    __device__ __forceinline__ void store_rounded(Storage* row, int e, float4 value) {
       Storage values[4];
       if (!kWide && to_.rounding.stochastic) {
         if constexpr (L::kVector) {
@@ -138,7 +138,7 @@ struct Update {
           round_stochastic(value.z, words.word[2], values[2]);
           round_stochastic(value.w, words.word[3], values[3]);
         } else {
-          const auto word = [&](int64_t at) { return pick(rounding_words(to_.rounding, row_, at / 4), at % 4); };
+          const auto word = [&](int at) { return pick(rounding_words(to_.rounding, row_, at / 4), at % 4); };
           round_stochastic(value.x, word(e), values[0]);
           round_stochastic(value.y, word(e + L::kStride), values[1]);
           round_stochastic(value.z, word(e + 2 * L::kStride), values[2]);

@@ -76,7 +76,7 @@ __device__ __forceinline__ float4 load_vector(const Half* at) {
 
 // A thread's four elements, of which e is the first, of a row of r elements; what lies beyond its end is +0.
 template <typename L>
-__device__ __forceinline__ float4 load4(const typename L::Storage* row, int64_t e, int64_t r) {
+__device__ __forceinline__ float4 load4(const typename L::Storage* row, int e, int r) {
   if constexpr (L::kVector) return e < r ? load_vector(row + e) : zero4();
   const auto number = [&](int i) { return e + i * L::kStride < r ? to_float(row[e + i * L::kStride]) : 0.0f; };
   return make_float4(number(0), number(1), number(2), number(3));
@@ -102,7 +102,7 @@ __device__ __forceinline__ void load_raw(const Half* at, Half (&value)[4]) {
 }
 
 template <typename L, typename Storage>
-__device__ __forceinline__ void store4(Storage* row, int64_t e, int64_t r, const Storage (&value)[4]) {
+__device__ __forceinline__ void store4(Storage* row, int e, int r, const Storage (&value)[4]) {
   if constexpr (L::kVector) {
     if (e < r) store_vector(row + e, value);
   } else {
@@ -124,7 +124,7 @@ using Tile = Chunks<L::kChunks>;
 
 // The first of the thread's four elements of a chunk.
 template <typename L>
-__device__ __forceinline__ int64_t element(const Group& group, int64_t first, int chunk) {
+__device__ __forceinline__ int element(const Group& group, int first, int chunk) {
   return first + chunk * kLanes + (L::kVector ? 4 : 1) * group.thread;
 }
 
@@ -137,8 +137,7 @@ __device__ __forceinline__ Tile<L> zero_tile() {
 }
 
 template <typename L>
-__device__ __forceinline__ Tile<L> load_tile(const Group& group, const typename L::Storage* row, int64_t first,
-                                             int64_t r) {
+__device__ __forceinline__ Tile<L> load_tile(const Group& group, const typename L::Storage* row, int first, int r) {
   Tile<L> tile;
 #pragma unroll
   for (int c = 0; c < L::kChunks; ++c) tile.chunk[c] = load4<L>(row, element<L>(group, first, c), r);

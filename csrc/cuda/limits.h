@@ -11,6 +11,11 @@ inline void check_batch_size(const Tensor& ids, const char* name) {
               ", so split it");
 }
 
+inline void check_few_negatives(int64_t n_negatives) {
+  constexpr int64_t kMost = INT32_MAX - 8;
+  check_value(n_negatives <= kMost, "n_negatives is ", n_negatives, "; on a GPU it must be at most ", kMost);
+}
+
 inline void check_n_rows(const Tensor& table, const char* name) {
   check_value(table.size(0) <= INT32_MAX - 1, name, " has ", table.size(0), " rows; on a GPU at most ", INT32_MAX - 1,
               " can be told apart");

@@ -73,22 +73,35 @@ __device__ __forceinline__ float4 distance_term(float4 a, float4 b) {
   return difference * difference;
 }
 
-// The distances of a row `own` and of rows[0 .. n_rows - 1], n_rows <= 4. With kOneTile `held` is that row, and `own`
-// is not read again.
+// The distances of a row `own` and of rows[0 .. n_rows - 1], n_rows <= 4; the others mean nothing. With kOneTile `held`
+// is that row, and `own` is not read again.
 template <typename L, Metric kMetric>
 __device__ __forceinline__ void distances4(const Group& group, const Tile<L>& held, const typename L::Storage* own,
-                                           const typename L::Storage* const (&rows)[4], int n_rows, int64_t r,
+                                           const typename L::Storage* const (&rows)[4], int n_rows, int r,
                                            float (&distance)[4]) {
+  constexpr int kAtOnce = L::kChunks < 2 ? 1 : 2;          // chunks: more loads in flight would leave too few registers
+  constexpr int kUnrolled = L::kOneTile ? L::kChunks : 1;  // what is held has no address
   float4 lanes[4] = {zero4(), zero4(), zero4(), zero4()};
-  for (int64_t first = 0; L::kOneTile ? first == 0 : first < r; first += L::kTile) {
-    const Tile<L> tile = L::kOneTile ? held : load_tile<L>(group, own, first, r);
+  for (int first = 0; L::kOneTile ? first == 0 : first < r; first += L::kTile) {
+#pragma unroll kUnrolled
+    for (int some = 0; some < L::kChunks; some += kAtOnce) {
+      // All loads before the first sum, and none behind a branch: the compiler moves no load across either.
+      float4 mine[kAtOnce];
+      float4 other[kAtOnce][4];
 #pragma unroll
-    for (int c = 0; c < L::kChunks; ++c) {
+      for (int c = 0; c < kAtOnce; ++c) {
+        mine[c] = L::kOneTile ? held.chunk[some + c] : load4<L>(own, element<L>(group, first, some + c), r);
 #pragma unroll
-      for (int g = 0; g < 4; ++g) {
-        if (g >= n_rows) continue;
-        const float4 other = load4<L>(rows[g], element<L>(group, first, c), r);
-        lanes[g] = lanes[g] + distance_term<kMetric>(tile.chunk[c], other);
+        for (int g = 0; g < 4; ++g) {
+          other[c][g] = load4<L>(rows[g], element<L>(group, first, some + c), g < n_rows ? r : 0);
+        }
+      }
+#pragma unroll
+      for (int c = 0; c < kAtOnce; ++c) {
+#pragma unroll
+        for (int g = 0; g < 4; ++g) {
+          lanes[g] = lanes[g] + distance_term<kMetric>(mine[c], other[c][g]);
+        }
       }
     }
   }

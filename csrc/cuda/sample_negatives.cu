@@ -37,9 +37,9 @@ Tensor sample_negatives(const Tensor& indptr, const Tensor& indices, const Tenso
   arena.allocate(users);
   const IdChecks checks(device.stream, arena.at(fault));
   checks.pairs(row_ends, liked, user, row_ends.size() - 1, positive, n_items);
-  if (checks.failed()) {
+  checks.finish([&] {
     check_sample_negatives_ids(on_host(indptr), on_host(indices), on_host(users), on_host(positives), n_items);
-  }
+  });
 
   Tensor negatives = torch::stable::new_empty(users, {user.size(), n_negatives});  // [N, U]
   launch(device.stream, user.size() * ((n_negatives + 3) / 4), kBlock, draw_negatives,

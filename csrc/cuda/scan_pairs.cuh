@@ -66,7 +66,7 @@ struct PairScanArguments {
 };
 
 template <typename L, Metric kMetric>
-__global__ void __launch_bounds__(kBlock, 2) scan_pairs(PairScanArguments<typename L::Storage> a) {
+__global__ void __launch_bounds__(kBlock, kScanBlocks) scan_pairs(PairScanArguments<typename L::Storage> a) {
   using Storage = typename L::Storage;
   const Group group;
   const int64_t n = Group::number();
@@ -74,22 +74,22 @@ __global__ void __launch_bounds__(kBlock, 2) scan_pairs(PairScanArguments<typena
   const bool sound = a.fault == nullptr || *a.fault == 0;
   const int64_t user = sound ? a.users[n] : 0;
   const int64_t positive = sound ? a.positives[n] : 0;
-  const int64_t n_negatives = a.negatives.n;
+  const int n_negatives = static_cast<int>(a.negatives.n);
 
   PairScan scan;
   float positive_distance = 0.0f;
-  int64_t hardest = -1;
+  int32_t hardest = -1;                                 // items are below 2^31
   const auto look_at_all = [&](const auto& negative) {  // negative(q) is the q-th negative
     const Storage* user_row = a.user_vectors + user * a.r;
     const Tile<L> user_tile = L::kOneTile ? load_tile<L>(group, user_row, 0, a.r) : zero_tile<L>();
     // Slot 0 is the positive, slot 1 + q the q-th negative.
-    for (int64_t eight = 0; eight <= n_negatives; eight += kGroup) {
-      const int64_t slot = eight + group.thread;
-      int32_t id = 0;  // items are below 2^31
+    for (int eight = 0; eight <= n_negatives; eight += kGroup) {
+      const int slot = eight + group.thread;
+      int32_t id = 0;
       if (slot <= n_negatives) id = static_cast<int32_t>(slot == 0 ? positive : negative(slot - 1));
 #pragma unroll
       for (int four = 0; four < kGroup; four += 4) {
-        const int64_t left = n_negatives + 1 - eight - four;
+        const int left = n_negatives + 1 - eight - four;
         if (left <= 0) break;
         const Storage* rows[4];
         int32_t ids[4];
@@ -98,12 +98,12 @@ __global__ void __launch_bounds__(kBlock, 2) scan_pairs(PairScanArguments<typena
           ids[g] = group.from(id, four + g);
           rows[g] = a.item_vectors + ids[g] * a.r;
         }
-        const int n_rows = left < 4 ? static_cast<int>(left) : 4;
+        const int n_rows = left < 4 ? left : 4;
         float distance[4];
         distances4<L, kMetric>(group, user_tile, user_row, rows, n_rows, a.r, distance);
 #pragma unroll
         for (int g = 0; g < 4; ++g) {
-          const int64_t at = eight + four + g;
+          const int at = eight + four + g;
           if (at == 0) positive_distance = distance[0];
           if (at == 0 || g >= n_rows) continue;
           see_negative(scan, at, a.margin, positive_distance, distance[g]);
@@ -115,11 +115,11 @@ __global__ void __launch_bounds__(kBlock, 2) scan_pairs(PairScanArguments<typena
   if (sound && a.negatives.drawn) {
     const PairDraws draws(a.negatives.sampler, user, positive);
     if (draws.n_others() > 0) {
-      look_at_all([&](int64_t q) { return draws.item(pick(draws.words(q / 4), q % 4)); });
+      look_at_all([&](int q) { return draws.item(pick(draws.words(q / 4), q % 4)); });
     }
   } else if (sound) {
     const DeviceIds given = a.negatives.given.from(n * n_negatives);
-    if (given[0] >= 0) look_at_all([&](int64_t q) { return given[q]; });
+    if (given[0] >= 0) look_at_all([&](int q) { return given[q]; });
   }
 
   if (group.thread != 0) return;

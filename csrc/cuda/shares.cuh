@@ -30,19 +30,23 @@ struct UserShares {
   __device__ __forceinline__ Entry entry(int32_t n) const {
     return {static_cast<int32_t>(hardest[n]), static_cast<int32_t>(positives[n]), factor[n]};
   }
-  __device__ __forceinline__ void add(const Group& group, Tile<L>& sum, const Tile<L>&, const Entry& entry,
-                                      int64_t first) const {
-    const Tile<L> negative = load_tile<L>(group, items + entry.hardest * r, first, r);
-    const Tile<L> positive = load_tile<L>(group, items + entry.positive * r, first, r);
+  struct Fetched {
+    Tile<L> hardest, positive;
+  };
+  __device__ __forceinline__ Fetched fetch(const Group& group, const Entry& entry, int first) const {
+    return {load_tile<L>(group, items + entry.hardest * r, first, r),
+            load_tile<L>(group, items + entry.positive * r, first, r)};
+  }
+  __device__ __forceinline__ void add(Tile<L>& sum, const Tile<L>&, const Entry& entry, const Fetched& fetched) const {
 #pragma unroll
     for (int c = 0; c < L::kChunks; ++c) {
-      sum.chunk[c] = sum.chunk[c] + entry.factor * (negative.chunk[c] - positive.chunk[c]);
+      sum.chunk[c] = sum.chunk[c] + entry.factor * (fetched.hardest.chunk[c] - fetched.positive.chunk[c]);
     }
   }
 };
 
 // f (v_j - u_i) for the positive of pair n at position 2 n, f (u_i - v_k) for the negative at 2 n + 1. The item's own
-// row is v; the negative's share is minus that of a positive, to the bit. For dot products v does not count.
+// row is v, which does not count for dot products; the negative's share is minus that of a positive, to the bit.
 template <typename L>
 struct ItemShares {
   static constexpr bool kReadsOwn = true;
@@ -63,9 +67,11 @@ struct ItemShares {
     const int32_t n = position / 2;
     return {user_ids[n], position % 2 == 0 ? factor[n] : -factor[n]};
   }
-  __device__ __forceinline__ void add(const Group& group, Tile<L>& sum, const Tile<L>& own, const Entry& entry,
-                                      int64_t first) const {
-    const Tile<L> user = load_tile<L>(group, users + entry.user * r, first, r);
+  using Fetched = Tile<L>;
+  __device__ __forceinline__ Fetched fetch(const Group& group, const Entry& entry, int first) const {
+    return load_tile<L>(group, users + entry.user * r, first, r);
+  }
+  __device__ __forceinline__ void add(Tile<L>& sum, const Tile<L>& own, const Entry& entry, const Fetched& user) const {
 #pragma unroll
     for (int c = 0; c < L::kChunks; ++c) {
       const float4 item = dot ? zero4() : own.chunk[c];
@@ -89,9 +95,11 @@ struct GivenShares {
     }
   };
   __device__ __forceinline__ Entry entry(int32_t position) const { return {position}; }
-  __device__ __forceinline__ void add(const Group& group, Tile<L>& sum, const Tile<L>&, const Entry& entry,
-                                      int64_t first) const {
-    const Tile<L> share = load_tile<Wide>(group, grads + entry.position * r, first, r);
+  using Fetched = Tile<L>;
+  __device__ __forceinline__ Fetched fetch(const Group& group, const Entry& entry, int first) const {
+    return load_tile<Wide>(group, grads + entry.position * r, first, r);
+  }
+  __device__ __forceinline__ void add(Tile<L>& sum, const Tile<L>&, const Entry&, const Fetched& share) const {
 #pragma unroll
     for (int c = 0; c < L::kChunks; ++c) sum.chunk[c] = sum.chunk[c] + share.chunk[c];
   }

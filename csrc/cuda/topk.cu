@@ -35,18 +35,22 @@ struct Distances {
   int64_t n_items;
 };
 
-// A group holds an item and passes over the queries; the block's other groups read the same query rows meanwhile.
+constexpr int kQueriesAtOnce = 64;
+
+// A group holds an item and passes over some queries; the block's other groups read the same query rows meanwhile.
 template <typename L, Metric kMetric>
-__global__ void __launch_bounds__(kBlock, 2)
+__global__ void __launch_bounds__(kBlock, kScanBlocks)
     all_distances(const typename L::Storage* queries, const typename L::Storage* items, int64_t r, Distances out) {
   using Storage = typename L::Storage;
   const Group group;
-  const int64_t item = Group::number();
-  if (item >= out.n_items) return;
+  const int64_t item = Group::number() % out.n_items;
+  const int64_t begin = Group::number() / out.n_items * kQueriesAtOnce;
+  if (begin >= out.n_queries) return;
+  const int64_t end = begin + kQueriesAtOnce < out.n_queries ? begin + kQueriesAtOnce : out.n_queries;
   const Storage* item_row = items + item * r;
   const Tile<L> item_tile = L::kOneTile ? load_tile<L>(group, item_row, 0, r) : zero_tile<L>();
-  for (int64_t first = 0; first < out.n_queries; first += 4) {
-    const int n_rows = out.n_queries - first < 4 ? static_cast<int>(out.n_queries - first) : 4;
+  for (int64_t first = begin; first < end; first += 4) {
+    const int n_rows = end - first < 4 ? static_cast<int>(end - first) : 4;
     const Storage* rows[4];
 #pragma unroll
     for (int g = 0; g < 4; ++g) rows[g] = queries + (first + g) * r;
@@ -77,7 +81,7 @@ __global__ void __launch_bounds__(kBlock)
 __global__ void __launch_bounds__(kBlock)
     query_keys(const int32_t* places, int64_t n, int64_t n_items, uint32_t* keys) {
   const int64_t i = thread_number();
-  if (i < n) keys[i] = static_cast<uint32_t>(places[i] / n_items);
+  if (i < n) keys[i] = static_cast<uint32_t>(places[i]) / static_cast<uint32_t>(n_items);
 }
 
 __global__ void __launch_bounds__(kBlock)
@@ -130,7 +134,7 @@ std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int6
     const IdChecks checks(stream, arena.at(fault));
     checks.csr(*indptr, *indices);
     checks.range(*indices, 0, n_items);
-    if (checks.failed()) check_topk_ids(items, on_host(*seen_indptr), on_host(*seen_indices));
+    checks.finish([&] { check_topk_ids(items, on_host(*seen_indptr), on_host(*seen_indices)); });
   }
 
   Tensor ids = torch::stable::new_empty(queries, {n_queries, k}, ScalarType::Long);
@@ -144,7 +148,9 @@ std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int6
       using L = decltype(layout);
       using Storage = typename L::Storage;
       const auto kernel = dot ? all_distances<L, Metric::kDot> : all_distances<L, Metric::kSquaredEuclidean>;
-      launch(stream, n_items, kGroupsInBlock, kernel, const_cast<const Storage*>(query_table.row<Storage>(first)),
+      const int64_t n_slices = (distances.n_queries + kQueriesAtOnce - 1) / kQueriesAtOnce;
+      launch(stream, n_items * n_slices, kGroupsInBlock, kernel,
+             const_cast<const Storage*>(query_table.row<Storage>(first)),
              const_cast<const Storage*>(item_table.data<Storage>()), r, distances);
     });
     if (indptr) {

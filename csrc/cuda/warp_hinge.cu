@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "check_ids.cuh"
 #include "layouts.cuh"
+#include "limits.h"
 #include "registration.h"
 #include "scan_pairs.cuh"
 
@@ -60,6 +61,7 @@ Outputs warp_hinge(const Tensor& user_vectors, const Tensor& item_vectors, const
                    const Tensor& negatives, double margin, int64_t n_items, bool rank_weight, const std::string& metric,
                    bool /* sparse_grad: the backward pass reads it */) {
   check_warp_hinge(user_vectors, item_vectors, users, positives, negatives, n_items);
+  check_few_negatives(negatives.size(1));
   const Metric kind = parse_metric(metric);
   const Device device = enter_device(user_vectors);
   const Ids negative(negatives);
@@ -71,9 +73,9 @@ Outputs warp_hinge(const Tensor& user_vectors, const Tensor& item_vectors, const
   checks.range(Ids(positives), 0, item_vectors.size(0));
   checks.range(negative, -1, item_vectors.size(0));
   checks.mixed(negative, negatives.size(1));
-  if (checks.failed()) {
+  checks.finish([&] {
     check_warp_hinge_ids(user_vectors, item_vectors, on_host(users), on_host(positives), on_host(negatives));
-  }
+  });
   Negatives given;
   given.given = DeviceIds(negative);
   given.n = negatives.size(1);
@@ -85,6 +87,7 @@ Outputs warp_hinge_sampled(const Tensor& user_vectors, const Tensor& item_vector
                            double margin, int64_t seed, int64_t offset, bool rank_weight, const std::string& metric,
                            bool /* sparse_grad */) {
   check_warp_hinge_sampled(user_vectors, item_vectors, indptr, indices, users, positives, n_negatives);
+  check_few_negatives(n_negatives);
   const Metric kind = parse_metric(metric);
   const Device device = enter_device(user_vectors);
   const int64_t n_items = item_vectors.size(0);
@@ -95,10 +98,10 @@ Outputs warp_hinge_sampled(const Tensor& user_vectors, const Tensor& item_vector
   arena.allocate(users);
   const IdChecks checks(device.stream, arena.at(fault));
   checks.pairs(row_ends, liked, Ids(users), user_vectors.size(0), Ids(positives), n_items);
-  if (checks.failed()) {
+  checks.finish([&] {
     check_warp_hinge_sampled_ids(user_vectors, item_vectors, on_host(indptr), on_host(indices), on_host(users),
                                  on_host(positives));
-  }
+  });
   Negatives drawn;
   drawn.drawn = true;
   drawn.sampler = DeviceSampler(row_ends, liked, n_items, seed, offset);

@@ -67,10 +67,10 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
   checks.range(positive, 0, item_table.n_rows());
   checks.range(hardest_item, -1, item_table.n_rows());
   checks.range(impostor_count, 0, n_negatives + 1);
-  if (checks.failed()) {
+  checks.finish([&] {
     check_warp_hinge_backward_ids(user_vectors, item_vectors, on_host(users), on_host(positives), on_host(hardest),
                                   on_host(impostors), n_negatives);
-  }
+  });
 
   store_rank_weights(stream, rank_weights(n_items, n_negatives, rank_weight), arena.at(weights));
   launch(stream, n, kBlock, prepare_gradients,
