@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 from pathlib import Path
 
 from setuptools import setup
@@ -22,6 +23,7 @@ PYTHON_ABI = "0x030A0000"  # CPython 3.10
 TORCH_ABI = "0x020A000000000000"  # torch 2.10
 ARCHITECTURES = ("75", "80", "86", "90", "100", "120")  # from Turing on: T4, A100, A10/RTX 30, H100, B200, RTX 50
 FOR_NO_GPU = "90"
+OLDEST_TOOLKIT = (12, 0)
 CUDA = Path("csrc/cuda")
 
 
@@ -47,11 +49,24 @@ def find_nvcc():
         if home and (Path(home) / "bin" / "nvcc").exists():
             return str(Path(home) / "bin" / "nvcc")
     nvcc = shutil.which("nvcc")
+    wanted = "CMLFAST_CUDA is 1, but"
     if nvcc is None and switch("CMLFAST_CUDA"):
-        raise SystemExit(
-            "CMLFAST_CUDA is 1, but nvcc was found neither in CUDA_HOME nor on PATH; install the CUDA toolkit"
+        raise SystemExit(f"{wanted} nvcc is neither in CUDA_HOME nor on PATH; install the CUDA toolkit")
+    if nvcc and toolkit(nvcc) < OLDEST_TOOLKIT:
+        found = (
+            f"{nvcc} is of CUDA {'.'.join(map(str, toolkit(nvcc)))}; the kernels need {OLDEST_TOOLKIT[0]}.0 or newer"
         )
+        if switch("CMLFAST_CUDA"):
+            raise SystemExit(f"{wanted} {found}")
+        print(f"without CUDA kernels: {found}", flush=True)
+        return None
     return nvcc
+
+
+def toolkit(nvcc):
+    """Return the CUDA toolkit's version, as in (13, 0)."""
+    found = re.search(r"release (\d+)\.(\d+)", output(nvcc, "--version"))
+    return tuple(map(int, found.groups())) if found else (0, 0)
 
 
 def architectures(nvcc):
@@ -62,11 +77,11 @@ def architectures(nvcc):
         return [each for each in ARCHITECTURES if each in known]
     if chosen == "native":
         chosen = output("nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader") or FOR_NO_GPU
-    chosen = sorted(set(chosen.replace(",", " ").replace(".", "").split()), key=int)
+    chosen = set(chosen.replace(",", " ").replace(".", "").split())
     for each in chosen:
         if each not in known:
             raise SystemExit(f"CMLFAST_CUDA_ARCHITECTURES names {each}; this nvcc knows {' '.join(known)}")
-    return chosen
+    return sorted(chosen, key=int)
 
 
 def compile_cuda(nvcc, sources, folder, flags):
@@ -74,9 +89,11 @@ def compile_cuda(nvcc, sources, folder, flags):
     folder.mkdir(parents=True, exist_ok=True)
     stamp = folder / "flags.txt"
     command = [nvcc, *flags]
+    made_with = " ".join([*command, output(nvcc, "--version"), version("torch")])
     read = [*CUDA.iterdir(), *Path("csrc").glob("*.h")]
     newest = max(path.stat().st_mtime for path in read)
-    unchanged = stamp.exists() and stamp.read_text() == " ".join(command)
+    unchanged = stamp.exists() and stamp.read_text() == made_with
+    stamp.unlink(missing_ok=True)  # an interrupted build leaves objects of two kinds
 
     def compile_one(source):
         target = folder / f"{source.stem}.{source.suffix[1:]}.o"
@@ -85,9 +102,9 @@ def compile_cuda(nvcc, sources, folder, flags):
             subprocess.run([*command, "-c", str(source), "-o", str(target)], check=True)
         return str(target)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS") or os.cpu_count())) as pool:
         objects = list(pool.map(compile_one, sources))
-    stamp.write_text(" ".join(command))
+    stamp.write_text(made_with)
     return objects
 
 
@@ -110,6 +127,7 @@ else:
 
         def build_extensions(self):
             """Hand the CUDA sources' objects to the linker."""
+            self.force = True  # setuptools alone would not see that an environment variable has changed
             if nvcc:
                 chosen = architectures(nvcc)
                 codes = [f"-gencode=arch=compute_{each},code=sm_{each}" for each in chosen]

@@ -105,6 +105,32 @@ def test_ptxas_report() -> None:
     }
 
 
+IN_FLIGHT = """\
+.text._Z4loadPf:
+        /*0000*/                   LDG.E.64 R20, desc[UR4][R2.64] ;
+        /*0010*/                   LDG.E R30, desc[UR4][R2.64] ;
+        /*0020*/                   FADD R0, R20, R21 ;
+        /*0030*/                   LDG.E.128 R4, desc[UR4][R2.64] ;
+        /*0040*/               @P0 LDG.E.128 R8, desc[UR4][R2.64+0x10] ;
+        /*0050*/                   IADD3 R2, R2, 0x20, RZ ;
+        /*0060*/                   LDG.E.128 R12, desc[UR4][R2.64] ;
+        /*0070*/                   {store} ;
+        /*0080*/                   FADD R0, R0, R11 ;
+        /*0090*/                   LDG.E.128 R16, desc[UR4][R2.64] ;
+"""
+
+
+@pytest.mark.parametrize(
+    ("store", "expected"), [("FMUL R1, R1, R1", 3), ("STG.E desc[UR4][R24.64], R15", 3), ("FADD R1, R0, R7", 3)]
+)
+def test_loads_in_flight(store: str, expected: int) -> None:
+    """Wide loads count until one's register is read; narrow ones do not count."""
+    text = "\t.section\t.text._Z4loadPf\n" + IN_FLIGHT.format(store=store)
+    assert count(parse(text)["_Z4loadPf"]).in_flight == expected
+    early = text.replace("IADD3 R2, R2, 0x20, RZ", "FADD R0, R0, R9")
+    assert count(parse(early)["_Z4loadPf"]).in_flight == 2
+
+
 def test_machine_code() -> None:
     counts = count(parse(SASS)["_Z4loopPKfPf"])
     assert counts.loads == Counter({32: 1, 128: 1, 8: 1})

@@ -29,6 +29,8 @@ class Plan:
         Whether the kernel must do without stack frame, spills and local memory.
     wide_loads, wide_bits : int
         How many loads of global memory must be at least so wide: 128 bits, or 64 where four 16-bit values make a load.
+    in_flight : int
+        How many loads of 64 bits or more must be issued before the first one is waited for.
     narrow_loop_loads : int or None
         How many narrower loads may stand in loops; None for any number.
     fused : {"none", "division", "any"}
@@ -44,6 +46,7 @@ class Plan:
     hot: bool = True
     wide_loads: int = 0
     wide_bits: int = 128
+    in_flight: int = 0
     narrow_loop_loads: int | None = None
     fused: Literal["none", "division", "any"] = "none"
     dynamic_shared: int = 0
@@ -126,6 +129,11 @@ def problems(kernel: Kernel) -> list[str]:
         found.append(
             f"{wide} loads of {plan.wide_bits} bits, planned at least {plan.wide_loads}; "
             "load through an aligned vector type"
+        )
+    if counts.in_flight < plan.in_flight:
+        found.append(
+            f"{counts.in_flight} wide loads in flight, planned at least {plan.in_flight}; "
+            "load before the first sum, and behind no branch"
         )
     narrow = sum(n for bits, n in counts.loop_loads.items() if bits < plan.wide_bits)
     if plan.narrow_loop_loads is not None and narrow > plan.narrow_loop_loads:

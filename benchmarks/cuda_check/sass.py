@@ -14,6 +14,7 @@ SECTION = re.compile(r"^\s*\.section\s+\.text\.([^\s,]+)")
 LABEL = re.compile(r"^([.$\w]+):\s*$")
 INSTRUCTION = re.compile(r"^\s*/\*[0-9a-f]+\*/\s+(?:(@!?U?P\w+)\s+)?([A-Z][A-Z0-9_.]*)\s*([^;]*?)\s*;")
 TARGET = re.compile(r"\.L_x_\d+")
+REGISTER = re.compile(r"\bR(\d+)\b")
 BARRIER = re.compile(r"\bB\d+\b")
 SUBROUTINE = "$__internal_"  # how ptxas calls its own code, such as the rare path of a division
 
@@ -63,6 +64,7 @@ class Counts:
     loads: Counter[int]
     loop_loads: Counter[int]
     stores: Counter[int]
+    in_flight: int  # of 64 bits or more, issued before the first instruction that waits for one of them
     local: int
     shared: int
     shuffles: int
@@ -139,6 +141,24 @@ def is_fused(instruction: Instruction) -> bool:
     return plain[-1] != "RZ" and not {"1", "RZ"} & set(plain[1:-1])
 
 
+def in_flight(code: Code) -> int:
+    """Return the largest number of loads of 64 bits or more that are issued before one of them is waited for."""
+    pending: set[int] = set()
+    issued = most = 0
+    for instruction in code.instructions:
+        written, _, read = instruction.operands.partition(",")
+        if instruction.name in STORES:
+            read = instruction.operands
+        if pending & {int(number) for number in REGISTER.findall(read)}:
+            pending.clear()
+            issued = 0
+        if instruction.name in LOADS and instruction.bits >= 64 and (found := REGISTER.search(written)):
+            pending |= set(range(int(found[1]), int(found[1]) + instruction.bits // 32))
+            issued += 1
+            most = max(most, issued)
+    return most
+
+
 def count(code: Code) -> Counts:
     """Count the instructions of one kernel."""
     loops = in_loops(code)
@@ -162,6 +182,7 @@ def count(code: Code) -> Counts:
         loads=loads,
         loop_loads=+loop_loads,
         stores=stores,
+        in_flight=in_flight(code),
         local=names["LDL"] + names["STL"],
         shared=names["LDS"] + names["STS"],
         shuffles=names["SHFL"],
