@@ -5,8 +5,8 @@ rows are read four numbers at a time, the third whether a row fits a group's reg
 What the columns mean stands at `benchmarks.cuda_check.budget.Plan`.
 
 Most kernels have blocks of 64 threads. Those that compare rows have six on a multiprocessor, 384 threads of up to 168
-registers, and at least six row loads in flight in each: 37 kB of float32, about twice what hides the latency of an H100's
-memory (3.35 TB/s and some 0.7 us over 132 multiprocessors).
+registers, and at least six row loads in flight in each: 37 kB of float32, about twice what hides the latency of an
+H100's memory (3.35 TB/s and some 0.7 us over 132 multiprocessors).
 """
 
 from __future__ import annotations
