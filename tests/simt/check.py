@@ -13,7 +13,7 @@ from collections.abc import Callable
 from simt import build, sanitized
 
 SELECTED = "(emulated-forward or emulated-cml or emulated-warp or emulated-topk) and not opcheck"
-TESTS = [str(path) for path in sorted(sanitized.TESTS.glob("test_ops_*.py"))]
+TESTS = [str(path) for name in ("test_ops_*.py", "test_storage*.py") for path in sorted(sanitized.TESTS.glob(name))]
 ARGUMENTS = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", SELECTED, *TESTS]
 
 
