@@ -5,7 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
-#include <initializer_list>
+#include <stdexcept>
 
 #include "../arguments.h"
 #include "device.h"

@@ -1,8 +1,6 @@
 // The rows that a batch of N pairs sends gradients to, sorted in one go: N entries of users, then 2 N of items.
 #pragma once
 
-#include <algorithm>
-
 #include "arena.h"
 #include "scan_pairs.cuh"
 #include "sort.h"

@@ -76,7 +76,6 @@ __global__ void __launch_bounds__(kBlock, kBlocks)
   using Wide = Layout<float, L::kVector, L::kOneTile>;
   const Group group;
   const int64_t begin = Group::number() * kRunLength;
-  if (begin >= sorted.n) return;
   // Such a row still goes on at the last of the places.
   const int64_t last = begin + kRunLength - 1;
   if (last >= sorted.n) return;
