@@ -16,7 +16,7 @@ from cmlfast.interactions import Interactions, as_user_items
 from cmlfast.recommender import Recommender, held_out_matrix
 from cmlfast.serving import recall
 from cmlfast.settings import Settings, resolve
-from cmlfast.training import Pairs, Record, Schedule, Tables, fit_tables, new_tables, run_epoch
+from cmlfast.training import Pairs, Record, Schedule, Tables, check_finite, fit_tables, new_tables, run_epoch
 
 
 class CML(Recommender, Estimator):
@@ -217,6 +217,7 @@ class CML(Recommender, Estimator):
         epoch = len(self.history_)  # its number, and so its draws, were not used before
         settings = replace(settings, margin=(settings.margin[1],) * 2)
         record = run_epoch(kernels, grown, pairs, settings, epoch, Schedule(0.0, 1.0))
+        check_finite(record, settings, grown.user, grown.item)
         self._adopt(grown, liked, settings, [*self.history_, record], _skipped(new, pairs))
         return self
 

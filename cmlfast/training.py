@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor
@@ -71,11 +72,11 @@ class Pairs:
     """The pairs to learn from, and each user's positives, sorted, that negatives must avoid."""
 
     n_items: int
+    n_liked: npt.NDArray[np.integer]  # [N], how many items the pair's user likes
     users: Tensor  # [N]
     items: Tensor  # [N]
     indptr: Tensor  # [I + 1]
     indices: Tensor  # [nnz]
-    n_liked: Tensor  # [N], how many items the pair's user likes
 
     @property
     def n_without_negatives(self) -> int:
@@ -87,9 +88,9 @@ class Pairs:
         """Take the pairs of ``matrix``; ``liked`` holds them and all others that are no negatives either."""
         integer = np.int64 if liked.nnz >= 2**31 else np.int32
         users = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        arrays = (users, matrix.indices, liked.indptr, liked.indices, np.diff(liked.indptr)[users])
+        arrays = (users, matrix.indices, liked.indptr, liked.indices)
         tensors = (torch.from_numpy(np.ascontiguousarray(array, dtype=integer)).to(device) for array in arrays)
-        return Pairs(liked.shape[1], *tensors)
+        return Pairs(liked.shape[1], np.diff(liked.indptr)[users], *tensors)
 
     def order(self, seed: int, epoch: int, balance: float | None) -> Tensor:
         """Return which pairs an epoch visits, [N]; a function of (seed, epoch) alone.
@@ -100,14 +101,15 @@ class Pairs:
         """
         n = len(self)
         generator = torch.Generator().manual_seed(_seed(seed, epoch))
-        order = torch.randperm(n, generator=generator)
+        order = torch.randperm(n, generator=generator).numpy()
         if balance is not None:
-            weight = 1 / (self.n_liked.cpu().double() + balance)
-            ends = weight[order].cumsum(0)  # [N], each pair's stretch of a line
-            ticks = torch.arange(n, dtype=torch.float64) + torch.rand((), dtype=torch.float64, generator=generator)
-            hit = torch.searchsorted(ends * (n / ends[-1]), ticks).clamp(max=n - 1)
-            order = order[hit]
-        return order.to(self.users.device)
+            first = torch.rand((), dtype=torch.float64, generator=generator).item()
+            ends = np.cumsum(1 / (self.n_liked[order] + balance))  # [N], where each pair's stretch of a line ends
+            # How many of n ticks, first, first + 1, ..., each end has passed: the last one all, whatever rounding does.
+            passed = (ends * (n / ends[-1]) - first + 1).astype(np.int64).clip(max=n)  # [N]
+            passed[-1] = n
+            order = np.repeat(order, np.diff(passed, prepend=0))
+        return torch.from_numpy(order).to(self.users.device)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -136,36 +138,46 @@ def run_epoch(
     started = time.perf_counter()
     n = len(pairs)
     order = pairs.order(settings.seed, epoch, settings.balance)
+    users, items = pairs.users.index_select(0, order), pairs.items.index_select(0, order)  # [N] each
     n_batches = -(-n // settings.batch_size)
     rate, margin = Schedule(settings.learning_rate, 0.0), Schedule(*settings.margin)
-    loss, impostors, active = 0.0, 0, 0
+    steps = []
     for batch in range(n_batches):
-        chosen = order[batch::n_batches]  # dealt out like cards, so that a pair's repeats meet in no batch
+        dealt = slice(batch, None, n_batches)  # like cards, so that a pair's repeats meet in no batch
         # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner.
         offset = epoch if settings.balance is None else epoch * n_batches + batch
         now = progress.at(batch / n_batches)
         step = kernels.cml_step_(
-            *tables.all(), pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen],
+            *tables.all(), pairs.indptr, pairs.indices, users[dealt], items[dealt],
             settings.n_negatives, margin.at(now), rate.at(now), EPSILON, settings.max_norm, settings.rank_weight,
             settings.seed, offset,
         )  # fmt: skip
-        loss, impostors, active = (old + new for old, new in zip((loss, impostors, active), step, strict=True))
+        steps.append(step)
+    # Read at the end only: on a GPU, reading waits for the step.
+    loss, impostors, active = (math.fsum(torch.stack(column).tolist()) for column in zip(*steps, strict=True))
     record = {
         "epoch": epoch + 1,
-        "loss": float(loss) / n,
-        "impostors": float(impostors) / (n * settings.n_negatives),
-        "active": float(active) / n,
+        "loss": loss / n,
+        "impostors": impostors / (n * settings.n_negatives),
+        "active": active / n,
         "learning_rate": rate.at(progress.first),
         "margin": margin.at(progress.first),
         "seconds": time.perf_counter() - started,
     }
-    # The loss is that before each step; the tables show what the last step did.
-    if not (math.isfinite(record["loss"]) and tables.user.isfinite().all() and tables.item.isfinite().all()):
+    check_finite(record, settings)
+    return record
+
+
+def check_finite(record: Record, settings: Settings, *tables: Tensor) -> None:
+    """Raise ``DivergedError`` unless an epoch's loss and the tables are finite.
+
+    A loss is that before its step. What the last step did only the tables show; what earlier ones did they show still.
+    """
+    if not (math.isfinite(record["loss"]) and all(table.isfinite().all() for table in tables)):
         raise DivergedError(
-            f"training diverged in epoch {epoch + 1}, with a loss of {record['loss']:g}: learning_rate is "
+            f"training diverged in epoch {record['epoch']}, with a loss of {record['loss']:g}: learning_rate is "
             f"{settings.learning_rate:g} and max_norm {settings.max_norm:g}, lower either"
         )
-    return record
 
 
 def fit_tables(
@@ -204,4 +216,5 @@ def fit_tables(
             bar.set_postfix(shown)
             if waited >= settings.patience or (callback and callback(dict(record)) is True):
                 break
+    check_finite(history[-1], settings, tables.user, tables.item)
     return best, history

@@ -88,6 +88,17 @@ def test_divergence_is_told_and_the_old_model_stays() -> None:
     assert len(model.history_) == 3
 
 
+def test_what_the_last_step_broke_is_told() -> None:
+    """The loss of the only step is that before it, and finite; the tables are not, after it."""
+    settings = {"n_components": 4, "batch_size": 1000, "random_state": 0, "max_norm": float("inf")}
+    with pytest.raises(DivergedError, match=r"diverged in epoch 1, with a loss of \d"):
+        CML(n_epochs=1, learning_rate=3e38, **settings).fit(LIKES)
+    model = CML(n_epochs=1, **settings).fit(LIKES).set_params(learning_rate=3e38)
+    with pytest.raises(DivergedError, match=r"diverged in epoch 2, with a loss of \d"):
+        model.partial_fit(LIKES)
+    assert model.user_embedding_.isfinite().all()
+
+
 def test_not_fitted_yet(tmp_path) -> None:
     model = CML()
     for use in (
