@@ -126,6 +126,21 @@ def test_users_may_share_no_order_with_the_rows_of_the_matrix(backend: Backend) 
     assert set(got[1].tolist()) == {0, 2, 3, 5}
 
 
+@pytest.mark.parametrize("dtype", ID_TYPES, ids=str)
+@pytest.mark.parametrize("n_liked", [1, 63, 64, 65, 66, 127, 128, 129, 130, 255, 500, 1023, 4097])
+def test_long_lists(backend: Backend, n_liked: int, dtype: torch.dtype) -> None:
+    """Every item that a user with many likes has left is drawn, from the first to the last."""
+    n_items = n_liked + 40
+    liked = torch.randperm(n_items, generator=torch.Generator().manual_seed(n_liked))[:n_liked]
+    indptr, indices = csr([liked.sort().values.tolist()], dtype)
+    users, positives = torch.zeros(50, dtype=dtype), torch.arange(50, dtype=dtype) % n_items
+    arguments = (indptr, indices, users, positives, n_items, 21, 3, 4)
+    got = backend.run("sample_negatives", *arguments)
+    assert_same(got, REFERENCE.run("sample_negatives", *arguments))
+    # 1,050 draws miss one of 40 items with a probability of 40 (39/40)^1050 < 2e-10
+    assert set(got.flatten().tolist()) == set(range(n_items)) - set(liked.tolist())
+
+
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_matrix(kernel: Backend, data: st.DataObject) -> None:

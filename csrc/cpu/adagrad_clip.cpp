@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "../arguments.h"
+#include "prefetch.h"
 #include "row_groups.h"
 #include "with_storage.h"
 
@@ -19,7 +20,16 @@ void update_rows(const Matrix& table, const Matrix& sums, const Ids& rows, const
   for (int64_t i = 0; i < rows.size(); ++i) named[i] = rows[i];
   RowGroups(named, table.n_rows())
       .reduce(
-          r, [&](int64_t position, float* sum) { kernels.add(sum, gradient.row<float>(position), r); },
+          r,
+          [&](const RowGroups::Named* run, int64_t n, float* out) {
+            std::fill(out, out + r, 0.0f);
+            for (int64_t i = 0; i < n; ++i) kernels.add(out, gradient.row<float>(run[i].position), r);
+          },
+          [&](int64_t row, int64_t position) {
+            prefetch_row(gradient.row<float>(position), r);
+            prefetch_row(table.row<Storage>(row), r);
+            prefetch_row(sums.row<float>(row), r);
+          },
           [&](int64_t, int64_t row, float* total) {
             Storage* weight = table.row<Storage>(row);
             kernels.of<Storage>().adagrad_clip(weight, sums.row<float>(row), total, r, lr, eps, max_norm, rounding, row,

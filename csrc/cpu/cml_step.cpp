@@ -48,11 +48,17 @@ void update(const Tables& tables, const PairGradient<Storage>& gradient, const S
   const int64_t r = tables.user_w.n_columns();
   const RowGroups& user_groups = gradient.user_groups();
   const std::unique_ptr<Storage[]> fresh(new Storage[user_groups.n_groups() * r]);  // [G, r]
-  gradient.for_each_user([&](int64_t group, int64_t row, float* total) {
+  const auto fetch_from = [&](const Matrix& table, const Matrix& sums) {
+    return [&table, &sums, r](int64_t row) {
+      prefetch_row(table.row<Storage>(row), r);
+      prefetch_row(sums.row<float>(row), r);
+    };
+  };
+  gradient.for_each_user(fetch_from(tables.user_w, tables.user_sums), [&](int64_t group, int64_t row, float* total) {
     adagrad_clip(tables.user_w.row<Storage>(row), tables.user_sums.row<float>(row), total, r, sizes.lr, sizes.eps,
                  sizes.max_norm, of_users, row, fresh.get() + group * r);
   });
-  gradient.for_each_item([&](int64_t, int64_t row, float* total) {
+  gradient.for_each_item(fetch_from(tables.item_w, tables.item_sums), [&](int64_t, int64_t row, float* total) {
     Storage* weight = tables.item_w.row<Storage>(row);
     adagrad_clip(weight, tables.item_sums.row<float>(row), total, r, sizes.lr, sizes.eps, sizes.max_norm, of_items, row,
                  weight);

@@ -2,9 +2,8 @@
 #pragma once
 
 #include "../arguments.h"
-#include "../philox.h"
-#include "../warp_math.h"
 #include "parallel.h"
+#include "row_kernels.h"
 
 namespace cmlfast {
 
@@ -19,27 +18,21 @@ class NegativeSampler {
 
   // ids[0 .. n) = the pair's negatives; false (and nothing written) if the user likes every item.
   bool draw(int64_t user, int64_t positive, int64_t n, int64_t* ids) const {
-    return indices_.wide() ? draw_from<int64_t>(user, positive, n, ids) : draw_from<int32_t>(user, positive, n, ids);
-  }
-
- private:
-  template <typename Id>
-  bool draw_from(int64_t user, int64_t positive, int64_t n, int64_t* ids) const {
     const int64_t begin = indptr_[user];
     const int64_t n_positives = indptr_[user + 1] - begin;
     const int64_t n_others = n_items_ - n_positives;
     if (n_others <= 0) return false;
-    const Id* positives = indices_.as<Id>() + begin;
-    for (int64_t first = 0; first < n; first += 4) {
-      const Words4 words = philox(seed_, static_cast<uint32_t>(user), static_cast<uint32_t>(positive), offset_,
-                                  static_cast<uint32_t>(first / 4));
-      for (int64_t q = first; q < std::min(first + 4, n); ++q) {
-        ids[q] = nth_not_liked(positives, n_positives, bounded(words.word[q - first], n_others));
-      }
+    const PairDraw pair{seed_, static_cast<uint32_t>(user), static_cast<uint32_t>(positive), offset_};
+    if (indices_.wide()) {
+      kernels_.draw_from_int64(pair, indices_.as<int64_t>() + begin, n_positives, n_others, n, ids);
+    } else {
+      kernels_.draw_from_int32(pair, indices_.as<int32_t>() + begin, n_positives, n_others, n, ids);
     }
     return true;
   }
 
+ private:
+  const RowKernels& kernels_ = row_kernels();
   Ids indptr_;
   Ids indices_;
   int64_t n_items_;

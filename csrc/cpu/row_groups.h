@@ -14,74 +14,73 @@ namespace cmlfast {
 
 class RowGroups {
  public:
+  struct Named {
+    int32_t row;  // tables have at most INT32_MAX rows
+    int32_t position;
+  };
+
   // rows[i] is the row that position i names, -1 for none. O(batch), whatever the table's size.
   RowGroups(const std::vector<int64_t>& rows, int64_t n_rows) {
-    std::vector<Entry> entries;
-    entries.reserve(rows.size());
+    named_.reserve(rows.size());
     for (size_t i = 0; i < rows.size(); ++i) {
-      if (rows[i] >= 0) entries.push_back({rows[i], static_cast<int64_t>(i)});
+      if (rows[i] >= 0) named_.push_back({static_cast<int32_t>(rows[i]), static_cast<int32_t>(i)});
     }
-    sort_by_row(entries, n_rows);
-    positions_.reserve(entries.size());
-    for (const Entry& entry : entries) {
-      if (rows_.empty() || rows_.back() != entry.row) {
-        rows_.push_back(entry.row);
-        starts_.push_back(static_cast<int64_t>(positions_.size()));
-      }
-      positions_.push_back(entry.position);
+    sort_by_row(n_rows);
+    for (size_t i = 0; i < named_.size(); ++i) {
+      if (i == 0 || named_[i].row != named_[i - 1].row) starts_.push_back(static_cast<int64_t>(i));
     }
-    starts_.push_back(static_cast<int64_t>(positions_.size()));
+    starts_.push_back(static_cast<int64_t>(named_.size()));
   }
 
-  int64_t n_groups() const { return static_cast<int64_t>(rows_.size()); }
-  int64_t row(int64_t group) const { return rows_[group]; }
+  int64_t n_groups() const { return static_cast<int64_t>(starts_.size()) - 1; }
+  int64_t row(int64_t group) const { return named_[starts_[group]].row; }
 
   // For every distinct row: its total [r], summed in ascending position and in runs of kRunLength, is handed to
-  // finish(group, row, total), which may use it up. contribute(position, sum) adds a position's share to sum [r].
-  template <typename Contribute, typename Finish>
-  void reduce(int64_t r, const Contribute& contribute, const Finish& finish) const {
+  // finish(group, row, total), which may use it up. sum_run(run, n, out) writes the sum of n <= kRunLength positions to
+  // out [r]; fetch(row, position) brings what both need, soon, into the cache.
+  template <typename SumRun, typename Fetch, typename Finish>
+  void reduce(int64_t r, const SumRun& sum_run, const Fetch& fetch, const Finish& finish) const {
+    constexpr int64_t kAhead = 4;  // positions
     const RowKernels& kernels = row_kernels();
+    const int64_t n_positions = static_cast<int64_t>(named_.size());
     // Threads share the positions, not the rows: a popular row has many. A group belongs to where it starts.
-    parallel_for(0, static_cast<int64_t>(positions_.size()), grain_for(4 * r), [&](int64_t begin, int64_t end) {
+    parallel_for(0, n_positions, grain_for(4 * r), [&](int64_t begin, int64_t end) {
       std::vector<float> total(r);
       std::vector<float> part(r);
       int64_t group = std::lower_bound(starts_.begin(), starts_.end(), begin) - starts_.begin();
       for (; group < n_groups() && starts_[group] < end; ++group) {
-        std::fill(total.begin(), total.end(), 0.0f);
-        for (int64_t run = starts_[group]; run < starts_[group + 1]; run += kRunLength) {
-          const int64_t run_end = std::min(run + kRunLength, starts_[group + 1]);
-          const bool only = run_end - run == starts_[group + 1] - starts_[group];
-          std::vector<float>& sum = only ? total : part;  // 0 + the only part is that part
-          std::fill(sum.begin(), sum.end(), 0.0f);
-          for (int64_t i = run; i < run_end; ++i) contribute(positions_[i], sum.data());
-          if (!only) kernels.add(total.data(), part.data(), r);
+        const int64_t first = starts_[group];
+        const int64_t last = starts_[group + 1];
+        for (int64_t i = first + kAhead; i < std::min(last + kAhead, n_positions); ++i) {
+          fetch(named_[i].row, named_[i].position);
         }
-        finish(group, rows_[group], total.data());
+        sum_run(&named_[first], std::min(last - first, int64_t{kRunLength}), total.data());
+        for (int64_t run = first + kRunLength; run < last; run += kRunLength) {
+          sum_run(&named_[run], std::min(last - run, int64_t{kRunLength}), part.data());
+          kernels.add(total.data(), part.data(), r);
+        }
+        finish(group, row(group), total.data());
       }
     });
   }
 
  private:
-  struct Entry {
-    int64_t row;
-    int64_t position;
-  };
-
-  // Stable radix sort, a byte of the row id at a time.
-  static void sort_by_row(std::vector<Entry>& entries, int64_t n_rows) {
-    std::vector<Entry> other(entries.size());
-    for (int shift = 0; (n_rows - 1) >> shift > 0; shift += 8) {
-      int64_t next[257] = {};
-      for (const Entry& entry : entries) ++next[((entry.row >> shift) & 255) + 1];
-      for (int digit = 0; digit < 256; ++digit) next[digit + 1] += next[digit];
-      for (const Entry& entry : entries) other[next[(entry.row >> shift) & 255]++] = entry;
-      entries.swap(other);
+  // Stable radix sort, eleven bits of the row at a time.
+  void sort_by_row(int64_t n_rows) {
+    constexpr int kBits = 11;
+    constexpr int kMask = (1 << kBits) - 1;
+    std::vector<Named> other(named_.size());
+    for (int shift = 0; (n_rows - 1) >> shift > 0; shift += kBits) {
+      std::vector<int64_t> next((1 << kBits) + 1);
+      for (const Named& each : named_) ++next[((each.row >> shift) & kMask) + 1];
+      for (int digit = 0; digit <= kMask; ++digit) next[digit + 1] += next[digit];
+      for (const Named& each : named_) other[next[(each.row >> shift) & kMask]++] = each;
+      named_.swap(other);
     }
   }
 
-  std::vector<int64_t> rows_;       // [G] the distinct rows, ascending
-  std::vector<int64_t> starts_;     // [G + 1] where a row's positions begin
-  std::vector<int64_t> positions_;  // [P] ascending within a row
+  std::vector<Named> named_;     // [P] by row, then by position
+  std::vector<int64_t> starts_;  // [G + 1] where a row's positions begin
 };
 
 }  // namespace cmlfast

@@ -10,6 +10,22 @@ struct Bfloat16;
 struct Float16;
 struct Rounding;
 
+// factor * (a - b) for rows a, b [r]: what one pair adds to a row's gradient.
+template <typename Storage>
+struct ScaledDifference {
+  const Storage* a;
+  const Storage* b;
+  float factor;
+};
+
+// What the negatives of a pair are a function of.
+struct PairDraw {
+  uint64_t seed;
+  uint32_t user;
+  uint32_t positive;
+  uint32_t offset;
+};
+
 // The loops over tables of one storage type. All arithmetic is float32.
 template <typename Storage>
 struct TableKernels {
@@ -20,8 +36,8 @@ struct TableKernels {
   void (*minus_dots)(const Storage* query, const Storage* rows, const int64_t* ids, const int64_t* soon, int64_t n,
                      int64_t r, float* out);
 
-  // sum[e] += factor * (a[e] - b[e]), e < r
-  void (*add_scaled_difference)(float* sum, float factor, const Storage* a, const Storage* b, int64_t r);
+  // out[e] = sum of the terms' elements e < r, in order
+  void (*sum_scaled_differences)(const ScaledDifference<Storage>* terms, int64_t n, int64_t r, float* out);
 
   // out[e] = values[e], e < r, to the nearest
   void (*store)(const float* values, int64_t r, Storage* out);
@@ -37,6 +53,12 @@ struct RowKernels {
 
   // sum[e] += part[e], e < r
   void (*add)(float* sum, const float* part, int64_t r);
+
+  // ids[0 .. n) = the pair's negatives, of the n_others items that are not among the user's sorted positives.
+  void (*draw_from_int32)(const PairDraw& pair, const int32_t* positives, int64_t n_positives, int64_t n_others,
+                          int64_t n, int64_t* ids);
+  void (*draw_from_int64)(const PairDraw& pair, const int64_t* positives, int64_t n_positives, int64_t n_others,
+                          int64_t n, int64_t* ids);
 
   TableKernels<float> float32;
   TableKernels<Bfloat16> bfloat16;

@@ -2,6 +2,8 @@
 // Everything here has internal linkage, so that no other file can be linked to code its machine may not run.
 
 #include "simd.h"
+// Needs what simd.h opens.
+#include "draws.inl"
 
 namespace {
 
@@ -18,70 +20,78 @@ struct Product {
   static float finish(float sum) { return -sum; }
 };
 
-// lanes[g] = the lane sums of Term(query, row[g]) for kRows rows, so that each part of the query is loaded once.
+// lanes[g] = the lane sums of Term(query, row[g]) for kRows rows, so that each part of the query is loaded once. The
+// rows soon[g] are fetched into the cache, line by line as the sums go on: in one go, they would fill all the buffers
+// that wait for memory, and the sums would wait with them.
 template <typename Term, int kRows, typename Storage>
-inline void sum_lanes(const Storage* query, const Storage* const* row, int64_t r, Lanes* lanes) {
+inline void sum_lanes(const Storage* query, const Storage* const* row, const Storage* const* soon, int64_t r,
+                      Lanes* lanes) {
+  constexpr int kCacheLine = 64 / sizeof(Storage);
   Lanes sum[kRows];
-  for (int g = 0; g < kRows; ++g) {
-    for (int p = 0; p < Lanes::kParts; ++p) sum[g].part[p] = Vector::zero();
-  }
-  int64_t e = 0;
-  for (; e + kLanes <= r; e += kLanes) {
-    for (int p = 0; p < Lanes::kParts; ++p) {
-      const int64_t at = e + p * Vector::kWidth;
-      const Vector q = Vector::load(query + at);
-      for (int g = 0; g < kRows; ++g) sum[g].part[p] = sum[g].part[p] + Term::term(q, Vector::load(row[g] + at));
-    }
-  }
-  for (int p = 0; p < Lanes::kParts; ++p) {
-    const int64_t at = e + p * Vector::kWidth;
-    if (at >= r) break;
-    const int64_t left = r - at < Vector::kWidth ? r - at : Vector::kWidth;
-    const Vector q = Vector::load_first(query + at, left);
+  for (int g = 0; g < kRows; ++g) sum[g] = Lanes::zero();
+  for_each_vector(r, [&](auto n, int64_t at, int p) {
+    const Vector q = load(query + at, n);
     for (int g = 0; g < kRows; ++g) {
-      sum[g].part[p] = sum[g].part[p] + Term::term(q, Vector::load_first(row[g] + at, left));
+      if (p * Vector::kWidth % kCacheLine == 0) __builtin_prefetch(soon[g] + at);
+      sum[g].part[p] = sum[g].part[p] + Term::term(q, load(row[g] + at, n));
     }
-  }
+  });
+  for (int g = 0; g < kRows; ++g) __builtin_prefetch(soon[g] + r - 1);
   for (int g = 0; g < kRows; ++g) lanes[g] = sum[g];
-}
-
-template <typename Storage>
-inline void prefetch_row(const Storage* row, int64_t r) {
-  constexpr int64_t kCacheLine = 64 / sizeof(Storage);
-  for (int64_t e = 0; e < r; e += kCacheLine) __builtin_prefetch(row + e);
-  __builtin_prefetch(row + r - 1);
 }
 
 template <typename Term, typename Storage>
 void scan(const Storage* query, const Storage* rows, const int64_t* ids, const int64_t* soon, int64_t n, int64_t r,
           float* out) {
   constexpr int kRows = Vector::kRowsAtOnce;
+  const auto row_of = [&](const int64_t* some, int64_t q) { return rows + (some ? some[q] : q) * r; };
+  if (!soon) soon = ids;  // no harm in what is in the cache
   int64_t q = 0;
   for (; q + 4 <= n; q += 4) {
     const Storage* row[4];
-    for (int g = 0; g < 4; ++g) row[g] = rows + (ids ? ids[q + g] : q + g) * r;
-    if (soon) {
-      for (int g = 0; g < 4; ++g) prefetch_row(rows + soon[q + g] * r, r);
-    }
+    const Storage* next[4];
+    for (int g = 0; g < 4; ++g) row[g] = row_of(ids, q + g);
+    for (int g = 0; g < 4; ++g) next[g] = row_of(soon, q + g);
     Lanes lanes[4];
-    for (int g = 0; g < 4; g += kRows) sum_lanes<Term, kRows>(query, row + g, r, lanes + g);
+    for (int g = 0; g < 4; g += kRows) sum_lanes<Term, kRows>(query, row + g, next + g, r, lanes + g);
     float sums[4];
     fold4(lanes, sums);
     for (int g = 0; g < 4; ++g) out[q + g] = Term::finish(sums[g]);
   }
   for (; q < n; ++q) {
-    const Storage* row = rows + (ids ? ids[q] : q) * r;
-    if (soon) prefetch_row(rows + soon[q] * r, r);
+    const Storage* row = row_of(ids, q);
+    const Storage* next = row_of(soon, q);
     Lanes lanes;
-    sum_lanes<Term, 1>(query, &row, r, &lanes);
+    sum_lanes<Term, 1>(query, &row, &next, r, &lanes);
     out[q] = Term::finish(fold(lanes));
   }
 }
 
+// The sum of kVectors vectors' elements, from element `at` on, over all terms; in registers from the first term to the
+// last.
+template <int kVectors, typename Storage, typename Count>
+inline void sum_terms(const ScaledDifference<Storage>* terms, int64_t n_terms, int64_t at, Count n, float* out) {
+  Vector sum[kVectors];
+  for (int v = 0; v < kVectors; ++v) sum[v] = Vector::zero();
+  for (int64_t i = 0; i < n_terms; ++i) {
+    const Vector factor = Vector::all(terms[i].factor);
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t e = at + v * Vector::kWidth;
+      sum[v] = sum[v] + factor * (load(terms[i].a + e, n) - load(terms[i].b + e, n));
+    }
+  }
+  for (int v = 0; v < kVectors; ++v) store(sum[v], out + at + v * Vector::kWidth, n);
+}
+
 template <typename Storage>
-void add_scaled_difference(float* __restrict sum, float factor, const Storage* __restrict a,
-                           const Storage* __restrict b, int64_t r) {
-  for (int64_t e = 0; e < r; ++e) sum[e] += factor * (to_float(a[e]) - to_float(b[e]));
+void sum_scaled_differences(const ScaledDifference<Storage>* terms, int64_t n, int64_t r, float* out) {
+  constexpr int kVectors = 4;
+  int64_t at = 0;
+  for (; at + kVectors * Vector::kWidth <= r; at += kVectors * Vector::kWidth) {
+    sum_terms<kVectors>(terms, n, at, Whole(), out);
+  }
+  for (; at + Vector::kWidth <= r; at += Vector::kWidth) sum_terms<1>(terms, n, at, Whole(), out);
+  if (at < r) sum_terms<1>(terms, n, at, r - at, out);
 }
 
 void add(float* __restrict sum, const float* __restrict part, int64_t r) {
@@ -89,7 +99,7 @@ void add(float* __restrict sum, const float* __restrict part, int64_t r) {
 }
 
 template <typename Storage>
-void store(const float* __restrict values, int64_t r, Storage* __restrict out) {
+void store_row(const float* __restrict values, int64_t r, Storage* __restrict out) {
   for (int64_t e = 0; e < r; ++e) round_nearest(values[e], out[e]);
 }
 
@@ -108,40 +118,49 @@ void store_stochastic(const float* __restrict values, int64_t r, const Rounding&
   }
 }
 
-float squared_norm(const float* row, int64_t r) {
-  Lanes lanes;
-  sum_lanes<Product, 1>(row, &row, r, &lanes);
-  return fold(lanes);
-}
-
 template <typename Storage>
-void adagrad_clip(const Storage* weight, float* __restrict state, float* __restrict gradient, int64_t r, float lr,
-                  float eps, float max_norm, const Rounding& rounding, int64_t row, Storage* out) {
+void adagrad_clip(const Storage* weight, float* state, float* gradient, int64_t r, float lr, float eps, float max_norm,
+                  const Rounding& rounding, int64_t row, Storage* out) {
   float* updated = gradient;
-  for (int64_t e = 0; e < r; ++e) {
-    float y = to_float(weight[e]);
-    adagrad_element(y, state[e], gradient[e], lr, eps);
-    updated[e] = y;
-  }
-  const float factor = clip_factor(squared_norm(updated, r), max_norm);
-  if (factor != 1.0f) {
-    for (int64_t e = 0; e < r; ++e) updated[e] *= factor;
-  }
-  if (sizeof(Storage) < sizeof(float) && rounding.stochastic) {
-    store_stochastic(updated, r, rounding, row, out);
+  const Vector rate = Vector::all(lr);
+  const Vector epsilon = Vector::all(eps);
+  Lanes squares = Lanes::zero();
+  for_each_vector(r, [&](auto n, int64_t at, int p) {  // adagrad_element, and the sum for the norm
+    const Vector g = load(gradient + at, n);
+    const Vector total = load(state + at, n) + g * g;
+    store(total, state + at, n);
+    Vector y = load(weight + at, n) - (rate * g) / (square_root(total) + epsilon);
+    store(y, updated + at, n);
+    y = load(updated + at, n);  // elements behind the row's end are 0 again, also where eps is
+    squares.part[p] = squares.part[p] + y * y;
+  });
+  const Vector factor = Vector::all(clip_factor(fold(squares), max_norm));
+  if constexpr (sizeof(Storage) == sizeof(float)) {
+    for_each_vector(r, [&](auto n, int64_t at, int) { store(load(updated + at, n) * factor, out + at, n); });
   } else {
-    store(updated, r, out);
+    for_each_vector(r, [&](auto n, int64_t at, int) { store(load(updated + at, n) * factor, updated + at, n); });
+    if (rounding.stochastic) {
+      store_stochastic(updated, r, rounding, row, out);
+    } else {
+      store_row(updated, r, out);
+    }
   }
 }
 
 template <typename Storage>
 constexpr TableKernels<Storage> table_kernels() {
-  return {scan<SquaredDifference, Storage>, scan<Product, Storage>, add_scaled_difference<Storage>, store<Storage>,
+  return {scan<SquaredDifference, Storage>, scan<Product, Storage>, sum_scaled_differences<Storage>, store_row<Storage>,
           adagrad_clip<Storage>};
 }
 
 constexpr RowKernels kernels(const char* isa) {
-  return {isa, add, table_kernels<float>(), table_kernels<Bfloat16>(), table_kernels<Float16>()};
+  return {isa,
+          add,
+          draw_negatives<int32_t>,
+          draw_negatives<int64_t>,
+          table_kernels<float>(),
+          table_kernels<Bfloat16>(),
+          table_kernels<Float16>()};
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 
 #include "../storage.h"
 #include "../warp_math.h"
+#include "prefetch.h"
 #include "row_kernels.inl"
 
 #if defined(__clang__)

@@ -11,6 +11,7 @@
 
 #include "../storage.h"
 #include "../warp_math.h"
+#include "prefetch.h"
 #include "row_kernels.h"
 #include "row_kernels.inl"
 

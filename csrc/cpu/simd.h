@@ -13,6 +13,7 @@ struct Vector {
   static constexpr int kRowsAtOnce = 4;
   __m512 v;
   static Vector zero() { return {_mm512_setzero_ps()}; }
+  static Vector all(float value) { return {_mm512_set1_ps(value)}; }
   static Vector load(const float* p) { return {_mm512_loadu_ps(p)}; }
   static Vector load_first(const float* p, int64_t n) {  // elements from n on are +0
     return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p)};
@@ -28,6 +29,8 @@ struct Vector {
   static __m256i load_first_16_bits(const void* p, int64_t n) {
     return _mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p);
   }
+  void store(float* p) const { _mm512_storeu_ps(p, v); }
+  void store_first(float* p, int64_t n) const { _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v); }
   // Lanes l and l + 8, then l and l + 4.
   __m128 fold_to_4() const {
     const __m256 low = _mm512_castps512_ps256(v);
@@ -40,6 +43,8 @@ struct Vector {
 inline Vector operator+(Vector a, Vector b) { return {_mm512_add_ps(a.v, b.v)}; }
 inline Vector operator-(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; }
 inline Vector operator*(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Vector operator/(Vector a, Vector b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline Vector square_root(Vector a) { return {_mm512_sqrt_ps(a.v)}; }
 
 #elif CMLFAST_ISA == 2
 
@@ -48,11 +53,13 @@ struct Vector {
   static constexpr int kRowsAtOnce = 2;
   __m256 v;
   static Vector zero() { return {_mm256_setzero_ps()}; }
+  static Vector all(float value) { return {_mm256_set1_ps(value)}; }
   static Vector load(const float* p) { return {_mm256_loadu_ps(p)}; }
-  static Vector load_first(const float* p, int64_t n) {
+  static __m256i first(int64_t n) {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return {_mm256_maskload_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane))};
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), lane);
   }
+  static Vector load_first(const float* p, int64_t n) { return {_mm256_maskload_ps(p, first(n))}; }
   static Vector load(const Bfloat16* p) { return widen_bfloat16(load_16_bits(p)); }
   static Vector load(const Float16* p) { return {_mm256_cvtph_ps(load_16_bits(p))}; }
   static Vector load_first(const Bfloat16* p, int64_t n) { return widen_bfloat16(load_first_16_bits(p, n)); }
@@ -70,11 +77,15 @@ struct Vector {
     const __m128i last = _mm_set1_epi16(static_cast<const int16_t*>(p)[n - 1]);
     return _mm_blendv_epi8(pairs, last, _mm_cmpeq_epi16(_mm_set1_epi16(static_cast<int16_t>(n - 1)), lane));
   }
+  void store(float* p) const { _mm256_storeu_ps(p, v); }
+  void store_first(float* p, int64_t n) const { _mm256_maskstore_ps(p, first(n), v); }
   __m128 fold_to_4() const { return _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1)); }
 };
 inline Vector operator+(Vector a, Vector b) { return {_mm256_add_ps(a.v, b.v)}; }
 inline Vector operator-(Vector a, Vector b) { return {_mm256_sub_ps(a.v, b.v)}; }
 inline Vector operator*(Vector a, Vector b) { return {_mm256_mul_ps(a.v, b.v)}; }
+inline Vector operator/(Vector a, Vector b) { return {_mm256_div_ps(a.v, b.v)}; }
+inline Vector square_root(Vector a) { return {_mm256_sqrt_ps(a.v)}; }
 
 #else
 
@@ -84,6 +95,7 @@ struct Vector {
   static constexpr int kRowsAtOnce = 1;
   float v[4];
   static Vector zero() { return {{0, 0, 0, 0}}; }
+  static Vector all(float value) { return {{value, value, value, value}}; }
   template <typename Storage>
   static Vector load(const Storage* p) {
     return {{to_float(p[0]), to_float(p[1]), to_float(p[2]), to_float(p[3])}};
@@ -92,6 +104,8 @@ struct Vector {
   static Vector load_first(const Storage* p, int64_t n) {
     return {{to_float(p[0]), n > 1 ? to_float(p[1]) : 0, n > 2 ? to_float(p[2]) : 0, n > 3 ? to_float(p[3]) : 0}};
   }
+  void store(float* p) const { memcpy(p, v, sizeof v); }
+  void store_first(float* p, int64_t n) const { memcpy(p, v, n * sizeof(float)); }
 };
 template <typename Operation>
 inline Vector each(Vector a, Vector b, Operation operation) {
@@ -108,6 +122,12 @@ inline Vector operator-(Vector a, Vector b) {
 inline Vector operator*(Vector a, Vector b) {
   return each(a, b, [](float x, float y) { return x * y; });
 }
+inline Vector operator/(Vector a, Vector b) {
+  return each(a, b, [](float x, float y) { return x / y; });
+}
+inline Vector square_root(Vector a) {
+  return each(a, a, [](float x, float) { return sqrtf(x); });
+}
 
 #endif
 
@@ -115,7 +135,38 @@ inline Vector operator*(Vector a, Vector b) {
 struct Lanes {
   static constexpr int kParts = 32 / Vector::kWidth;
   Vector part[kParts];
+  static Lanes zero() {
+    Lanes lanes;
+    for (int p = 0; p < kParts; ++p) lanes.part[p] = Vector::zero();
+    return lanes;
+  }
 };
+
+// visit(n, at, p) for each vector of a row [r]: it stands at element `at`, adds to part p of the lanes, and n is
+// Whole() or, for what ends the row, the number of its elements.
+struct Whole {};
+template <typename Visit>
+inline void for_each_vector(int64_t r, const Visit& visit) {
+  int64_t e = 0;
+  for (; e + 32 <= r; e += 32) {
+    for (int p = 0; p < Lanes::kParts; ++p) visit(Whole(), e + p * Vector::kWidth, p);
+  }
+  for (int p = 0; p < Lanes::kParts; ++p) {
+    const int64_t at = e + p * Vector::kWidth;
+    if (at >= r) break;
+    visit(r - at < Vector::kWidth ? r - at : Vector::kWidth, at, p);
+  }
+}
+template <typename Storage>
+inline Vector load(const Storage* p, Whole) {
+  return Vector::load(p);
+}
+template <typename Storage>
+inline Vector load(const Storage* p, int64_t n) {
+  return Vector::load_first(p, n);
+}
+inline void store(Vector v, float* p, Whole) { v.store(p); }
+inline void store(Vector v, float* p, int64_t n) { v.store_first(p, n); }
 
 // The sum over all lanes, folded by halves: l with l + 16, then 8, 4, 2, 1.
 inline float fold(Lanes lanes) {

@@ -115,10 +115,11 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
     const auto store = row_kernels().of<Storage>().store;
     const int64_t r = user_table.n_columns();
     const PairGradient<Storage> gradient(batch, factor, hardest_ids, active);
+    const auto nothing = [](int64_t) {};  // what is only written need not be fetched
     gradient.for_each_user(
-        [&](int64_t, int64_t row, const float* total) { store(total, r, user_out.row<Storage>(row)); });
+        nothing, [&](int64_t, int64_t row, const float* total) { store(total, r, user_out.row<Storage>(row)); });
     gradient.for_each_item(
-        [&](int64_t, int64_t row, const float* total) { store(total, r, item_out.row<Storage>(row)); });
+        nothing, [&](int64_t, int64_t row, const float* total) { store(total, r, item_out.row<Storage>(row)); });
   });
   return {user_grad, item_grad};
 }
