@@ -35,6 +35,7 @@ struct PairResults {
 template <typename Storage, typename Draw>
 PairResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights, const Draw& draw) {
   const TableKernels<Storage>& kernels = row_kernels().of<Storage>();
+  const auto see_negatives = row_kernels().see_negatives;
   const auto distances = batch.metric == Metric::kDot ? kernels.minus_dots : kernels.squared_distances;
   const int64_t n_rows = 1 + batch.n_negatives;
   const int64_t r = batch.user_vectors.n_columns();
@@ -56,10 +57,7 @@ PairResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights
       if (has_negatives) {
         distances(batch.user_vectors.row<Storage>(batch.users[n]), batch.item_vectors.data<Storage>(), ids,
                   soon_has_negatives ? soon : nullptr, n_rows, r, distance.data());
-        PairScan scan;
-        for (int64_t q = 1; q < n_rows; ++q) {
-          see_negative(scan, static_cast<int32_t>(q), batch.margin, distance[0], distance[q]);
-        }
+        const PairScan scan = see_negatives(batch.margin, distance.data(), n_rows);
         const float value = hinge(batch.margin, distance[0], scan.nearest);
         results.weight[n] = weights[scan.impostors];
         results.loss[n] = weighted_relu(results.weight[n], value);

@@ -8,6 +8,7 @@ namespace cmlfast {
 
 struct Bfloat16;
 struct Float16;
+struct PairScan;
 struct Rounding;
 
 // factor * (a - b) for rows a, b [r]: what one pair adds to a row's gradient.
@@ -53,6 +54,9 @@ struct RowKernels {
 
   // sum[e] += part[e], e < r
   void (*add)(float* sum, const float* part, int64_t r);
+
+  // see_negative for each of a pair's distances [n], the first of which is the positive's.
+  PairScan (*see_negatives)(float margin, const float* distance, int64_t n);
 
   // ids[0 .. n) = the pair's negatives, of the n_others items that are not among the user's sorted positives.
   void (*draw_from_int32)(const PairDraw& pair, const int32_t* positives, int64_t n_positives, int64_t n_others,

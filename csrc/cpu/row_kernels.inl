@@ -67,6 +67,27 @@ void scan(const Storage* query, const Storage* rows, const int64_t* ids, const i
   }
 }
 
+// An integer that orders as see_negative does: NaNs are nearest of all, and -0 is +0.
+inline int32_t nearness(float distance) {
+  const float value = distance + 0.0f;
+  int32_t bits;
+  memcpy(&bits, &value, sizeof bits);
+  return value != value ? INT32_MIN : bits ^ ((bits >> 31) & INT32_MAX);
+}
+
+// see_negative without a branch: the smallest of (nearness, position) pairs.
+PairScan see_negatives(float margin, const float* distance, int64_t n) {
+  int64_t nearest = INT64_MAX;
+  int32_t impostors = 0;
+  for (int64_t q = 1; q < n; ++q) {
+    const int64_t each = static_cast<int64_t>(nearness(distance[q])) * (int64_t{1} << 32) + q;
+    nearest = each < nearest ? each : nearest;
+    impostors += hinge(margin, distance[0], distance[q]) > 0.0f;
+  }
+  const int32_t at = static_cast<int32_t>(nearest & INT32_MAX);
+  return {distance[at], at, impostors};
+}
+
 // The sum of kVectors vectors' elements, from element `at` on, over all terms; in registers from the first term to the
 // last.
 template <int kVectors, typename Storage, typename Count>
@@ -156,6 +177,7 @@ constexpr TableKernels<Storage> table_kernels() {
 constexpr RowKernels kernels(const char* isa) {
   return {isa,
           add,
+          see_negatives,
           draw_negatives<int32_t>,
           draw_negatives<int64_t>,
           table_kernels<float>(),
