@@ -2,6 +2,6 @@
 
 import sys
 
-from cmlfast.cli import main
+from cmlfast_cli import main
 
 sys.exit(main())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cmlfast import CML, datasets
-from cmlfast.cli import main
+from cmlfast_cli import DEFAULTS, build_parser, main
 
 FAST = ["--n-components", "8", "--n-epochs", "10"]
 
@@ -166,12 +166,17 @@ def test_errors_have_a_code_and_a_sentence(arguments, code, message, likes, mode
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_not_given_is_what_the_model_would_take() -> None:
+    given = vars(build_parser().parse_args(["train", "likes.csv", "--model", "m"]))
+    assert {name: given[name] for name in DEFAULTS} == {name: CML().get_params()[name] for name in DEFAULTS}
+
+
 def test_as_a_process_with_help_and_a_reader_that_leaves(model) -> None:
-    command = [sys.executable, "-m", "cmlfast.cli"]
+    command = [sys.executable, "-m", "cmlfast_cli"]
     shown = subprocess.run([*command, "train", "--help"], capture_output=True, text=True, check=True)
     assert "--n-negatives" in shown.stdout
     piped = subprocess.run(
-        f"{sys.executable} -m cmlfast.cli recommend {model} -n 50 | head -1", shell=True, capture_output=True, text=True
+        f"{sys.executable} -m cmlfast recommend {model} -n 50 | head -1", shell=True, capture_output=True, text=True
     )
     assert piped.stdout == "user,item,score\n"
     assert piped.stderr == ""

@@ -1,0 +1,175 @@
+"""What the commands of ``cmlfast`` do: train, evaluate, recommend, similar and info on a user's own files."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cmlfast import CML, Interactions, build_info, split_per_user
+from cmlfast.persistence import check_target
+from cmlfast.popularity import popularity_recall
+from cmlfast.settings import resolve
+from cmlfast_cli import DEFAULTS
+
+
+def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
+    """Return the model that the options describe, or end with a usage error."""
+    params = {name: getattr(options, name) for name in DEFAULTS}
+    if isinstance(params["margin"], list):
+        params["margin"] = params["margin"][0] if len(params["margin"]) == 1 else tuple(params["margin"])
+    model = CML(**params, random_state=options.seed)
+    try:
+        resolve(model.get_params(), 1, 1, 1)
+    except (TypeError, ValueError) as error:
+        parser.error(str(error))
+    return model
+
+
+def _read(path: str, options: argparse.Namespace, known: CML | Interactions | None = None) -> Interactions:
+    """Read a file of likes; ids become strings where ``known`` has strings, even if this file has integers only."""
+    columns = {"user": options.user, "item": options.item, "value": options.value, "min_value": options.min_value}
+    file = Path(path)
+    if not file.exists():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if file.is_dir() or suffixes[-1:] in ([".parquet"], [".pq"]):
+        likes = Interactions.from_parquet(path, **columns)
+    else:
+        likes = Interactions.from_csv(path, **columns, delimiter="\t" if ".tsv" in suffixes else ",")
+    if known is None:
+        return likes
+    user_ids, item_ids = (
+        (known.user_ids, known.item_ids) if isinstance(known, Interactions) else (known.user_ids_, known.item_ids_)
+    )
+    return Interactions(likes.matrix, _like(likes.user_ids, user_ids), _like(likes.item_ids, item_ids))
+
+
+def _like(ids: Any, known: Any) -> Any:
+    return ids.astype(str).astype(object) if known.dtype == object and ids.dtype != object else ids
+
+
+def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Train a model on a file of likes and write it."""
+    model = _model(options, parser)
+    target = check_target(options.model)  # told before the training, not after it
+    if target in [Path(path).resolve() for path in (options.data, options.validation) if path]:
+        raise ValueError(f"--model {options.model} is a file of likes; give the model a name of its own")
+    likes = _read(options.data, options)
+    validation = _read(options.validation, options, likes) if options.validation else None
+    _tell(likes)
+    model.fit(likes, validation=validation)
+    _tell_training(model)
+    model.save(options.model)
+    print(f"wrote {options.model}")
+
+
+def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Print Recall@K on held-out likes, of a trained model or of one trained here."""
+    if options.model:
+        trained = CML.load(options.model)
+        held_out = _read(options.data, options, trained)
+        exclude = _read(options.exclude, options, trained) if options.exclude else None
+        _print_recall({"CML": trained.evaluate(held_out, options.k, exclude)}, options.k)
+        return
+    likes = _read(options.data, options)
+    model = _model(options, parser)
+    _tell(likes)
+    train, validation, test = split_per_user(likes, options.seed)
+    if test.nnz == 0:
+        raise ValueError(f"{options.data}: no user has 5 likes or more, so that there is nothing to hold out")
+    model.fit(train, validation=validation)
+    _tell_training(model)
+    found = {
+        "popularity": popularity_recall(train, test, options.k, exclude=validation),
+        "CML": model.evaluate(test, options.k, exclude=validation),
+    }
+    _print_recall(found, options.k)
+
+
+def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Print the nearest items of users."""
+    model = CML.load(options.model)
+    users = _ids(options.users, model.user_ids_) if options.users else model.user_ids_
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for first in range(0, len(users), 1000):
+        some = users[first : first + 1000]
+        found = model.recommend(some, N=options.n, filter_already_liked_items=not options.include_liked)
+        if first == 0:  # not before an unknown id was told
+            writer.writerow(("user", "item", "score"))
+        _write_rows(writer, some, *found)
+
+
+def similar(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Print the nearest items of items, or users of users."""
+    model = CML.load(options.model)
+    known, answer = (model.user_ids_, model.similar_users) if options.users else (model.item_ids_, model.similar_items)
+    wanted = _ids(options.ids, known)
+    found, scores = answer(wanted, N=options.n + 1)  # the first is the id itself, which nobody needs to be told
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(("user" if options.users else "item", "similar", "score"))
+    for one, row, values in zip(wanted, found, scores, strict=True):
+        others = row != one
+        _write_rows(writer, [one], [row[others][: options.n]], [values[others][: options.n]])
+
+
+def info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Print facts of a model, or of this installation."""
+    facts: dict[str, Any] = dict(build_info())
+    if options.model:
+        model = CML.load(options.model)
+        last = model.history_[-1]
+        likes = "not kept" if model.user_items_ is None else f"{model.user_items_.nnz:,}"
+        facts = {
+            "model": options.model,
+            "users": f"{len(model.user_ids_):,}",
+            "items": f"{len(model.item_ids_):,}",
+            "likes": likes,
+            "epochs": len(model.history_),
+            "last loss": f"{last['loss']:.4f}",
+            **model.get_params(),
+            "n_negatives": model.n_negatives_,
+            "batch_size": model.batch_size_,
+        }
+    for name, value in facts.items():
+        print(f"{name:18} {value}")
+
+
+def _ids(texts: Sequence[str], known: Any) -> Any:
+    """Return ids as the model has them: integers where it has integers."""
+    if known.dtype == object:
+        return np.array(texts, dtype=object)
+    for text in texts:
+        if not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text):
+            raise ValueError(f"{text!r} is no id of this model, whose ids are integers")
+    return np.array([int(text) for text in texts], dtype=np.int64)
+
+
+def _write_rows(writer: Any, ids: Any, found: Any, scores: Any) -> None:
+    for one, row, values in zip(ids, found, scores, strict=True):
+        writer.writerows(
+            (one, other, f"{score:.6g}") for other, score in zip(row, values, strict=True) if score > -np.inf
+        )
+
+
+def _tell(likes: Interactions) -> None:
+    print(f"{likes}; {likes.n_duplicates:,} duplicates merged, {likes.n_dropped:,} rows were no likes")
+
+
+def _tell_training(model: CML) -> None:
+    seconds = sum(record["seconds"] for record in model.history_)
+    print(f"trained {len(model.history_)} epochs in {seconds:.1f} s, loss {model.history_[-1]['loss']:.4f}")
+    if model.skipped_["pairs_without_negatives"]:
+        print(f"skipped {model.skipped_['pairs_without_negatives']:,} pairs of users who like every item")
+
+
+def _print_recall(found: dict[str, dict[str, float]], ks: Sequence[int]) -> None:
+    print(f"{'':12}" + "".join(f"{f'Recall@{k}':>12}" for k in ks))
+    for name, recalls in found.items():
+        print(f"{name:12}" + "".join(f"{recalls[f'recall@{k}']:>12.4f}" for k in ks))

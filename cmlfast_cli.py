@@ -1,0 +1,203 @@
+"""The command ``cmlfast``: its options, its help, its exit codes.
+
+It stands beside the package, not in it, for whatever is imported from the package imports torch first, which takes
+longer than an answer to ``--help`` may. :mod:`cmlfast.commands` does the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+# Those of cmlfast.CML, which cannot be asked without importing it; a test compares them.
+DEFAULTS: dict[str, Any] = {
+    "n_components": 100,
+    "margin": (3.0, 1.0),
+    "n_negatives": "auto",
+    "learning_rate": 0.1,
+    "batch_size": "auto",
+    "n_epochs": 200,
+    "max_norm": 1.0,
+    "balance": 30.0,
+}
+
+OK, FAILED, USAGE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
+
+DESCRIPTION = """\
+Recommend by Collaborative Metric Learning: users and items in one space, the nearest items are the answer.
+
+A file of likes is CSV (.csv, .tsv, also .gz) or Parquet, one row a pair, with a header. The first two columns are
+the user and the item unless --user and --item name others."""
+
+EPILOG = """\
+a first session:
+  cmlfast evaluate likes.csv                        how good would it be on my data?
+  cmlfast train likes.csv --model likes.model       train on all of it
+  cmlfast recommend likes.model alice bob -n 5      user,item,score as CSV on standard output
+  cmlfast similar likes.model "Star Wars"           the items nearest to an item
+
+ratings: --value rating --min-value 4 takes rows with a rating of at least 4 as likes
+
+exit codes: 0 done; 1 failed; 2 wrong options; 3 a file or an id that cannot be used; 130 interrupted"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the program's name; ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 1 failed, 2 wrong options, 3 unusable input, 130 interrupted.
+    """
+    try:
+        parser = build_parser()
+        options = parser.parse_args(arguments)
+        _check(options, parser)
+        from cmlfast import commands  # and torch: only now that there is something to do
+
+        getattr(commands, options.command)(options, parser)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("cmlfast: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        print(f"cmlfast: error: {_sentence(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except (ArithmeticError, RuntimeError, MemoryError) as error:
+        print(f"cmlfast: error: {_sentence(error)}", file=sys.stderr)
+        return FAILED
+    return OK
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe the commands and their options."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("cmlfast", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"cmlfast {_version()}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, text: str, detail: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {detail}")
+        sub.set_defaults(command=name)
+        return sub
+
+    train = command("train", "train a model on a file of likes", "Writes one model file, all or nothing.")
+    _add_data(train)
+    train.add_argument("--model", required=True, metavar="FILE", help="where to write the model")
+    train.add_argument("--validation", metavar="FILE", help="held-out likes: stop early, keep the best epoch")
+    _add_model(train)
+
+    evaluate = command(
+        "evaluate",
+        "measure Recall@K on held-out likes",
+        "Without --model: splits each user's likes 60/20/20, trains on the first part, stops early on the second and "
+        "measures on the third, beside popularity. With --model: measures a trained model on a file of likes that it "
+        "was not trained on.",
+    )
+    _add_data(evaluate)
+    evaluate.add_argument("--model", metavar="FILE", help="a trained model")
+    evaluate.add_argument("--exclude", metavar="FILE", help="with --model: likes to leave out of the ranking")
+    evaluate.add_argument("-k", type=int, nargs="+", default=[50, 100], help="the K (default: 50 100)")
+    _add_model(evaluate)
+
+    recommend = command("recommend", "print the nearest items of users", "CSV on standard output: user,item,score.")
+    recommend.add_argument("model", metavar="MODEL", help="a trained model")
+    recommend.add_argument("users", nargs="*", metavar="USER", help="users' ids; all users without any")
+    recommend.add_argument("-n", type=int, default=10, help="items for each user (default: 10)")
+    recommend.add_argument("--include-liked", action="store_true", help="also items that a user already likes")
+
+    similar = command("similar", "print the nearest items of an item", "CSV on standard output: item,similar,score.")
+    similar.add_argument("model", metavar="MODEL", help="a trained model")
+    similar.add_argument("ids", nargs="+", metavar="ID", help="items' ids")
+    similar.add_argument("-n", type=int, default=10, help="how many for each (default: 10)")
+    similar.add_argument("--users", action="store_true", help="the ids are users', and so are the answers")
+
+    info = command("info", "tell about a model, or this installation", "")
+    info.add_argument("model", nargs="?", metavar="MODEL", help="a trained model")
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA", help="likes: a CSV or Parquet file with a row for each pair")
+    parser.add_argument("--user", metavar="COLUMN", help="the column of users (default: the first)")
+    parser.add_argument("--item", metavar="COLUMN", help="the column of items (default: the second)")
+    parser.add_argument("--value", metavar="COLUMN", help="a column of ratings or counts")
+    parser.add_argument("--min-value", type=float, metavar="X", help="the least value that is a like")
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("training")
+
+    def add(flag: str, kind: Any, text: str) -> None:
+        name = flag.strip("-").replace("-", "_")
+        group.add_argument(flag, type=kind, default=DEFAULTS[name], help=f"{text} (default: {DEFAULTS[name]})")
+
+    add("--n-components", int, "dimensions")
+    group.add_argument(
+        "--margin",
+        type=float,
+        nargs="+",
+        default=DEFAULTS["margin"],
+        metavar="M",
+        help="margin, in squared distance; two numbers are the first and the last (default: %(default)s)",
+    )
+    add("--n-negatives", _int_or_auto, "negatives drawn for a pair")
+    add("--learning-rate", float, "AdaGrad's learning rate")
+    add("--batch-size", _int_or_auto, "pairs in a batch")
+    add("--n-epochs", int, "epochs")
+    add("--max-norm", float, "radius of the ball")
+    add("--balance", _float_or_none, "draw a user's pairs by 1 / (likes + this); none visits every pair once an epoch")
+    group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")
+
+
+def _int_or_auto(text: str) -> int | str:
+    if text == "auto" or text.lstrip("-").isdecimal():
+        return text if text == "auto" else int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither an integer nor 'auto'")
+
+
+def _float_or_none(text: str) -> float | None:
+    try:
+        return None if text == "none" else float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'none'") from None
+
+
+def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """End with a usage error where options do not go together or a count is none."""
+    if options.command == "evaluate":
+        if min(options.k) < 1:
+            parser.error(f"-k is {min(options.k)}; every K must be at least 1")
+        if options.exclude and not options.model:
+            parser.error("--exclude goes with --model")
+    if options.command in ("recommend", "similar") and options.n < 1:
+        parser.error(f"-n is {options.n}; it must be at least 1")
+
+
+def _version() -> str:
+    try:
+        return version("cmlfast")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "unknown"
+
+
+def _sentence(error: BaseException) -> str:
+    """Return an error's text in one line."""
+    text = str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
