@@ -1,0 +1,49 @@
+"""Peak resident memory of a training, of cmlfast and of others, each in a fresh process; the time is that process's.
+
+The floor is the peak right after the imports. Two epochs suffice: the peak does not depend on their number.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import sparse
+
+from benchmarks.case import load_interactions
+from benchmarks.memory import EPOCHS, THREADS, TRAININGS
+from cmlfast import build_info
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    name, interactions = load_interactions()
+    file = tmp_path_factory.mktemp("memory") / "train.npz"
+    sparse.save_npz(file, interactions.matrix)
+    return name, file
+
+
+@pytest.mark.benchmark(group="memory")
+@pytest.mark.parametrize("name", TRAININGS)
+def test_memory(benchmark: Any, train: tuple[str, Path], name: str) -> None:
+    training = TRAININGS[name]
+    pytest.importorskip(training.module, reason=f"{training.library} is not installed: pip install {training.library}")
+    if name.startswith("cmlfast") and not build_info()["extension"]:
+        pytest.skip(str(build_info()["reason"]))
+    data, file = train
+    command = [sys.executable, "-m", "benchmarks.memory", name, str(file)]
+    done = benchmark.pedantic(
+        subprocess.run, (command,), {"check": True, "capture_output": True, "text": True}, rounds=1
+    )
+    benchmark.extra_info.update(
+        json.loads(done.stdout),
+        data=data,
+        library=training.library,
+        method=training.method,
+        epochs=EPOCHS,
+        threads=THREADS,
+    )

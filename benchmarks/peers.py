@@ -1,0 +1,157 @@
+"""The libraries that cmlfast is compared with, each at its best setting, and cmlfast itself: one function to fit each.
+
+Nothing here needs a library before its own function runs, nor torch: `benchmarks.bench_memory` measures them alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Setting = Mapping[str, Any]
+Rows = npt.NDArray[np.float32]
+
+
+class Factors(NamedTuple):
+    """A fitted model: how near a user's row is to an item's, by a metric of `cmlfast.ops.topk`."""
+
+    users: Rows  # [I, r]
+    items: Rows  # [J, r]
+    metric: str
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A method of a library.
+
+    Attributes
+    ----------
+    library : str
+        What pip calls it.
+    module : str
+        What is imported.
+    method : str
+        Its name.
+    negatives : str
+        How many are looked at for each pair.
+    fit : callable
+        From the training matrix, the setting and the number of threads.
+    setting : dict
+        The one measured; "epochs" are the visits of each pair.
+    grid : dict
+        What `benchmarks.tune_peers` tries, by validation data; it chose `setting`. Empty where others chose.
+    """
+
+    library: str
+    module: str
+    method: str
+    negatives: str
+    fit: Callable[[sparse.csr_matrix, Setting, int], Factors]
+    setting: Setting
+    grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+def fit_als(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors:
+    from implicit.cpu.als import AlternatingLeastSquares
+    from threadpoolctl import threadpool_limits
+
+    options = {**setting, "iterations": setting["epochs"]}
+    del options["epochs"]
+    model = AlternatingLeastSquares(**options, num_threads=threads, random_state=0)
+    with threadpool_limits(limits=1, user_api="blas"):  # as implicit advises: it has threads of its own
+        model.fit(train, show_progress=False)
+    return Factors(model.user_factors, model.item_factors, "dot")
+
+
+def fit_bpr(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors:
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    options = {**setting, "iterations": setting["epochs"]}
+    del options["epochs"]
+    model = BayesianPersonalizedRanking(**options, num_threads=threads, random_state=0)
+    model.fit(train, show_progress=False)
+    return Factors(model.user_factors, model.item_factors, "dot")
+
+
+def fit_warp(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors:
+    from lightfm import LightFM
+
+    options = dict(setting)
+    epochs = options.pop("epochs")
+    model = LightFM(**options, loss="warp", random_state=0)
+    model.fit(train, epochs=epochs, num_threads=threads)
+    (_, users), (biases, items) = model.get_user_representations(), model.get_item_representations()
+    return with_item_biases(users, items, biases)
+
+
+def with_item_biases(users: Rows, items: Rows, biases: Rows) -> Factors:
+    """Return factors whose dot products are those of the given ones plus the item's bias."""
+    ones = np.ones((len(users), 1), np.float32)
+    return Factors(np.hstack((users, ones)), np.hstack((items, biases[:, None])), "dot")
+
+
+def fit_cml(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors:
+    import torch
+
+    from cmlfast import CML
+
+    torch.set_num_threads(threads)
+    options = dict(setting)
+    epochs = options.pop("epochs")
+    model = CML(**options, n_epochs=epochs, random_state=0).fit(train, show_progress=False)
+    return Factors(model.user_embedding_.numpy(), model.item_embedding_.numpy(), "sqeuclidean")
+
+
+FAST = {"learning_rate": 0.237, "n_negatives": 10, "batch_size": 6848, "margin": (3.0, 0.75), "balance": 100.0}
+
+PEERS = {
+    "cmlfast_cml": Peer("cmlfast", "cmlfast", "CML, defaults", "20, the hardest counts", fit_cml, {"epochs": 200}),
+    "cmlfast_fast": Peer("cmlfast", "cmlfast", "CML, fast", "10, the hardest counts", fit_cml, {"epochs": 20, **FAST}),
+    "implicit_als": Peer(
+        "implicit",
+        "implicit.cpu.als",
+        "ALS",
+        "all",
+        fit_als,
+        {"epochs": 15, "factors": 100, "regularization": 300.0, "alpha": 300.0},  # as chosen by benchmarks.accuracy
+    ),
+    "implicit_bpr": Peer(
+        "implicit",
+        "implicit.cpu.bpr",
+        "BPR",
+        "1",
+        fit_bpr,
+        {"epochs": 150, "factors": 100, "learning_rate": 0.1, "regularization": 0.01},
+        {
+            "epochs": (50, 150),
+            "factors": (100,),
+            "learning_rate": (0.03, 0.1, 0.3),
+            "regularization": (0.003, 0.01, 0.03, 0.1),
+        },
+    ),
+    "lightfm_warp": Peer(
+        "lightfm-next",
+        "lightfm",
+        "WARP",
+        "at most 10, until one violates",
+        fit_warp,
+        {"epochs": 30, "no_components": 100, "learning_rate": 0.05, "item_alpha": 0.0, "user_alpha": 0.0},
+        {
+            "epochs": (10, 30),
+            "no_components": (100,),
+            "learning_rate": (0.02, 0.05, 0.1),
+            "item_alpha": (0.0, 1e-5),
+            "user_alpha": (0.0,),
+        },
+    ),
+}
+
+BUFFALO = (
+    "buffalo cannot be installed beside cmlfast: 2.0.6, the latest, requires numpy~=1.24.3 and scipy~=1.10.1 "
+    "and was compiled for numpy 1, so that its import fails with numpy 2: pip install buffalo, in a place of its own"
+)
