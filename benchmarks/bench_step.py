@@ -1,6 +1,7 @@
 """The whole training step: compiled, as the reference, and in plain torch as fast as we can write it.
 
-"torch" is the fastest; "torch_differences" takes distances by differences, as the reference does, from gathered rows.
+"torch" is the fastest without a compiler; "torch_compile" has those parts compiled that torch.compile makes faster;
+"torch_differences" takes distances by differences, as the reference does, from gathered rows.
 """
 
 from __future__ import annotations
@@ -8,15 +9,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import torch_cml
-from benchmarks.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED, Case, restore_
+from benchmarks import torch_cml, torch_compiled
+from benchmarks.case import (
+    EPS,
+    LR,
+    MARGIN,
+    MAX_NORM,
+    N_COMPONENTS,
+    N_NEGATIVES,
+    N_PAIRS,
+    SEED,
+    Case,
+    restore_,
+    touched_rows,
+)
 from benchmarks.conftest import kernels_of
+from benchmarks.limits import compiler, step_bytes
 from benchmarks.measure import ROUNDS, run
 from cmlfast._arithmetic import rank_weights
 from cmlfast.training import Tables
@@ -37,7 +51,7 @@ def fused_step(name: str, case: Case, tables: Tables) -> Step:
     return step
 
 
-def torch_step(distances: Literal["expansion", "differences"], case: Case, tables: Tables) -> Step:
+def torch_step(case: Case, tables: Tables, **parts: Any) -> Step:
     torch.manual_seed(SEED)
     sampler = torch_cml.Sampler(case.indptr, case.indices, case.n_items)
     weights = torch.tensor(rank_weights(case.n_items, N_NEGATIVES, True))
@@ -45,16 +59,24 @@ def torch_step(distances: Literal["expansion", "differences"], case: Case, table
     def step() -> tuple[Tensor, Tensor, Tensor]:
         negatives = sampler.draw(case.users, N_NEGATIVES)
         return torch_cml.step_(
-            *tables.all(), case.users, case.positives, negatives, MARGIN, LR, EPS, MAX_NORM, weights, distances
+            *tables.all(), case.users, case.positives, negatives, MARGIN, LR, EPS, MAX_NORM, weights, **parts
         )
 
     return step
 
 
+def compiled_torch_step(case: Case, tables: Tables) -> Step:
+    if compiler() is None:
+        pytest.skip("torch.compile needs a C++ compiler here; install one, or name it in CXX")
+    scan, update_ = torch_compiled.compiled()
+    return torch_step(case, tables, scan=scan, update_=update_)
+
+
 STEPS: dict[str, Callable[[Case, Tables], Step]] = {
     "compiled": partial(fused_step, "compiled"),
-    "torch": partial(torch_step, "expansion"),
-    "torch_differences": partial(torch_step, "differences"),
+    "torch": torch_step,
+    "torch_compile": compiled_torch_step,
+    "torch_differences": partial(torch_step, scan=partial(torch_cml.scan, distance=torch_cml.by_differences)),
     "reference": partial(fused_step, "reference"),
 }
 
@@ -64,14 +86,15 @@ STEPS: dict[str, Callable[[Case, Tables], Step]] = {
 def test_step(benchmark: Any, case: Case, name: str) -> None:
     tables = case.tables.clone()
     step = STEPS[name](case, tables)
-    _, impostors, active = step()
+    _, impostors, active = step()  # untimed: torch.compile compiles here
     run(
         benchmark,
         step,
         ROUNDS[name],
         setup=lambda: restore_(tables, case.tables),
         n_pairs=N_PAIRS,
-        n_bytes=4 * N_COMPONENTS * N_PAIRS * (N_NEGATIVES + 2),
+        n_bytes=step_bytes(N_PAIRS, N_NEGATIVES, N_COMPONENTS, touched_rows(case, N_NEGATIVES)),
+        table=tables.item,
         baseline=name == "torch",
         data=case.data,
         n_negatives=N_NEGATIVES,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from cmlfast import CML, backends, datasets, split_per_user
+from cmlfast import CML, backends, build_info, datasets, ops, reference, split_per_user
 from cmlfast.interactions import Interactions
 from cmlfast.settings import resolve
 from cmlfast.training import Pairs, Schedule, Tables, new_tables, run_epoch
@@ -70,6 +70,16 @@ def make_case() -> Case:
         run_epoch(kernels, tables, pairs, settings, epoch, Schedule(0.0, 0.0))  # at the first rate
     chosen = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(SEED))[:N_PAIRS]
     return Case(name, tables, pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen])
+
+
+def touched_rows(case: Case, n_negatives: int) -> int:
+    """Return how many rows of both tables a step with offset 0 changes: those of pairs with a positive hinge."""
+    kernels = ops if build_info()["extension"] else reference
+    tables = case.tables.user, case.tables.item
+    loss, hardest, _ = kernels.warp_hinge_sampled(*tables, *case.sampling, n_negatives, MARGIN, SEED, 0)
+    active = loss > 0
+    items = torch.cat((case.positives[active], hardest[active]))
+    return len(case.users[active].unique()) + len(items.unique())
 
 
 def restore_(tables: Tables, start: Tables) -> None:

@@ -15,14 +15,19 @@ from cmlfast import build_info, ops, reference
 BASELINE = "baseline"  # the key of extra_info that marks what the others of a group are compared with
 
 NOTES = """\
-{threads} threads; data: {data}. GB/s: the rows that a step or an operator must read, by the median; for a copy, what is
-read and written. Baseline: tuned torch for the step, the reference for an operator."""
+{threads} threads; data: {data}. GB/s: the rows that a step or an operator must read and write, by the median. Limit:
+how fast random rows of the same table can be read, measured right after. Baseline: tuned torch, where there is one."""
 
 
 def pytest_report_header() -> str:
     info = build_info()
     kernels = f"kernels for {info['isa']}" if info["extension"] else f"no kernels ({info['reason']})"
     return f"cmlfast {info['version']}: {kernels}, torch {info['torch']}, {torch.get_num_threads()} threads"
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """Store what the figures depend on besides the machine."""
+    machine_info["cmlfast"] = {**build_info(), "threads": torch.get_num_threads()}
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +55,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     measured = [one for one in session.benchmarks if one.stats.rounds and not one.has_error] if session else []
     if not measured:
         return
-    rows = [("benchmark", "median ms", "IQR ms", "M pairs/s", "GB/s", "times baseline"), *_rows(measured)]
+    rows = [("benchmark", "median ms", "IQR ms", "M pairs/s", "GB/s", "of limit", "times baseline"), *_rows(measured)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     data = sorted({one.extra_info["data"] for one in measured if "data" in one.extra_info})
     terminalreporter.section("summary")
@@ -66,11 +71,13 @@ def _rows(measured: list[Any]) -> Iterator[tuple[str, ...]]:
     for one in measured:
         median, info = one.stats.median, one.extra_info
         pairs, gigabytes = info.get("pairs_per_second"), info.get("gb_per_second")
+        fraction = info.get("fraction_of_limit")
         yield (
             one.name.removeprefix("test_"),
             f"{1e3 * median:.2f}",
             f"{1e3 * one.stats.iqr:.2f}",
             f"{pairs / 1e6:.3f}" if pairs else "",
             f"{gigabytes:.1f}" if gigabytes else "",
+            f"{fraction:.0%}" if fraction else "",
             f"{baselines[one.group] / median:.2f}" if one.group in baselines else "",
         )

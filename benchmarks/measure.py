@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
-ROUNDS = {"compiled": 40, "torch": 40, "torch_differences": 15, "reference": 5}
+from benchmarks.limits import gather_limit
+
+ROUNDS = {"compiled": 40, "torch": 40, "torch_compile": 40, "torch_differences": 15, "reference": 5}
 
 
 def run(
@@ -18,6 +21,7 @@ def run(
     n_pairs: int = 0,
     n_bytes: float = 0,
     iterations: int = 1,
+    table: Tensor | None = None,
     **extra_info: Any,
 ) -> None:
     """Time a function and store what its median means.
@@ -34,6 +38,9 @@ def run(
         What a call works off: gives ``pairs_per_second`` and ``gb_per_second``.
     iterations : int
         Calls in a round, not with ``setup``; times and throughput are those of one call.
+    table : Tensor, optional
+        The float32 table [J, r] that the bytes come from: gives ``fraction_of_limit``, the limit being how fast
+        its rows can be read at all, see :mod:`benchmarks.limits`.
     **extra_info
         More to store.
     """
@@ -47,3 +54,10 @@ def run(
         benchmark.extra_info["pairs_per_second"] = n_pairs / median
     if n_bytes:
         benchmark.extra_info["gb_per_second"] = n_bytes / median / 1e9
+    if n_bytes and table is not None:
+        limit = gather_limit(table)
+        benchmark.extra_info.update(
+            fraction_of_limit=n_bytes / median / 1e9 / limit.gb_per_second,
+            limit_gb_per_second=limit.gb_per_second,
+            limit_way=limit.way,
+        )

@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -70,6 +69,9 @@ class Sampler:
         return ids
 
 
+Distance = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
 def by_expansion(user_w: Tensor, item_w: Tensor, users: Tensor, items: Tensor) -> Tensor:
     """Return ``||v||^2 - 2 u.v`` [N, K], which is the squared distance but for each row's own ``||u||^2``."""
     n, k = items.shape
@@ -92,10 +94,22 @@ def by_differences(user_w: Tensor, item_w: Tensor, users: Tensor, items: Tensor)
     return torch.cat(parts).square_()
 
 
-DISTANCES: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
-    "expansion": by_expansion,
-    "differences": by_differences,
-}
+def scan(
+    user_w: Tensor,
+    item_w: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    margin: float,
+    weights: Tensor,
+    distance: Distance = by_expansion,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return every pair's hinge, number of impostors, rank weight and hardest negative, [N] each."""
+    distances = distance(user_w, item_w, users, torch.cat((positives[:, None], negatives), 1))
+    hinge = (margin + distances[:, :1]) - distances[:, 1:]  # [N, U]
+    value, at = hinge.max(1)
+    impostors = (hinge > 0).sum(1)
+    return value, impostors, weights[impostors], negatives.gather(1, at[:, None])[:, 0]
 
 
 def _groups(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -110,7 +124,7 @@ def _bags(table: Tensor, rows: Tensor, starts: Tensor, weights: Tensor) -> Tenso
     return F.embedding_bag(rows, table, starts.to(rows.dtype), mode="sum", per_sample_weights=weights)
 
 
-def _gradients(
+def gradients(
     user_w: Tensor, item_w: Tensor, users: Tensor, positives: Tensor, negatives: Tensor, factor: Tensor
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
     """Return the distinct rows and the summed gradients of users and of items; arguments are [A], active pairs'."""
@@ -127,9 +141,7 @@ def _gradients(
     return (user_rows, user_grad), (item_rows, item_grad)
 
 
-def _update_(
-    weight: Tensor, state: Tensor, rows: Tensor, grads: Tensor, lr: float, eps: float, max_norm: float
-) -> None:
+def update_(weight: Tensor, state: Tensor, rows: Tensor, grads: Tensor, lr: float, eps: float, max_norm: float) -> None:
     """AdaGrad and norm clip of distinct rows."""
     for row, grad in zip(rows.split(UPDATE_CHUNK), grads.split(UPDATE_CHUNK), strict=True):
         total = state.index_select(0, row).addcmul_(grad, grad)
@@ -153,22 +165,18 @@ def step_(
     eps: float,
     max_norm: float,
     weights: Tensor,  # [U + 1], the rank weight of each count of impostors
-    distances: Literal["expansion", "differences"] = "expansion",
+    scan: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = scan,
+    update_: Callable[..., None] = update_,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Take one training step in place; return the loss, the number of impostors and the number of active pairs.
 
     What :func:`cmlfast.reference.cml_step_` does with these negatives, up to rounding: sums have another order, and a
     negative whose distance is the margin's to the last few bits may be counted differently.
     """
-    distance = DISTANCES[distances](user_w, item_w, users, torch.cat((positives[:, None], negatives), 1))
-    hinge = (margin + distance[:, :1]) - distance[:, 1:]  # [N, U]
-    value, at = hinge.max(1)
-    impostors = (hinge > 0).sum(1)
-    weight = weights[impostors]
+    value, impostors, weight, hardest = scan(user_w, item_w, users, positives, negatives, margin, weights)
     active = (value > 0).nonzero()[:, 0]
     loss = (weight * value.clamp_(min=0)).sum(dtype=torch.float64)
-    hardest = negatives.gather(1, at[:, None])[:, 0]
-    by_user, by_item = _gradients(user_w, item_w, users[active], positives[active], hardest[active], 2 * weight[active])
-    _update_(user_w, user_state, *by_user, lr, eps, max_norm)
-    _update_(item_w, item_state, *by_item, lr, eps, max_norm)
+    by_user, by_item = gradients(user_w, item_w, users[active], positives[active], hardest[active], 2 * weight[active])
+    update_(user_w, user_state, *by_user, lr, eps, max_norm)
+    update_(item_w, item_state, *by_item, lr, eps, max_norm)
     return loss, impostors.sum(), torch.tensor(len(active))

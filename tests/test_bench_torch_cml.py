@@ -1,7 +1,9 @@
 """The benchmarks' peer in plain torch computes what the reference computes: else it would be no peer."""
 
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,11 +13,22 @@ from cmlfast import reference
 from cmlfast._arithmetic import rank_weights
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
-from benchmarks import torch_cml
+from benchmarks import torch_cml, torch_compiled
 
 N_NEGATIVES, MARGIN, LR, EPS, MAX_NORM, SEED, OFFSET = 7, 0.5, 0.1, 1e-10, 1.0, 3, 1
 # Some eight times the largest difference seen (5e-7, 7e-7, 5e-4, 1.2e-3); states reach 2,000. The loss: 3e-8 seen.
 TOLERANCE = {"user_w": 5e-6, "item_w": 5e-6, "user_state": 4e-3, "item_state": 1e-2}
+
+
+# "compiled" is what torch.compile gets, not compiled: that the compiler keeps it is torch's own matter.
+PARTS: dict[str, dict[str, Any]] = {
+    "expansion": {},
+    "differences": {"scan": partial(torch_cml.scan, distance=torch_cml.by_differences)},
+    "compiled": {
+        "scan": partial(torch_cml.scan, distance=torch_compiled.gathered),
+        "update_": torch_compiled.update_,
+    },
+}
 
 
 def with_negatives(batch: Batch) -> Batch:
@@ -25,15 +38,15 @@ def with_negatives(batch: Batch) -> Batch:
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
-@pytest.mark.parametrize("distances", ["expansion", "differences"])
-def test_a_step_agrees_with_the_reference(distances: str, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+def test_a_step_agrees_with_the_reference(parts: dict[str, Any], dtype: torch.dtype) -> None:
     got = with_negatives(make_batch(100, 500, dtype))
     want = got.clone()
     n_items = len(got.item_w)
     negatives = reference.sample_negatives(*got.sampling, n_items, N_NEGATIVES, SEED, OFFSET)
     weights = torch.tensor(rank_weights(n_items, N_NEGATIVES, True))
     counts = torch_cml.step_(
-        *got.tables, got.users, got.positives, negatives, MARGIN, LR, EPS, MAX_NORM, weights, distances
+        *got.tables, got.users, got.positives, negatives, MARGIN, LR, EPS, MAX_NORM, weights, **parts
     )
     expected = reference.cml_step_(
         *want.tables, *want.sampling, N_NEGATIVES, MARGIN, LR, EPS, MAX_NORM, True, SEED, OFFSET
@@ -63,3 +76,17 @@ def test_negatives_are_uniform_over_the_items_not_liked() -> None:
 def test_a_user_who_likes_every_item_is_refused() -> None:
     with pytest.raises(ValueError, match="likes every item"):
         torch_cml.Sampler(torch.tensor([0, 2]), torch.tensor([0, 1]), 2)
+
+
+def test_the_nearest_agree_with_the_reference() -> None:
+    generator = torch.Generator().manual_seed(0)
+    queries, items = (torch.randn(n, 9, generator=generator) for n in (5, 40))
+    indptr, indices = torch.tensor([0, 2, 2, 3, 3, 40]), torch.tensor([3, 7, 0, *range(37)])
+    rows = torch.repeat_interleave(torch.arange(5), indptr.diff())
+    ids, values = torch_compiled.nearest(queries, items, 6, rows, indices)
+    want_ids, want_values = reference.topk(queries, items, 6, indptr, indices)
+    listed = want_ids >= 0
+    assert (~listed).sum() == 3
+    assert torch.equal(ids[listed], want_ids[listed])
+    # Distances of some 20 by expansion: eight times the largest difference seen (4e-6)
+    torch.testing.assert_close(values, want_values, rtol=0, atol=3e-5)
