@@ -55,6 +55,9 @@ class CML(Recommender, Estimator):
         Recall@50 before training stops.
     keep_user_items : bool
         Keep the training matrix with the model, so that ``recommend(userid)`` alone leaves out what a user has.
+    dtype : {"float32", "bfloat16"}
+        The numbers of the tables. "bfloat16" halves them: arithmetic stays float32, and new rows are rounded up or down
+        by chance, so that small steps are not lost.
     device : str
         "auto", "cpu", "cuda" or another torch device.
     backend : {"auto", "extension", "reference"}
@@ -65,7 +68,7 @@ class CML(Recommender, Estimator):
     Attributes
     ----------
     user_embedding_, item_embedding_ : Tensor
-        Shapes [n_users, r] and [n_items, r], float32.
+        Shapes [n_users, r] and [n_items, r], of ``dtype``. NumPy has no bfloat16: ``.float().numpy()`` is exact.
     user_ids_, item_ids_ : ndarray
         The id of each row: the own ids of the `Interactions` that the model was fitted on, or 0, 1, 2, ...
     user_items_ : Interactions or None
@@ -106,6 +109,7 @@ class CML(Recommender, Estimator):
         balance: float | None = 30.0,
         patience: int = 10,
         keep_user_items: bool = True,
+        dtype: str = "float32",
         device: str = "auto",
         backend: str = "auto",
         random_state: Any = None,
@@ -121,6 +125,7 @@ class CML(Recommender, Estimator):
         self.balance = balance
         self.patience = patience
         self.keep_user_items = keep_user_items
+        self.dtype = dtype
         self.device = device
         self.backend = backend
         self.random_state = random_state
@@ -197,7 +202,7 @@ class CML(Recommender, Estimator):
         Raises
         ------
         ValueError
-            As :meth:`fit`, if the matrix is smaller than the model, or if ``n_components`` was changed.
+            As :meth:`fit`, if the matrix is smaller than the model, or if ``n_components`` or ``dtype`` was changed.
         """
         if not self._is_fitted():
             return self.fit(user_items)
@@ -206,6 +211,11 @@ class CML(Recommender, Estimator):
             raise ValueError(
                 f"n_components is {self.n_components}, but the model has {self.user_embedding_.shape[1]}; set it back, "
                 "or fit anew"
+            )
+        if self.dtype != self._stored_dtype():
+            raise ValueError(
+                f"dtype is {self.dtype!r}, but the model has tables of {self._stored_dtype()!r}; set it back, or fit "
+                "anew"
             )
         params = {**self.get_params(), "random_state": self.seed_, "n_negatives": self.n_negatives_}
         settings = resolve({**params, "batch_size": self.batch_size_}, max(new.nnz, 1), *new.shape)
@@ -243,6 +253,10 @@ class CML(Recommender, Estimator):
         )
         self.skipped_ = skipped
 
+    def _stored_dtype(self) -> str:
+        """Return the ``dtype`` that the model was fitted with."""
+        return str(self.user_embedding_.dtype).removeprefix("torch.")
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one safetensors file, in one step.
 
@@ -258,7 +272,12 @@ class CML(Recommender, Estimator):
         if self.user_items_ is not None:
             packed = persistence.pack_csr(self.user_items_.matrix)
             tensors |= {f"user_items.{part}": tensor for part, tensor in packed.items()}
-        kept = {"random_state": self.seed_, "device": str(self.device), "keep_user_items": self.user_items_ is not None}
+        kept = {
+            "random_state": self.seed_,
+            "device": str(self.device),
+            "dtype": self._stored_dtype(),
+            "keep_user_items": self.user_items_ is not None,
+        }
         params = {**self.get_params(), **kept}
         metadata = {
             "params": params,

@@ -17,8 +17,9 @@ from scipy import sparse
 from torch import Tensor
 
 from cmlfast.ids import Ids
+from cmlfast.settings import DTYPES
 
-FORMAT = 1
+FORMAT = 2  # 1 had float32 tables only, and no parameter `dtype`
 KEY = "cmlfast"
 
 
@@ -142,7 +143,11 @@ def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta
         missing = {"params", "history", "n_negatives", "batch_size", "skipped"} - metadata.keys()
         _require(not missing, f"the header lacks {sorted(missing)}")
         tables = [tensors[name] for name in ("user", "item", "user_state", "item_state")]
-        _require(all(table.dtype == torch.float32 and table.dim() == 2 for table in tables), "a table is no float32")
+        _require(isinstance(metadata["params"], dict), "its params are no mapping")
+        dtype = DTYPES[metadata["params"].get("dtype", "float32")]
+        types = [dtype, dtype, torch.float32, torch.float32]
+        _require([table.dtype for table in tables] == types, f"a table is not of its type, {types}")
+        _require(all(table.dim() == 2 for table in tables), "a table has no rows and columns")
         user, item, user_state, item_state = (table.shape for table in tables)
         _require(user[1] == item[1] and user == user_state and item == item_state, "shapes of tables do not fit")
         user_ids, item_ids = (unpack_ids(_under(f"{kind}_ids.", tensors)) for kind in ("user", "item"))

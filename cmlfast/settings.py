@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 # Training computes in float32, where smaller numbers would be 0 and larger ones infinite.
 SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
@@ -15,6 +16,7 @@ NEGATIVES_PER_DENSITY = 0.1
 MAX_BATCH_SIZE = 10_000
 BATCHES_PER_EPOCH = 10
 MIN_BATCH_SIZE = 256
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Settings:
     rank_weight: bool
     balance: float | None
     patience: int
+    dtype: torch.dtype  # of the tables
     seed: int
 
 
@@ -79,6 +82,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) ->
         rank_weight=bool(params["rank_weight"]),
         balance=None if params["balance"] is None else _not_negative("balance", params["balance"]),
         patience=_integer("patience", params["patience"], 1),
+        dtype=_dtype(params["dtype"]),
         seed=resolve_seed(params["random_state"]),
     )
 
@@ -92,6 +96,12 @@ def resolve_seed(random_state: Any) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63 - 1))
     return _integer("random_state", random_state, 0, "or None or a NumPy generator")
+
+
+def _dtype(value: Any) -> torch.dtype:
+    if not isinstance(value, str) or value not in DTYPES:
+        raise ValueError(f"dtype is {value!r}; it must be 'float32' or 'bfloat16'")
+    return DTYPES[value]
 
 
 def _margin(value: Any) -> tuple[float, float]:

@@ -48,18 +48,19 @@ class Tables:
 
 
 def new_rows(n: int, settings: Settings, stream: int) -> Tensor:
-    """Draw rows [n, r], normal with deviation 1 / sqrt(r) and clipped into the ball, on the CPU."""
+    """Draw rows [n, r] on the CPU: normal with deviation 1 / sqrt(r), clipped into the ball, rounded once."""
     # NumPy's generator and our own sum, for torch's depend on the instruction set.
     draws = np.random.default_rng([settings.seed, stream]).standard_normal((n, settings.n_components), np.float32)
     rows = torch.from_numpy(draws) / math.sqrt(settings.n_components)
     norm = sqrt(lane_sum(rows * rows))[:, None]
-    return torch.where(norm > settings.max_norm, rows * (torch.full_like(norm, settings.max_norm) / norm), rows)
+    clipped = torch.where(norm > settings.max_norm, rows * (torch.full_like(norm, settings.max_norm) / norm), rows)
+    return clipped.to(settings.dtype)
 
 
 def new_tables(n_users: int, n_items: int, settings: Settings, device: torch.device) -> Tables:
-    """Draw both tables; the accumulators start at 0."""
+    """Draw both tables; the accumulators start at 0, float32 whatever the tables' type."""
     user, item = new_rows(n_users, settings, 0).to(device), new_rows(n_items, settings, 1).to(device)
-    return Tables(user, item, torch.zeros_like(user), torch.zeros_like(item))
+    return Tables(user, item, *(torch.zeros_like(table, dtype=torch.float32) for table in (user, item)))
 
 
 def _seed(seed: int, epoch: int) -> int:
@@ -144,13 +145,15 @@ def run_epoch(
     steps = []
     for batch in range(n_batches):
         dealt = slice(batch, None, n_batches)  # like cards, so that a pair's repeats meet in no batch
-        # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner.
-        offset = epoch if settings.balance is None else epoch * n_batches + batch
+        # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows
+        # of 16 bits draw how they are rounded, in every step.
+        by_epoch = settings.balance is None and settings.dtype == torch.float32
+        offset = epoch if by_epoch else epoch * n_batches + batch
         now = progress.at(batch / n_batches)
         step = kernels.cml_step_(
             *tables.all(), pairs.indptr, pairs.indices, users[dealt], items[dealt],
             settings.n_negatives, margin.at(now), rate.at(now), EPSILON, settings.max_norm, settings.rank_weight,
-            settings.seed, offset,
+            settings.seed, offset, True,  # stochastic rounding, which float32 tables ignore
         )  # fmt: skip
         steps.append(step)
     # Read at the end only: on a GPU, reading waits for the step.

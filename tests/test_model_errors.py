@@ -34,6 +34,8 @@ LIKES = sparse.random(30, 20, 0.2, format="csr", rng=np.random.default_rng(0))
         ("balance", -1, ValueError),
         ("balance", "all", TypeError),
         ("patience", 0, ValueError),
+        ("dtype", "float16", ValueError),
+        ("dtype", 16, ValueError),
         ("random_state", -1, ValueError),
         ("random_state", "seed", TypeError),
         ("backend", "gpu", ValueError),
@@ -139,6 +141,8 @@ def test_partial_fit_refuses_what_does_not_continue() -> None:
         model.partial_fit(LIKES[:, :19])
     with pytest.raises(ValueError, match="n_components is 5, but the model has 4"):
         model.set_params(n_components=5).partial_fit(LIKES)
+    with pytest.raises(ValueError, match="dtype is 'bfloat16', but the model has tables of 'float32'"):
+        model.set_params(n_components=4, dtype="bfloat16").partial_fit(LIKES)
     own = CML(n_components=4, n_epochs=1).fit(Interactions(LIKES, user_ids=[f"u{n}" for n in range(30)]))
     with pytest.raises(ValueError, match="as Interactions"):
         own.partial_fit(sparse.vstack([LIKES, LIKES]))
