@@ -19,7 +19,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 DISTANCE_CHUNK = 2048  # pairs for which `by_differences` holds all rows at a time
-UPDATE_CHUNK = 512  # rows updated at a time, so that temporaries stay in the cache
 
 
 class Sampler:
@@ -124,6 +123,12 @@ def _bags(table: Tensor, rows: Tensor, starts: Tensor, weights: Tensor) -> Tenso
     return F.embedding_bag(rows, table, starts.to(rows.dtype), mode="sum", per_sample_weights=weights)
 
 
+def coalesced(rows: Tensor, grads: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the distinct rows [D] and the sums [D, r] of their gradients [P, r]."""
+    distinct, order, starts = _groups(rows)
+    return distinct, _bags(grads, order, starts, grads.new_ones(len(rows)))
+
+
 def gradients(
     user_w: Tensor, item_w: Tensor, users: Tensor, positives: Tensor, negatives: Tensor, factor: Tensor
 ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -143,12 +148,12 @@ def gradients(
 
 def update_(weight: Tensor, state: Tensor, rows: Tensor, grads: Tensor, lr: float, eps: float, max_norm: float) -> None:
     """AdaGrad and norm clip of distinct rows."""
-    for row, grad in zip(rows.split(UPDATE_CHUNK), grads.split(UPDATE_CHUNK), strict=True):
-        total = state.index_select(0, row).addcmul_(grad, grad)
-        state.index_copy_(0, row.long(), total)
-        new = weight.index_select(0, row).addcdiv_(grad, total.sqrt_().add_(eps), value=-lr)
-        norm = torch.linalg.vector_norm(new, dim=1, keepdim=True)
-        weight.index_copy_(0, row.long(), new.mul_((max_norm / norm).clamp_(max=1)))
+    # All rows at once: in chunks that stay in the cache, threads that sleep between operators wake up too often.
+    total = state.index_select(0, rows).addcmul_(grads, grads)
+    state.index_copy_(0, rows.long(), total)
+    new = weight.index_select(0, rows).addcdiv_(grads, total.sqrt_().add_(eps), value=-lr)
+    norm = torch.linalg.vector_norm(new, dim=1, keepdim=True)
+    weight.index_copy_(0, rows.long(), new.mul_((max_norm / norm).clamp_(max=1)))
 
 
 @torch.no_grad()

@@ -90,3 +90,10 @@ def test_the_nearest_agree_with_the_reference() -> None:
     assert torch.equal(ids[listed], want_ids[listed])
     # Distances of some 20 by expansion: eight times the largest difference seen (4e-6)
     torch.testing.assert_close(values, want_values, rtol=0, atol=3e-5)
+
+
+def test_gradients_are_summed_by_row() -> None:
+    rows, grads = torch.tensor([4, 1, 4, 4]), torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0]])
+    distinct, sums = torch_cml.coalesced(rows, grads)
+    assert distinct.tolist() == [1, 4]
+    assert sums.tolist() == [[3.0, 4.0], [13.0, 16.0]]
