@@ -1,4 +1,7 @@
-"""Every operator, compiled and as the reference, at full size."""
+"""Every operator at full size: compiled, as the reference, in plain torch and with that compiled by torch.compile.
+
+GB/s count the rows that an operator must read and, where it changes a table, the rows and states that it writes.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED, Case
+from benchmarks.limits import compiler
 from benchmarks.measure import ROUNDS, run
+from benchmarks.torch_operators import compiled_operators, operators
 from cmlfast import reference
 from cmlfast.training import Tables
 
 N_QUERIES, K = 1_000, 100
 ROW_BYTES = 4 * N_COMPONENTS
+HINGE_BYTES = ROW_BYTES * N_PAIRS * (N_NEGATIVES + 2)
+BACKWARD_BYTES = ROW_BYTES * N_PAIRS * 3
 
 
 def measure(benchmark: Any, case: Case, kernels: ModuleType, function: Callable[[], Any], **options: Any) -> None:
@@ -30,7 +37,7 @@ def measure(benchmark: Any, case: Case, kernels: ModuleType, function: Callable[
     run(
         benchmark,
         function,
-        baseline=name == "reference",
+        table=case.tables.item,
         data=case.data,
         n_negatives=N_NEGATIVES,
         r=N_COMPONENTS,
@@ -66,7 +73,7 @@ def test_warp_hinge(benchmark: Any, case: Case, kernels: ModuleType, negatives: 
         case,
         kernels,
         lambda: kernels.warp_hinge(*tables, *pairs, MARGIN, case.n_items),
-        n_bytes=ROW_BYTES * N_PAIRS * (N_NEGATIVES + 2),
+        n_bytes=HINGE_BYTES,
     )
 
 
@@ -82,7 +89,7 @@ def test_warp_hinge_backward(
         case,
         kernels,
         lambda: torch.autograd.grad(loss, tables, retain_graph=True),
-        n_bytes=ROW_BYTES * N_PAIRS * 3,
+        n_bytes=BACKWARD_BYTES,
     )
 
 
@@ -94,22 +101,32 @@ def test_warp_hinge_sampled(benchmark: Any, case: Case, kernels: ModuleType) -> 
         case,
         kernels,
         lambda: kernels.warp_hinge_sampled(*tables, *case.sampling, N_NEGATIVES, MARGIN, SEED, next(offsets)),
-        n_bytes=ROW_BYTES * N_PAIRS * (N_NEGATIVES + 2),
+        n_bytes=HINGE_BYTES,
     )
 
 
-def test_adagrad_clip(benchmark: Any, case: Case, kernels: ModuleType) -> None:
-    """The item table's part of a step: a positive and a negative of every pair."""
+@pytest.fixture(scope="session")
+def gradients(case: Case) -> tuple[Tensor, Tensor]:
+    """Return the item table's part of a step: rows of a positive and a negative of every pair, and a gradient each."""
     generator = torch.Generator().manual_seed(SEED)
     rows = torch.cat((case.positives, torch.randint(case.n_items, (N_PAIRS,), generator=generator).int()))
-    grads = torch.randn(len(rows), N_COMPONENTS, generator=generator)
+    return rows, torch.randn(len(rows), N_COMPONENTS, generator=generator)
+
+
+def adagrad_bytes(rows: Tensor) -> float:
+    """Return the bytes of the gradients, and of each distinct row and its state, which are read and written."""
+    return ROW_BYTES * (len(rows) + 4 * len(rows.unique()))
+
+
+def test_adagrad_clip(benchmark: Any, case: Case, kernels: ModuleType, gradients: tuple[Tensor, Tensor]) -> None:
+    rows, grads = gradients
     weight, state = case.tables.item.clone(), case.tables.item_state.clone()
     measure(
         benchmark,
         case,
         kernels,
         lambda: kernels.adagrad_clip_(weight, state, rows, grads, LR, EPS, MAX_NORM),
-        n_bytes=ROW_BYTES * (len(rows) + 2 * len(rows.unique())),
+        n_bytes=adagrad_bytes(rows),
     )
 
 
@@ -127,3 +144,41 @@ def test_topk(benchmark: Any, case: Case, kernels: ModuleType) -> None:
         k=K,
         rounds=1 if kernels is reference else 10,
     )
+
+
+@pytest.mark.parametrize("name", ["torch", "torch_compile"])
+@pytest.mark.parametrize("operator", [
+    "sample_negatives", "warp_hinge", "warp_hinge_backward dense", "warp_hinge_backward sparse", "warp_hinge_sampled",
+    "adagrad_clip", "topk",
+])  # fmt: skip
+def test_torch(
+    benchmark: Any, case: Case, negatives: Tensor, gradients: tuple[Tensor, Tensor], operator: str, name: str
+) -> None:
+    """The same in plain torch, the baseline of the operator's group."""
+    if name == "torch_compile" and compiler() is None:
+        pytest.skip("torch.compile needs a C++ compiler here; install one, or name it in CXX")
+    calls = {"torch": operators, "torch_compile": compiled_operators}[name](case, negatives, N_QUERIES, K, *gradients)
+    if operator not in calls:
+        pytest.skip("the sizes inside depend on the data, which torch.compile does not take")
+    n_bytes = {
+        "warp_hinge": HINGE_BYTES,
+        "warp_hinge_sampled": HINGE_BYTES,
+        "warp_hinge_backward dense": BACKWARD_BYTES,
+        "warp_hinge_backward sparse": BACKWARD_BYTES,
+        "adagrad_clip": adagrad_bytes(gradients[0]),
+    }
+    benchmark.group = operator
+    with torch.no_grad():
+        calls[operator]()  # untimed: torch.compile compiles here
+        run(
+            benchmark,
+            calls[operator],
+            10 if operator == "topk" else ROUNDS[name],
+            n_pairs=0 if operator == "topk" else N_PAIRS,
+            n_bytes=n_bytes.get(operator, 0),
+            table=case.tables.item,
+            baseline=name == "torch",
+            data=case.data,
+            n_negatives=N_NEGATIVES,
+            r=N_COMPONENTS,
+        )
