@@ -2,7 +2,7 @@
 
 For every data set at hand, over several splits per user of 60/20/20: each user with test items ranks all items but
 those in training and validation. ALS is tuned on the validation part; CML has its default settings and does not look at
-validation at all.
+validation at all. ``--dtype bfloat16`` compares CML's tables of 16 bits with those of 32 instead, split by split.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -36,20 +37,20 @@ def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def cml_recall(split: Split, seed: int) -> tuple[dict[str, float], float]:
+def cml_recall(split: Split, seed: int, dtype: str = "float32") -> tuple[dict[str, float], float]:
     """Fit CML with its default settings; return Recall@K and the seconds of training."""
     train, validation, test = split
     started = perf_counter()
-    model = CML(random_state=seed).fit(train, validation=None, show_progress=False)
+    model = CML(dtype=dtype, random_state=seed).fit(train, validation=None, show_progress=False)
     seconds = perf_counter() - started
     return model.evaluate(test, k=KS, exclude=validation), seconds
 
 
-def measure(name: str, seeds: Sequence[int]) -> list[Result]:
-    """Measure all methods on one data set, on the splits of these seeds."""
-    whole = datasets.load(name).interactions
-    splits = [split_per_user(whole, seed) for seed in seeds]
-    log(f"{name}: {whole.n_users} users, {whole.n_items} items, {whole.nnz} pairs")
+Method = Callable[[Split, int], tuple[dict[str, float], float]]
+
+
+def all_methods(splits: Sequence[Split]) -> dict[str, Method]:
+    """Return what is compared, by name; ALS is tuned on these splits."""
     setting = choose_setting(splits)
 
     def als(split: Split, seed: int) -> tuple[dict[str, float], float]:
@@ -57,11 +58,20 @@ def measure(name: str, seeds: Sequence[int]) -> list[Result]:
         return als_recall(train, test, sparse.csr_matrix(train.matrix + validation.matrix), setting, seed, KS)
 
     chosen = f"factors {setting.factors}, regularization {setting.regularization:g}, alpha {setting.alpha:g}"
-    methods: dict[str, Callable[[Split, int], tuple[dict[str, float], float]]] = {
+    return {
         "popularity": lambda split, _: (popularity_recall(split[0], split[2], KS, exclude=split[1]), 0.0),
         f"implicit ALS ({chosen})": als,
         "CML": cml_recall,
     }
+
+
+def measure(name: str, seeds: Sequence[int], dtype: str | None = None) -> list[Result]:
+    """Measure all methods (or, with ``dtype``, CML with tables of float32 and of that type) on one data set."""
+    whole = datasets.load(name).interactions
+    splits = [split_per_user(whole, seed) for seed in seeds]
+    log(f"{name}: {whole.n_users} users, {whole.n_items} items, {whole.nnz} pairs")
+    types = [] if dtype is None else ["float32", dtype]
+    methods = {f"CML({one})": partial(cml_recall, dtype=one) for one in types} or all_methods(splits)
     results = []
     for method, function in methods.items():
         runs = []
@@ -88,6 +98,18 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
+def changes(results: Sequence[Result]) -> str:
+    """Say by how much the second of every two results differs from the first, split by split."""
+    lines = []
+    for first, second in zip(results[::2], results[1::2], strict=True):
+        for k in KS:
+            pairs = zip(first["runs"], second["runs"], strict=True)
+            change = np.array([after[f"recall@{k}"] - before[f"recall@{k}"] for before, after in pairs])
+            spread = f"{change.mean():+.4f} ± {change.std(ddof=1):.4f}"
+            lines.append(f"{first['data']}: {second['method']} - {first['method']}, Recall@{k}: {spread}")
+    return "\n".join(lines)
+
+
 def machine() -> str:
     """Say what this ran on."""
     cpu = platform.processor() or platform.machine()
@@ -106,13 +128,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seeds", type=int, nargs="+", default=SEEDS, help="of the splits, two or more (default: 0 1 2)"
     )
+    parser.add_argument("--dtype", choices=("bfloat16",), help="compare CML's tables of this type with float32")
     parser.add_argument("--json", type=Path, help="store the figures of every split here")
     options = parser.parse_args(arguments)
     results: list[Result] = []
     missing: dict[str, str] = {}
     for name in options.data or DATA:
         try:
-            results += measure(name, options.seeds)
+            results += measure(name, options.seeds, options.dtype)
         except datasets.DatasetUnavailableError as error:
             missing[name] = str(error)
     print(table(results))
@@ -120,8 +143,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, reason in missing.items():
         print(f"Not measured: {name}. {reason}\n")
     print(f"Mean and standard deviation over split seeds {', '.join(map(str, options.seeds))}; seconds are the median.")
-    print(f"ALS: the best Recall@50 on validation, mean of the splits, of {GRID};")
-    print(f"a setting that is {FAR_BEHIND:.0%} behind the best on one split was not tried on the next.")
+    if options.dtype:
+        print(changes(results))
+    else:
+        print(f"ALS: the best Recall@50 on validation, mean of the splits, of {GRID};")
+        print(f"a setting that is {FAR_BEHIND:.0%} behind the best on one split was not tried on the next.")
     print(f"{machine()}.")
     command = shlex.join(["python", "-m", "benchmarks.accuracy", *(sys.argv[1:] if arguments is None else arguments)])
     print(f"Command: {command}")
