@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +21,7 @@ from cmlfast._arithmetic import lane_sum, sqrt
 from cmlfast.settings import Settings
 
 EPSILON = 1e-10
+SEEDS_AT_ONCE = 64
 EVALUATIONS = 20  # how often a fit looks at its validation matrix
 
 Record = dict[str, float]
@@ -65,7 +67,15 @@ def new_tables(n_users: int, n_items: int, settings: Settings, device: torch.dev
 
 def _seed(seed: int, epoch: int) -> int:
     """Mix a seed with an epoch's number; streams 0 and 1 are the tables'."""
-    return int(np.random.SeedSequence([seed, epoch + 2]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return _seeds(seed, epoch // SEEDS_AT_ONCE)[epoch % SEEDS_AT_ONCE]
+
+
+@lru_cache(maxsize=1)
+def _seeds(seed: int, block: int) -> list[int]:
+    """Mix a seed with the numbers of some epochs: between kernels, one alone takes ten times as long."""
+    streams = range(block * SEEDS_AT_ONCE + 2, (block + 1) * SEEDS_AT_ONCE + 2)
+    states = (np.random.SeedSequence([seed, stream]).generate_state(1, np.uint64)[0] for stream in streams)
+    return [int(state >> np.uint64(1)) for state in states]
 
 
 @dataclass(frozen=True)
@@ -105,11 +115,13 @@ class Pairs:
         order = torch.randperm(n, generator=generator).numpy()
         if balance is not None:
             first = torch.rand((), dtype=torch.float64, generator=generator).item()
-            ends = np.cumsum(1 / (self.n_liked[order] + balance))  # [N], where each pair's stretch of a line ends
+            weights = (1 / (self.n_liked + balance)).take(order)  # [N]
+            ends = np.cumsum(weights)  # [N], where each pair's stretch of a line ends
             # How many of n ticks, first, first + 1, ..., each end has passed: the last one all, whatever rounding does.
-            passed = (ends * (n / ends[-1]) - first + 1).astype(np.int64).clip(max=n)  # [N]
+            passed = np.minimum((ends * (n / ends[-1]) - first + 1).astype(np.int64), n)  # [N]
             passed[-1] = n
-            order = np.repeat(order, np.diff(passed, prepend=0))
+            passed[1:] -= passed[:-1]  # by each end alone
+            order = order.repeat(passed)
         return torch.from_numpy(order).to(self.users.device)
 
     def __len__(self) -> int:
@@ -141,23 +153,25 @@ def run_epoch(
     order = pairs.order(settings.seed, epoch, settings.balance)
     users, items = pairs.users.index_select(0, order), pairs.items.index_select(0, order)  # [N] each
     n_batches = -(-n // settings.batch_size)
+    # Dealt like cards, so that a pair's repeats meet in no batch; all at once, for it is slow between kernels.
+    dealt = [(users[batch::n_batches], items[batch::n_batches]) for batch in range(n_batches)]
     rate, margin = Schedule(settings.learning_rate, 0.0), Schedule(*settings.margin)
     steps = []
-    for batch in range(n_batches):
-        dealt = slice(batch, None, n_batches)  # like cards, so that a pair's repeats meet in no batch
+    for batch, likes in enumerate(dealt):
         # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows
         # of 16 bits draw how they are rounded, in every step.
         by_epoch = settings.balance is None and settings.dtype == torch.float32
         offset = epoch if by_epoch else epoch * n_batches + batch
         now = progress.at(batch / n_batches)
         step = kernels.cml_step_(
-            *tables.all(), pairs.indptr, pairs.indices, users[dealt], items[dealt],
+            *tables.all(), pairs.indptr, pairs.indices, *likes,
             settings.n_negatives, margin.at(now), rate.at(now), EPSILON, settings.max_norm, settings.rank_weight,
             settings.seed, offset, True,  # stochastic rounding, which float32 tables ignore
         )  # fmt: skip
         steps.append(step)
     # Read at the end only: on a GPU, reading waits for the step.
-    loss, impostors, active = (math.fsum(torch.stack(column).tolist()) for column in zip(*steps, strict=True))
+    sums = torch.stack([one for step in steps for one in step]).view(-1, 3).tolist()  # [n_batches, 3]
+    loss, impostors, active = (math.fsum(column) for column in zip(*sums, strict=True))
     record = {
         "epoch": epoch + 1,
         "loss": loss / n,
