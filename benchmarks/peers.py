@@ -107,7 +107,7 @@ def fit_cml(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors
     return Factors(model.user_embedding_.numpy(), model.item_embedding_.numpy(), "sqeuclidean")
 
 
-FAST = {"learning_rate": 0.237, "n_negatives": 10, "batch_size": 6848, "margin": (3.0, 0.75), "balance": 100.0}
+FAST = {"learning_rate": 0.4, "n_negatives": 10, "margin": 1.5}  # as benchmarks.time_to_quality
 
 PEERS = {
     "cmlfast_cml": Peer("cmlfast", "cmlfast", "CML, defaults", "20, the hardest counts", fit_cml, {"epochs": 200}),
@@ -126,7 +126,7 @@ PEERS = {
         "BPR",
         "1",
         fit_bpr,
-        {"epochs": 150, "factors": 100, "learning_rate": 0.1, "regularization": 0.01},
+        {"epochs": 150, "factors": 100, "learning_rate": 0.3, "regularization": 0.01},
         {
             "epochs": (50, 150),
             "factors": (100,),
@@ -140,11 +140,11 @@ PEERS = {
         "WARP",
         "at most 10, until one violates",
         fit_warp,
-        {"epochs": 30, "no_components": 100, "learning_rate": 0.05, "item_alpha": 0.0, "user_alpha": 0.0},
+        {"epochs": 30, "no_components": 100, "learning_rate": 0.02, "item_alpha": 0.0, "user_alpha": 0.0},
         {
             "epochs": (10, 30),
             "no_components": (100,),
-            "learning_rate": (0.02, 0.05, 0.1),
+            "learning_rate": (0.02, 0.05),
             "item_alpha": (0.0, 1e-5),
             "user_alpha": (0.0,),
         },

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from benchmarks import bench_peers
+from benchmarks import bench_peers, time_to_quality
 from benchmarks.memory import TRAININGS
-from benchmarks.peers import Factors, with_item_biases
+from benchmarks.peers import PEERS, Factors, with_item_biases
 
 USERS = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
 ITEMS = np.zeros((150, 2), np.float32)
@@ -58,3 +58,8 @@ def test_a_process_tells_its_peaks(tmp_path: Path, name: str) -> None:
     assert 0 < peaks["floor_rss_mb"] <= peaks["peak_rss_mb"] < peaks["floor_rss_mb"] + 100
     assert peaks["floor_rss_mb"] < 8 * len(ballast) / 2**20
     assert name in TRAININGS
+
+
+def test_the_fast_setting_is_the_one_that_time_to_quality_measures() -> None:
+    setting = dict(PEERS["cmlfast_fast"].setting)
+    assert {"n_epochs": setting.pop("epochs"), **setting} == time_to_quality.SETTING
