@@ -23,6 +23,7 @@ from benchmarks.conftest import kernels_of
 from benchmarks.gpu_check.case import random_case, with_batch
 from benchmarks.limits import step_bytes
 from benchmarks.measure import run
+from cmlfast.training import zeros
 
 USERS = 100_000
 DRAWN = 2_000  # items; a divisor of every number of items
@@ -68,9 +69,10 @@ def tables_of(items: int, r: int) -> Case:
     """Make tables that hold a few drawn items again and again, since drawing a billion numbers takes a minute."""
     few = random_case(USERS, DRAWN, 1, r, "cpu")
     times = items // DRAWN
-    tables = replace(
-        few.tables, item=few.tables.item.repeat(times, 1), item_state=few.tables.item_state.repeat(times, 1)
-    )
+    item, item_state = (zeros((items, r), torch.float32) for _ in range(2))  # of the memory that a training has
+    item.view(times, DRAWN, r)[:] = few.tables.item
+    item_state.view(times, DRAWN, r)[:] = few.tables.item_state
+    tables = replace(few.tables, item=item, item_state=item_state)
     # An item becomes one of `times` in its place: a user's stay sorted, and spread over all.
     copies = torch.randint(times, few.indices.shape, generator=torch.Generator().manual_seed(SEED), dtype=torch.int32)
     return replace(few, tables=tables, indices=few.indices * times + copies)
