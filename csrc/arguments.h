@@ -98,9 +98,13 @@ inline void check_warp_hinge_ids(const Tensor& user_vectors, const Tensor& item_
   const Ids negative(negatives);
   const int64_t n_negatives = negatives.size(1);
   check_range(negative, "negatives", -1, item_vectors.size(0), "item_vectors");
-  for (int64_t i = 0; i < negative.size(); ++i) {
-    check_index((negative[i] < 0) == (negative[i - i % n_negatives] < 0), "negatives mixes -1 and items in row ",
-                i / n_negatives, "; a row is all -1 (no negatives) or all items");
+  // Not one loop over all ids: a division for each takes longer than the distances do.
+  for (int64_t n = 0; n < negatives.size(0); ++n) {
+    const int64_t first = n * n_negatives;
+    for (int64_t i = first; i < first + n_negatives; ++i) {
+      check_index((negative[i] < 0) == (negative[first] < 0), "negatives mixes -1 and items in row ", n,
+                  "; a row is all -1 (no negatives) or all items");
+    }
   }
 }
 

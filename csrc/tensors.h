@@ -15,6 +15,7 @@ class Ids {
   explicit Ids(const Tensor& tensor)
       : tensor_(torch::stable::contiguous(tensor)),
         data_(tensor_.data_ptr()),
+        size_(tensor_.numel()),
         wide_(tensor_.scalar_type() == ScalarType::Long) {}
 
   int64_t operator[](int64_t i) const {
@@ -27,7 +28,7 @@ class Ids {
       static_cast<int32_t*>(data_)[i] = static_cast<int32_t>(id);
     }
   }
-  int64_t size() const { return tensor_.numel(); }
+  int64_t size() const { return size_; }
   bool wide() const { return wide_; }
   template <typename Id>
   const Id* as() const {
@@ -37,6 +38,7 @@ class Ids {
  private:
   Tensor tensor_;
   void* data_;
+  int64_t size_;  // asking the tensor again and again takes longer than looking at an id
   bool wide_;
 };
 
