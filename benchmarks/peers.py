@@ -62,8 +62,8 @@ def fit_als(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors
 
     options = {**setting, "iterations": setting["epochs"]}
     del options["epochs"]
-    model = AlternatingLeastSquares(**options, num_threads=threads, random_state=0)
     with threadpool_limits(limits=1, user_api="blas"):  # as implicit advises: it has threads of its own
+        model = AlternatingLeastSquares(**options, num_threads=threads, random_state=0)
         model.fit(train, show_progress=False)
     return Factors(model.user_factors, model.item_factors, "dot")
 
