@@ -7,6 +7,7 @@
 #include "../rank_weights.h"
 #include "../warp_math.h"
 #include "parallel.h"
+#include "prefetch.h"
 #include "row_kernels.h"
 
 namespace cmlfast {
@@ -54,6 +55,7 @@ PairResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights
     bool has_negatives = fill(begin, ids);
     for (int64_t n = begin; n < end; ++n) {
       const bool soon_has_negatives = n + 1 < end && fill(n + 1, soon);
+      if (soon_has_negatives) prefetch_row(batch.user_vectors.row<Storage>(batch.users[n + 1]), r);
       if (has_negatives) {
         distances(batch.user_vectors.row<Storage>(batch.users[n]), batch.item_vectors.data<Storage>(), ids,
                   soon_has_negatives ? soon : nullptr, n_rows, r, distance.data());
