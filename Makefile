@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPP_SOURCES := $(shell find csrc tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
-.PHONY: demo test test-emulated cuda-check gpu-check lint wheel bench accuracy clean
+.PHONY: demo test test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
 
 demo: $(VENV)/package
 	$(BIN)/python -m cmlfast.demo
@@ -21,6 +21,11 @@ test: $(VENV)/test
 # The CUDA kernels' source on the CPU under AddressSanitizer, UBSan and a race detector; `test` runs it without those.
 test-emulated: $(VENV)/test
 	cd tests && ../$(BIN)/python -m simt.check
+
+# A training step's instructions, counted by valgrind, against the stored budget; `-m benchmarks.instructions --update`
+# stores a new one. Says so where valgrind is missing or another compiler has built the extension.
+instructions: $(VENV)/package
+	$(BIN)/python -m benchmarks.instructions
 
 # What nvcc makes of the CUDA kernels: registers, spills, loads by width, occupancy, against the plan. Needs no GPU.
 cuda-check: $(VENV)/cuda-check
