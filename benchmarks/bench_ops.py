@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED, Case
-from benchmarks.limits import compiler
+from benchmarks.conftest import require_compiler
 from benchmarks.measure import ROUNDS, run
 from benchmarks.torch_operators import compiled_operators, operators
 from cmlfast import reference
@@ -155,8 +155,8 @@ def test_torch(
     benchmark: Any, case: Case, negatives: Tensor, gradients: tuple[Tensor, Tensor], operator: str, name: str
 ) -> None:
     """The same in plain torch, the baseline of the operator's group."""
-    if name == "torch_compile" and compiler() is None:
-        pytest.skip("torch.compile needs a C++ compiler here; install one, or name it in CXX")
+    if name == "torch_compile":
+        require_compiler("torch.compile")
     calls = {"torch": operators, "torch_compile": compiled_operators}[name](case, negatives, N_QUERIES, K, *gradients)
     if operator not in calls:
         pytest.skip("the sizes inside depend on the data, which torch.compile does not take")

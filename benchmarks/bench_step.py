@@ -29,8 +29,8 @@ from benchmarks.case import (
     restore_,
     touched_rows,
 )
-from benchmarks.conftest import kernels_of
-from benchmarks.limits import compiler, step_bytes
+from benchmarks.conftest import kernels_of, require_compiler
+from benchmarks.limits import step_bytes
 from benchmarks.measure import ROUNDS, run
 from cmlfast._arithmetic import rank_weights
 from cmlfast.training import Tables
@@ -66,8 +66,7 @@ def torch_step(case: Case, tables: Tables, **parts: Any) -> Step:
 
 
 def compiled_torch_step(case: Case, tables: Tables) -> Step:
-    if compiler() is None:
-        pytest.skip("torch.compile needs a C++ compiler here; install one, or name it in CXX")
+    require_compiler("torch.compile")
     scan, update_ = torch_compiled.compiled()
     return torch_step(case, tables, scan=scan, update_=update_)
 

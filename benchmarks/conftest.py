@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.case import Case, make_case
+from benchmarks.limits import compiler
 from cmlfast import build_info, ops, reference
 
 BASELINE = "baseline"  # the key of extra_info that marks what the others of a group are compared with
@@ -46,6 +47,12 @@ def kernels_of(name: str) -> ModuleType:
     if name == "compiled" and not build_info()["extension"]:
         pytest.skip(str(build_info()["reason"]))
     return ops if name == "compiled" else reference
+
+
+def require_compiler(what: str) -> None:
+    """Skip the benchmark where there is no C++ compiler."""
+    if compiler() is None:
+        pytest.skip(f"{what} needs a C++ compiler here; install one, or name it in CXX")
 
 
 @pytest.hookimpl(trylast=True)
