@@ -25,6 +25,9 @@ DEFAULTS: dict[str, Any] = {
     "balance": 30.0,
 }
 
+# What `cmlfast tune` searches for, and so does not take: those of cmlfast.tuning; a test compares.
+SEARCHED = ("learning_rate", "margin", "n_negatives")
+
 OK, FAILED, USAGE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
 
 DESCRIPTION = """\
@@ -36,6 +39,7 @@ the user and the item unless --user and --item name others."""
 EPILOG = """\
 a first session:
   cmlfast evaluate likes.csv                        how good would it be on my data?
+  cmlfast tune likes.csv --study likes.db           search for better training options (optional, takes a while)
   cmlfast train likes.csv --model likes.model       train on all of it
   cmlfast recommend likes.model alice bob -n 5      user,item,score as CSV on standard output
   cmlfast similar likes.model "Star Wars"           the items nearest to an item
@@ -75,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError, LookupError, TypeError) as error:
         print(f"cmlfast: error: {_sentence(error)}", file=sys.stderr)
         return BAD_INPUT
-    except (ArithmeticError, RuntimeError, MemoryError) as error:
+    except (ArithmeticError, RuntimeError, MemoryError, ImportError) as error:
         print(f"cmlfast: error: {_sentence(error)}", file=sys.stderr)
         return FAILED
     return OK
@@ -112,6 +116,19 @@ def build_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("-k", type=int, nargs="+", default=[50, 100], help="the K (default: 50 100)")
     _add_model(evaluate)
 
+    tune = command(
+        "tune",
+        "search for the learning rate, margin and negatives that suit your data",
+        "Splits as evaluate does. Trains with --trials settings on each user's first part, the default one among them, "
+        "keeps the one with the best Recall@50 on the second, measures it on the third, and prints the train command "
+        'for it. Needs Optuna: pip install "cmlfast[tune]".',
+    )
+    _add_data(tune)
+    tune.add_argument("--trials", type=int, default=30, metavar="N", help="settings to try (default: 30)")
+    tune.add_argument("--study", metavar="FILE", help="keep trials in this file (SQLite), and go on from those in it")
+    _add_model(tune, left_out=SEARCHED)
+    tune.set_defaults(**{name: DEFAULTS[name] for name in SEARCHED})
+
     recommend = command("recommend", "print the nearest items of users", "CSV on standard output: user,item,score.")
     recommend.add_argument("model", metavar="MODEL", help="a trained model")
     recommend.add_argument("users", nargs="*", metavar="USER", help="users' ids; all users without any")
@@ -137,22 +154,17 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-value", type=float, metavar="X", help="the least value that is a like")
 
 
-def _add_model(parser: argparse.ArgumentParser) -> None:
+def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) -> None:
     group = parser.add_argument_group("training")
 
-    def add(flag: str, kind: Any, text: str) -> None:
+    def add(flag: str, kind: Any, text: str, **more: Any) -> None:
         name = flag.strip("-").replace("-", "_")
-        group.add_argument(flag, type=kind, default=DEFAULTS[name], help=f"{text} (default: {DEFAULTS[name]})")
+        if name not in left_out:
+            group.add_argument(flag, type=kind, default=DEFAULTS[name], help=f"{text} (default: %(default)s)", **more)
 
     add("--n-components", int, "dimensions")
-    group.add_argument(
-        "--margin",
-        type=float,
-        nargs="+",
-        default=DEFAULTS["margin"],
-        metavar="M",
-        help="margin, in squared distance; two numbers are the first and the last (default: %(default)s)",
-    )
+    margin = "margin, in squared distance; two numbers are the first and the last"
+    add("--margin", float, margin, nargs="+", metavar="M")
     add("--n-negatives", _int_or_auto, "negatives drawn for a pair")
     add("--learning-rate", float, "AdaGrad's learning rate")
     add("--batch-size", _int_or_auto, "pairs in a batch")
@@ -182,6 +194,8 @@ def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
             parser.error(f"-k is {min(options.k)}; every K must be at least 1")
         if options.exclude and not options.model:
             parser.error("--exclude goes with --model")
+    if options.command == "tune" and options.trials < 1:
+        parser.error(f"--trials is {options.trials}; it must be at least 1")
     if options.command in ("recommend", "similar") and options.n < 1:
         parser.error(f"-n is {options.n}; it must be at least 1")
 

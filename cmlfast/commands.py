@@ -1,10 +1,11 @@
-"""What the commands of ``cmlfast`` do: train, evaluate, recommend, similar and info on a user's own files."""
+"""What the commands of ``cmlfast`` do: train, evaluate, tune, recommend, similar and info on a user's own files."""
 
 from __future__ import annotations
 
 import argparse
 import csv
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from cmlfast import CML, Interactions, build_info, split_per_user
 from cmlfast.persistence import check_target
 from cmlfast.popularity import popularity_recall
 from cmlfast.settings import resolve
-from cmlfast_cli import DEFAULTS
+from cmlfast_cli import DEFAULTS, SEARCHED
 
 
 def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
@@ -91,6 +92,39 @@ def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
         "CML": model.evaluate(test, options.k, exclude=validation),
     }
     _print_recall(found, options.k)
+
+
+def tune(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Search for a better setting; print its recall beside the default's, and the command that trains with it."""
+    from cmlfast import tuning  # Optuna: only where it is needed, for it need not be there
+
+    _model(options, parser)
+    fixed = {name: getattr(options, name) for name in DEFAULTS if name not in SEARCHED}
+    likes = _read(options.data, options)
+    _tell(likes)
+    try:
+        found = tuning.tune(likes, options.trials, study=options.study, seed=options.seed, **fixed)
+    except KeyboardInterrupt:
+        if options.study:
+            print(f"\n{options.study} keeps the finished trials; the same command goes on from them", file=sys.stderr)
+        raise
+    print(f"{'Recall@50':12}{'validation':>12}{'test':>12}")
+    print(f"{'default':12}{found.default_validation:>12.4f}{found.default_test:>12.4f}")
+    print(f"{'best':12}{found.validation:>12.4f}{found.test:>12.4f}")
+    print(f"best of {len(found.study.trials)} trials:")
+    print(_train_command(options, found.params))
+
+
+def _train_command(options: argparse.Namespace, params: dict[str, Any]) -> str:
+    """Return the command line that trains on the same likes with these parameters; defaults stay unsaid."""
+    words = ["cmlfast", "train", options.data, "--model", f"{Path(options.data).name.split('.')[0]}.model"]
+    data = {"user": options.user, "item": options.item, "value": options.value, "min_value": options.min_value}
+    changed = {name: params[name] for name, default in DEFAULTS.items() if params[name] != default}
+    given = {name: value for name, value in data.items() if value is not None} | changed | {"seed": options.seed}
+    for name, value in given.items():
+        values = value if isinstance(value, tuple) else [value]
+        words += [f"--{name.replace('_', '-')}", *("none" if one is None else str(one) for one in values)]
+    return shlex.join(words)
 
 
 def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

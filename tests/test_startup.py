@@ -50,6 +50,9 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
         (["train", "--help"], 0, "--n-negatives"),
         (["fly"], 2, "invalid choice"),
         (["recommend", "m", "-n", "0"], 2, "-n is 0"),
+        (["tune", "--help"], 0, "--trials"),
+        (["tune", "likes.csv", "--trials", "0"], 2, "--trials is 0"),
+        (["tune", "likes.csv", "--learning-rate", "1"], 2, "unrecognized arguments: --learning-rate 1"),
         (["evaluate", "likes.csv", "--exclude", "x"], 2, "--exclude goes with --model"),
     ],
 )
