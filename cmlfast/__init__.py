@@ -7,7 +7,7 @@ from cmlfast import ops, reference  # now: they register torch.ops.cmlfast.*
 from cmlfast._extension import build_info
 
 if TYPE_CHECKING:
-    from cmlfast import datasets
+    from cmlfast import datasets, optim
     from cmlfast.interactions import Interactions
     from cmlfast.metrics import recall_at_k
     from cmlfast.model import CML
@@ -19,6 +19,7 @@ __all__ = [
     "build_info",
     "datasets",
     "ops",
+    "optim",
     "recall_at_k",
     "reference",
     "split_per_user",
@@ -29,6 +30,7 @@ _LATER = {
     "CML": "model",
     "Interactions": "interactions",
     "datasets": "datasets",
+    "optim": "optim",
     "recall_at_k": "metrics",
     "split_per_user": "split",
 }
