@@ -20,6 +20,7 @@ TITLES = {  # of the files, in the order of their tables
     "bench_startup": "Startup",
     "bench_memory": "Memory",
     "bench_peers": "Trainings",
+    "bench_baselines": "Baselines of the paper's Table 2",
     "bench_cuda": "GPU",
 }
 
@@ -54,6 +55,7 @@ COLUMNS: dict[str, Callable[[Benchmark], str]] = {
     "method": stored("method", ""),
     "ms (IQR)": milliseconds,
     "million pairs/s": stored("pairs_per_second", ".2f", 1e-6),
+    "plain torch, million pairs/s": stored("torch_pairs_per_second", ".2f", 1e-6),
     "GB/s": stored("gb_per_second", ".1f"),
     "limit, GB/s": stored("limit_gb_per_second", ".1f"),
     "of limit": stored("fraction_of_limit", ".0%"),
