@@ -1,4 +1,4 @@
-"""Somebody's own module with ClippedAdagrad, eager and compiled: trains to the bits of the reference's training steps."""
+"""Somebody's own module with ClippedAdagrad, eager and compiled, trains to the bits of the reference's steps."""
 
 import shutil
 from functools import lru_cache
