@@ -185,4 +185,4 @@ def _as_params(trial: dict[str, Any]) -> dict[str, Any]:
 
 def _value(trial: FrozenTrial) -> float:
     assert trial.value is not None, "pruned trials have none, others have one"
-    return trial.value
+    return float(trial.value)
