@@ -20,7 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "n_negatives": "auto",
     "learning_rate": 0.1,
     "batch_size": "auto",
-    "n_epochs": 200,
+    "n_epochs": "auto",
     "max_norm": 1.0,
     "balance": 30.0,
 }
@@ -168,7 +168,7 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
     add("--n-negatives", _int_or_auto, "negatives drawn for a pair")
     add("--learning-rate", float, "AdaGrad's learning rate")
     add("--batch-size", _int_or_auto, "pairs in a batch")
-    add("--n-epochs", int, "epochs")
+    add("--n-epochs", _int_or_auto, "epochs")
     add("--max-norm", float, "radius of the ball")
     add("--balance", _float_or_none, "draw a user's pairs by 1 / (likes + this); none visits every pair once an epoch")
     group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")

@@ -11,6 +11,7 @@ from torch import Tensor
 from cmlfast import CML, backends, build_info, datasets, ops, reference, split_per_user
 from cmlfast.interactions import Interactions
 from cmlfast.settings import resolve
+from cmlfast.steps import metric_step
 from cmlfast.training import Pairs, Schedule, Tables, new_tables, run_epoch
 
 N_PAIRS = 10_000
@@ -67,7 +68,7 @@ def make_case() -> Case:
     pairs = Pairs.of(train.matrix, train.matrix, device)
     tables = new_tables(*train.shape, settings, device)
     for epoch in range(EPOCHS_BEFORE):
-        run_epoch(kernels, tables, pairs, settings, epoch, Schedule(0.0, 0.0))  # at the first rate
+        run_epoch(metric_step(kernels), tables, pairs, settings, epoch, Schedule(0.0, 0.0))  # at the first rate
     chosen = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(SEED))[:N_PAIRS]
     return Case(name, tables, pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen])
 

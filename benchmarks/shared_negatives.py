@@ -24,7 +24,8 @@ from benchmarks.accuracy import DATA, KS, SEEDS, machine
 from benchmarks.als import Split
 from cmlfast import CML, backends, datasets, ops, split_per_user
 from cmlfast.serving import recall
-from cmlfast.settings import resolve
+from cmlfast.settings import N_EPOCHS, resolve
+from cmlfast.steps import metric_step
 from cmlfast.training import Pairs, fit_tables, new_tables
 
 BLOCKS = (1, 4, 8, 16, 32)
@@ -75,8 +76,9 @@ def fit_and_score(split: Split, seed: int, block: int | None, n_epochs: int) -> 
     settings = resolve(CML(random_state=seed, n_epochs=n_epochs).get_params(), train.nnz, *train.shape)
     kernels, device = backends.choose("auto", "cpu")
     stepper = kernels if block is None else SimpleNamespace(cml_step_=partial(shared_step, block))
+    step = metric_step(stepper)  # type: ignore[arg-type]
     pairs = Pairs.of(train.matrix, train.matrix, device)
-    tables, _ = fit_tables(stepper, new_tables(*train.shape, settings, device), pairs, settings, None, False, None)  # type: ignore[arg-type]
+    tables, _ = fit_tables(step, new_tables(*train.shape, settings, device), pairs, settings, None, False, None)
     seen = sparse.csr_matrix(train.matrix + validation.matrix)
     return recall(kernels, tables.user, tables.item, test.matrix, seen, KS)
 
@@ -85,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shared_negatives", description=__doc__)
     parser.add_argument("--data", choices=DATA, action="append", help="only this data set (may be repeated)")
-    parser.add_argument("--epochs", type=int, default=CML().n_epochs, help="(default: %(default)s, as CML's)")
+    parser.add_argument("--epochs", type=int, default=N_EPOCHS, help="(default: %(default)s, as CML's)")
     options = parser.parse_args(arguments)
     columns = [f"Recall@{k} | change" for k in KS]
     print(f"| data | B | {' | '.join(columns)} |\n|---|---|" + "---:|---:|" * len(KS), flush=True)

@@ -81,6 +81,22 @@ def merged(user_items: Any, known: Interactions) -> tuple[Interactions, Interact
     return fresh, Interactions(both, user_ids, item_ids)
 
 
+def rows_by_id(given: Any, ids: Ids, name: str) -> Any:
+    """Return the rows of ``Interactions`` that belong to some ids, as a matrix; anything else is returned as it is.
+
+    Raises
+    ------
+    ValueError
+        If an id has no row.
+    """
+    if not isinstance(given, Interactions):
+        return given
+    try:
+        return given.matrix[given.user_index(ids)]
+    except KeyError as error:
+        raise ValueError(f"{name} must have a row for each: {error.args[0]}") from error
+
+
 def union(left: sparse.csr_matrix, right: sparse.csr_matrix) -> sparse.csr_matrix:
     """Return the pairs that are in either matrix, as canonical CSR."""
     both = (left + right).tocsr()

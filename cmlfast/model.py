@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from scipy import sparse
+from torch import nn
 
 from cmlfast import backends, persistence
 from cmlfast.alignment import merged, without_pairs
 from cmlfast.estimator import Estimator
+from cmlfast.growing import grown_tables, one_epoch
 from cmlfast.interactions import Interactions, as_user_items
+from cmlfast.networks import pack_network, unpack_network
 from cmlfast.recommender import Recommender, held_out_matrix
 from cmlfast.serving import recall
 from cmlfast.settings import Settings, resolve
-from cmlfast.training import Pairs, Record, Schedule, Tables, check_finite, fit_tables, new_tables, run_epoch
+from cmlfast.side import JointTables, Side
+from cmlfast.steps import choose_step
+from cmlfast.training import Pairs, Record, Tables, fit_tables, new_tables
 
 
 class CML(Recommender, Estimator):
@@ -40,8 +46,8 @@ class CML(Recommender, Estimator):
         Of AdaGrad; falls linearly to 0 over the epochs.
     batch_size : int or "auto"
         Pairs in a batch. "auto" is a tenth of all pairs, at least 256 and at most 10,000.
-    n_epochs : int
-        How many epochs, at most.
+    n_epochs : int or "auto"
+        How many epochs, at most. "auto" is 200, or 30 with features: these teach faster, and too much in the end.
     max_norm : float
         Radius of the ball (section 3.4).
     rank_weight : bool
@@ -50,6 +56,15 @@ class CML(Recommender, Estimator):
         An epoch draws as many pairs as there are, a pair of user i in proportion to 1 / (n_i + balance), with n_i the
         number of items that the user likes. Recall is a mean over users, while a plain sum over pairs is mostly about
         those with many likes. None visits every pair exactly once an epoch.
+    covariance_weight : float
+        lambda_c: what correlated dimensions cost (section 3.4, with DeCov's square; see
+        :func:`cmlfast.covariance.covariance_gradient`), over the users and items of a batch.
+    feature_weight : float
+        lambda_f: what a unit of squared distance between an item (or a user) and the place that the network finds by
+        its features costs (section 3.3). Without features it means nothing.
+    item_network, user_network : nn.Module, optional
+        The networks f from features [n, d] (in torch's CSR layout if they were sparse) to [n, n_components]. ``fit``
+        trains copies. By default :class:`cmlfast.networks.FeatureMLP`: 256 ReLU units on rows scaled to unit length.
     patience : int
         With ``fit(validation=...)``: how many looks at the validation matrix, of some 20, may pass without a better
         Recall@50 before training stops.
@@ -73,6 +88,8 @@ class CML(Recommender, Estimator):
         The id of each row: the own ids of the `Interactions` that the model was fitted on, or 0, 1, 2, ...
     user_items_ : Interactions or None
         The training matrix, if it was kept.
+    item_network_, user_network_ : nn.Module or None
+        The trained networks, if there were features.
     history_ : list of dict
         For every epoch: ``epoch``, ``loss`` (mean of the pairs), ``impostors`` (share of the negatives inside the
         margin), ``active`` (share of the pairs with a loss), ``learning_rate``, ``margin``, ``seconds`` and, where
@@ -103,10 +120,14 @@ class CML(Recommender, Estimator):
         n_negatives: int | str = "auto",
         learning_rate: float = 0.1,
         batch_size: int | str = "auto",
-        n_epochs: int = 200,
+        n_epochs: int | str = "auto",
         max_norm: float = 1.0,
         rank_weight: bool = True,
         balance: float | None = 30.0,
+        covariance_weight: float = 0.0,
+        feature_weight: float = 20.0,
+        item_network: nn.Module | None = None,
+        user_network: nn.Module | None = None,
         patience: int = 10,
         keep_user_items: bool = True,
         dtype: str = "float32",
@@ -123,6 +144,10 @@ class CML(Recommender, Estimator):
         self.max_norm = max_norm
         self.rank_weight = rank_weight
         self.balance = balance
+        self.covariance_weight = covariance_weight
+        self.feature_weight = feature_weight
+        self.item_network = item_network
+        self.user_network = user_network
         self.patience = patience
         self.keep_user_items = keep_user_items
         self.dtype = dtype
@@ -133,6 +158,8 @@ class CML(Recommender, Estimator):
     def fit(
         self,
         user_items: Any,
+        item_features: Any = None,
+        user_features: Any = None,
         *,
         validation: Any = None,
         show_progress: bool | None = None,
@@ -144,6 +171,11 @@ class CML(Recommender, Estimator):
         ----------
         user_items : SciPy sparse matrix of shape (n_users, n_items), or Interactions
             Who likes what; how large a value is does not matter. Duplicates and zeros are left out and counted.
+        item_features, user_features : SciPy sparse matrix, Interactions, array or Tensor, optional
+            Shapes [n_items, d] and [n_users, d']: what is known of them, such as an item's tags; of `Interactions`,
+            with items in its rows and tags in its columns, rows are found by their ids. A network learns to place items
+            (or users) by them, and draws them there (section 3.3). Those without likes are placed by it alone; such
+            items are no negatives.
         validation : the same, optional
             Held-out likes of the same users and items. Training stops when their Recall@50 no longer improves, and
             the best epoch is restored.
@@ -166,33 +198,55 @@ class CML(Recommender, Estimator):
             If the loss is no longer finite. A model that was fitted before is unchanged after any error.
         """
         train = as_user_items(user_items)
-        settings = resolve(self.get_params(), max(train.nnz, 1), *train.shape)
         kernels, device = backends.choose(self.backend, self.device)
-        pairs = _pairs(train, train, device)
-        score = None
-        if validation is not None:
-            held_out = held_out_matrix(validation, train, "validation")
+        has_features = item_features is not None or user_features is not None
+        settings = resolve(self.get_params(), max(train.nnz, 1), *train.shape, has_features)
+        held_out = None if validation is None else held_out_matrix(validation, train, "validation")
+        likes = train.matrix
+        users = Side.of(user_features, train.user_ids, likes, self.user_network, settings, device, "user")
+        items = Side.of(item_features, train.item_ids, likes.T.tocsr(), self.item_network, settings, device, "item")
+        if users:
+            likes = likes[users.taking_part.cpu().numpy()]
+        if items:
+            likes = likes[:, items.taking_part.cpu().numpy()]
+        pairs = _pairs(likes, likes, device)
 
-            def score(tables: Tables) -> float:
-                return recall(kernels, tables.user, tables.item, held_out, train.matrix, (50,))["recall@50"]
+        def score(tables: JointTables) -> float:
+            everyone = tables.whole(settings)
+            return recall(kernels, everyone.user, everyone.item, held_out, train.matrix, (50,))["recall@50"]
 
-        tables = new_tables(*train.shape, settings, device)
-        tables, history = fit_tables(kernels, tables, pairs, settings, score, show_progress, callback)
-        self._adopt(tables, train, settings, history, _skipped(train, pairs))
+        tables = JointTables(*new_tables(likes.shape[0], likes.shape[1], settings, device).all(), users, items)
+        tables.start(settings)
+        step = choose_step(kernels, settings, has_features)
+        tables, history = fit_tables(
+            step, tables, pairs, settings, None if held_out is None else score, show_progress, callback
+        )
+        self._adopt(tables.whole(settings), train, settings, history, _skipped(train, pairs))
+        self.user_network_, self.item_network_ = (
+            side.encoder.network.eval() if side else None for side in tables.sides()
+        )
         return self
 
-    def partial_fit(self, user_items: Any) -> CML:
+    def partial_fit(
+        self, user_items: Any, item_features: Any = None, user_features: Any = None, *, freeze_items: bool = False
+    ) -> CML:
         """Train one epoch on new interactions, from where the model stands; fit nothing anew.
 
         The epoch has the last margin, and a learning rate that falls from ``learning_rate`` to 0. New interactions
         join the old ones, and negatives are drawn from neither (if the model kept the old ones). A larger matrix, or
-        `Interactions` with new ids, brings new users and items, whose rows start at random. AdaGrad's accumulators
-        are kept.
+        `Interactions` with new ids, brings new users and items, whose rows start at random or, with features, where the
+        model's networks place them; the networks themselves stay as they are. AdaGrad's accumulators are kept.
 
         Parameters
         ----------
         user_items : SciPy sparse matrix or Interactions
-            As in :meth:`fit`. Of the kind that the model was fitted on.
+            As in :meth:`fit`. Of the kind that the model was fitted on. With features it may be without likes: new
+            users or items are then placed, and nothing is trained.
+        item_features, user_features : SciPy sparse matrix, Interactions, array or Tensor, optional
+            For a model fitted with such features: a row for each item (user), those that the model knows first; of
+            `Interactions`, the new ones' rows are enough.
+        freeze_items : bool
+            Leave all items where they are, so that what was computed of them stays true; only users move.
 
         Returns
         -------
@@ -202,11 +256,41 @@ class CML(Recommender, Estimator):
         Raises
         ------
         ValueError
-            As :meth:`fit`, if the matrix is smaller than the model, or if ``n_components`` or ``dtype`` was changed.
+            As :meth:`fit`; if the matrix is smaller than the model, or ``n_components`` or ``dtype`` was changed; if
+            there are features and no network for them, or new items that would be frozen at random places.
         """
         if not self._is_fitted():
-            return self.fit(user_items)
+            return self.fit(user_items, item_features, user_features)
         new, liked = merged(user_items, self._known)
+        self._check_unchanged()
+        settings = self._settings()
+        kernels, device = backends.choose(self.backend, self.device)
+        networks: dict[str, nn.Module | None] = {"user": self.user_network_, "item": self.item_network_}
+        features = {"user": user_features, "item": item_features}
+        grown = grown_tables(self._tables, new, features, networks, settings, device)
+        n_new = new.n_items - len(self.item_embedding_)
+        if freeze_items and n_new and item_features is None:
+            raise ValueError(
+                f"freeze_items is True, but user_items has {n_new} new items, which would stay at random places; give "
+                "item_features to place them, or let items move"
+            )
+        history, pairs = self.history_, None
+        if new.nnz or (item_features is None and user_features is None):
+            # As in fit, items that nobody likes are no negatives where a network has placed them.
+            items = np.arange(liked.n_items) if self.item_network_ is None else np.unique(liked.matrix.indices)
+            pairs = _pairs(new.matrix[:, items], liked.matrix[:, items], device)
+            step = choose_step(kernels, settings, with_features=False, freeze_items=freeze_items)
+            history = [*history, one_epoch(step, grown, items, pairs, settings, len(history))]
+        self._adopt(grown, liked, settings, history, _skipped(new, pairs))
+        return self
+
+    def _settings(self) -> Settings:
+        """Return what the model was fitted with, checked."""
+        params = {**self.get_params(), "random_state": self.seed_, "n_negatives": self.n_negatives_}
+        return resolve({**params, "batch_size": self.batch_size_}, 1, *self._known.shape)
+
+    def _check_unchanged(self) -> None:
+        """Raise ``ValueError`` if a parameter that decides what the tables are was changed after they were made."""
         if self.n_components != self.user_embedding_.shape[1]:
             raise ValueError(
                 f"n_components is {self.n_components}, but the model has {self.user_embedding_.shape[1]}; set it back, "
@@ -217,19 +301,6 @@ class CML(Recommender, Estimator):
                 f"dtype is {self.dtype!r}, but the model has tables of {self._stored_dtype()!r}; set it back, or fit "
                 "anew"
             )
-        params = {**self.get_params(), "random_state": self.seed_, "n_negatives": self.n_negatives_}
-        settings = resolve({**params, "batch_size": self.batch_size_}, max(new.nnz, 1), *new.shape)
-        kernels, device = backends.choose(self.backend, self.device)
-        pairs = _pairs(new, liked, device)
-        grown = new_tables(*new.shape, settings, device)
-        for old, table in zip(self._tables.all(), grown.all(), strict=True):
-            table[: len(old)] = old
-        epoch = len(self.history_)  # its number, and so its draws, were not used before
-        settings = replace(settings, margin=(settings.margin[1],) * 2)
-        record = run_epoch(kernels, grown, pairs, settings, epoch, Schedule(0.0, 1.0))
-        check_finite(record, settings, grown.user, grown.item)
-        self._adopt(grown, liked, settings, [*self.history_, record], _skipped(new, pairs))
-        return self
 
     def _adopt(
         self,
@@ -260,6 +331,8 @@ class CML(Recommender, Estimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one safetensors file, in one step.
 
+        Networks of your own are stored by their ``state_dict`` alone.
+
         Raises
         ------
         NotFittedError, OSError
@@ -272,15 +345,21 @@ class CML(Recommender, Estimator):
         if self.user_items_ is not None:
             packed = persistence.pack_csr(self.user_items_.matrix)
             tensors |= {f"user_items.{part}": tensor for part, tensor in packed.items()}
+        networks = {}
+        for kind, network in (("user_network", self.user_network_), ("item_network", self.item_network_)):
+            if network is not None:
+                parts, networks[kind] = pack_network(network)
+                tensors |= {f"{kind}.{name}": tensor for name, tensor in parts.items()}
         kept = {
             "random_state": self.seed_,
             "device": str(self.device),
             "dtype": self._stored_dtype(),
             "keep_user_items": self.user_items_ is not None,
         }
-        params = {**self.get_params(), **kept}
+        params = {name: value for name, value in self.get_params().items() if not name.endswith("_network")}
         metadata = {
-            "params": params,
+            "params": {**params, **kept},
+            "networks": networks,
             "history": self.history_,
             "n_negatives": self.n_negatives_,
             "batch_size": self.batch_size_,
@@ -289,7 +368,14 @@ class CML(Recommender, Estimator):
         persistence.write(path, tensors, metadata)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], device: str = "cpu") -> CML:
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: str = "cpu",
+        *,
+        item_network: nn.Module | None = None,
+        user_network: nn.Module | None = None,
+    ) -> CML:
         """Read a model that :meth:`save` wrote; runs no code from the file.
 
         Parameters
@@ -298,29 +384,36 @@ class CML(Recommender, Estimator):
             The file.
         device : str
             Where the model shall live, as in the constructor.
+        item_network, user_network : nn.Module, optional
+            If the model was fitted with networks of your own: such networks, to take up the stored weights. Without
+            them the model serves all but new items (or users) with features.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If there is no such file, or it is no model, damaged, or from a newer version.
+            If there is no such file, or it is no model, damaged, or from a newer version; if a network does not fit.
         """
         tensors, metadata = persistence.read(path)
         parts = persistence.checked_parts(path, tensors, metadata)
-        model = cls(**{**parts.params, "device": device})
+        own = {"item_network": item_network, "user_network": user_network}
+        model = cls(**{**parts.params, **own, "device": device})
         _, place = backends.choose(model.backend, device)
         tables = Tables(*(table.to(place) for table in parts.tables))
         resolved = {"n_negatives": metadata["n_negatives"], "batch_size": metadata["batch_size"]}
         settings = resolve({**model.get_params(), **resolved}, 1, *parts.matrix.shape)
         known = Interactions(parts.matrix, parts.user_ids, parts.item_ids)
         model._adopt(tables, known, settings, metadata["history"], metadata["skipped"])
+        for kind, network in own.items():
+            fitted = unpack_network(metadata.get("networks", {}).get(kind), tensors, kind, network)
+            setattr(model, f"{kind}_", fitted and fitted.to(place))
         return model
 
 
-def _pairs(new: Interactions, liked: Interactions, device: torch.device) -> Pairs:
+def _pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device) -> Pairs:
     """Return the pairs to train on, or raise if there is nothing to learn from them."""
     if new.nnz == 0:
         raise ValueError("user_items has no interactions; there is nothing to learn from")
-    pairs = Pairs.of(new.matrix, liked.matrix, device)
+    pairs = Pairs.of(new, liked, device)
     if pairs.n_without_negatives == len(pairs):
         raise ValueError(
             "every user of user_items likes every item, so that nobody has an item to keep at a distance; leave "
@@ -329,9 +422,9 @@ def _pairs(new: Interactions, liked: Interactions, device: torch.device) -> Pair
     return pairs
 
 
-def _skipped(train: Interactions, pairs: Pairs) -> dict[str, int]:
+def _skipped(train: Interactions, pairs: Pairs | None) -> dict[str, int]:
     return {
         "duplicate_pairs": train.n_duplicates,
         "dropped_values": train.n_dropped,
-        "pairs_without_negatives": pairs.n_without_negatives,
+        "pairs_without_negatives": pairs.n_without_negatives if pairs else 0,
     }

@@ -19,7 +19,7 @@ from torch import Tensor
 from cmlfast.ids import Ids
 from cmlfast.settings import DTYPES
 
-FORMAT = 2  # 1 had float32 tables only, and no parameter `dtype`
+FORMAT = 3  # 1 had float32 tables only, and no parameter `dtype`; 2 had no networks
 KEY = "cmlfast"
 
 

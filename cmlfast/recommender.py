@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy import sparse
-from torch import Tensor
+from torch import Tensor, nn
 
 from cmlfast import backends
 from cmlfast.alignment import aligned, is_numbered, positions, union
+from cmlfast.fold_in import fold_in
+from cmlfast.growing import place_new
 from cmlfast.ids import Ids
 from cmlfast.interactions import Interactions, as_user_items
-from cmlfast.serving import Positions, Scores, nearest, recall
+from cmlfast.serving import Positions, Scores, nearest, pair_scores, recall
+from cmlfast.settings import Settings
 
 
 def held_out_matrix(held_out: Any, known: Interactions, name: str) -> sparse.csr_matrix:
@@ -38,25 +41,30 @@ class Recommender:
     user_embedding_: Tensor
     item_embedding_: Tensor
     user_items_: Interactions | None
+    user_network_: nn.Module | None
+    item_network_: nn.Module | None
     _known: Interactions  # the ids, and the training pairs if they were kept
 
     def recommend(
         self,
-        userid: Any,
+        userid: Any = None,
         user_items: Any = None,
         N: int = 10,  # noqa: N803 (implicit's name)
         filter_already_liked_items: bool = True,
         filter_items: Iterable[Any] | None = None,
-        *,
+        recalculate_user: bool = False,
         items: Iterable[Any] | None = None,
+        *,
+        user_features: Any = None,
     ) -> tuple[npt.NDArray[Any], Scores]:
-        """Return the nearest items of one user or of several.
+        """Return the nearest items of one user or of several: known ones, new ones with likes, or new with features.
 
         Parameters
         ----------
-        userid : id or array of Q ids
-            Own ids, or row numbers for a model fitted on a matrix.
-        user_items : SciPy sparse matrix of shape (Q, n_items), or Interactions of all users, optional
+        userid : id or array of Q ids, optional
+            Own ids, or row numbers for a model fitted on a matrix. With ``recalculate_user`` also users that the model
+            does not know; with ``user_features``, leave it out.
+        user_items : SciPy sparse matrix of shape (Q, n_items), or Interactions of these users among others, optional
             What these users like, a row for each; by default what the model was trained on.
         N : int
             How many items; fewer come back where there are no more.
@@ -64,6 +72,10 @@ class Recommender:
             Leave out what ``user_items`` (or the training matrix) has for a user.
         filter_items, items : ids, optional
             Items to leave out for everyone; the only items to choose from.
+        recalculate_user : bool
+            Place the users by ``user_items`` (see :func:`cmlfast.fold_in.fold_in`) instead of where training put them.
+        user_features : SciPy sparse matrix, array or Tensor of shape (Q, d'), optional
+            Of users whom the model shall place by their features alone.
 
         Returns
         -------
@@ -76,18 +88,75 @@ class Recommender:
         Raises
         ------
         NotFittedError, KeyError, IndexError, ValueError
-            Before ``fit``, for an unknown id or row number, for a matrix whose shape does not match, and if the
-            training matrix is needed but was not kept.
+            Before ``fit``, for an unknown id or row number, for a matrix whose shape does not match, if the training
+            matrix is needed but was not kept, or if there is no network for ``user_features``.
         """
         self._check_fitted()
-        rows, scalar = positions(_several(userid, "userid"), self._known, "user", "userid"), np.ndim(userid) == 0
         _check_count(N, "N")
-        seen = self._seen(rows, user_items) if filter_already_liked_items else None
+        if user_features is not None:
+            if userid is not None or recalculate_user:
+                raise ValueError(
+                    "user_features are given together with userid or recalculate_user; new users have no id, and are "
+                    "placed either by their features or by what they like"
+                )
+            queries = self._place(user_features, "user")
+            seen = self._likes(np.arange(len(queries)), user_items) if user_items is not None else None
+        elif userid is None:
+            raise ValueError("userid is missing; give the id of a user, or user_features of new users")
+        elif recalculate_user:
+            if user_items is None:
+                raise ValueError("recalculate_user is True, but user_items is None; give what the users like")
+            seen = self._likes(_several(userid, "userid"), user_items)
+            queries = fold_in(self._kernels(), self.item_embedding_, seen, self._settings())
+        else:
+            rows = positions(_several(userid, "userid"), self._known, "user", "userid")
+            queries = self.user_embedding_[torch.from_numpy(rows).to(self.user_embedding_.device)]
+            seen = self._seen(rows, user_items) if filter_already_liked_items else None
         left_out = None if filter_items is None else self._columns(filter_items, "filter_items")
         among = None if items is None else self._columns(items, "items")
-        queries = self.user_embedding_[torch.from_numpy(rows).to(self.user_embedding_.device)]
+        seen = seen if filter_already_liked_items else None
         found = nearest(self._kernels(), queries, self.item_embedding_, int(N), seen, left_out, among)
-        return _answer(*found, self._known.item_ids, scalar)
+        return _answer(*found, self._known.item_ids, userid is not None and np.ndim(userid) == 0)
+
+    def predict(
+        self, userid: Any = None, itemid: Any = None, *, user_features: Any = None, item_features: Any = None
+    ) -> Scores:
+        """Return the scores of users with items, known or new.
+
+        Parameters
+        ----------
+        userid, itemid : ids, optional
+            Q users and n items that the model knows, or one of either.
+        user_features, item_features : SciPy sparse matrix, array or Tensor, optional
+            In their place, features of shape (Q, d') or (n, d) of new ones, which the model's networks place.
+
+        Returns
+        -------
+        ndarray of shape (Q, n), float32
+            Minus the squared distances, as :meth:`recommend` returns them; without the dimension of what is one id.
+
+        Raises
+        ------
+        NotFittedError, KeyError, IndexError, ValueError
+            As :meth:`recommend`; and unless there are either ids or features of both.
+        """
+        self._check_fitted()
+        sides = []
+        for kind, ids, features in (("user", userid, user_features), ("item", itemid, item_features)):
+            if (ids is None) == (features is None):
+                raise ValueError(f"give either {kind}id, of {kind}s the model knows, or {kind}_features, of new ones")
+            if features is not None:
+                sides.append(self._place(features, kind))
+            else:
+                table = self.user_embedding_ if kind == "user" else self.item_embedding_
+                rows = positions(_several(ids, f"{kind}id"), self._known, kind, f"{kind}id")
+                sides.append(table[torch.from_numpy(rows).to(table.device)])
+        users, items = sides
+        scores = pair_scores(users, items).cpu().numpy()
+        for axis, ids in ((1, itemid), (0, userid)):
+            if ids is not None and np.ndim(ids) == 0:
+                scores = scores.squeeze(axis)
+        return scores
 
     def similar_items(self, itemid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
         """Return the items nearest to an item (or to each of several), the item itself among them.
@@ -171,11 +240,14 @@ class Recommender:
         if not self._is_fitted():
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
 
+    def _settings(self) -> Settings:
+        raise NotImplementedError
+
     def _kernels(self) -> ModuleType:
         return backends.choose(self.backend, self.item_embedding_.device)[0]
 
     def _seen(self, rows: Positions, user_items: Any) -> sparse.csr_matrix:
-        """Return what these users like, [Q, J]."""
+        """Return what these known users like, [Q, J]."""
         if user_items is None:
             if self.user_items_ is None:
                 raise ValueError(
@@ -185,13 +257,29 @@ class Recommender:
             return self._known.matrix[rows]
         if isinstance(user_items, Interactions):
             return aligned(user_items, self._known, "user_items")[rows]
-        expected = (len(rows), self._known.n_items)
+        return self._likes(rows, user_items)
+
+    def _likes(self, users: Any, user_items: Any) -> sparse.csr_matrix:
+        """Return what some users like, known or not, [Q, J]: the rows of a matrix, or found in Interactions by id."""
+        if isinstance(user_items, Interactions):
+            rows = user_items.matrix[user_items.user_index(np.asarray(users))].tocoo()
+            try:
+                columns = self._known.item_index(user_items.item_ids)
+            except KeyError as error:
+                raise ValueError(f"user_items does not fit the model: {error.args[0]}") from error
+            shape = (len(users), self._known.n_items)
+            return as_user_items(sparse.csr_matrix((rows.data, (rows.row, columns[rows.col])), shape=shape)).matrix
+        expected = (len(users), self._known.n_items)
         if user_items.shape != expected:
             raise ValueError(
                 f"user_items has shape {user_items.shape}, but it needs a row for each user of userid and a column for "
                 f"each item, {expected}; index it with userid"
             )
         return as_user_items(user_items).matrix
+
+    def _place(self, given: Any, kind: str) -> Tensor:
+        """Return vectors for features of new users or items."""
+        return place_new(given, getattr(self, f"{kind}_network_"), self._settings(), self.item_embedding_, kind)
 
 
 def _several(ids: Any, name: str) -> Any:

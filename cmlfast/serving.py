@@ -11,8 +11,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from cmlfast._arithmetic import distances
 from cmlfast.metrics import recall_at_k
 
+PAIRS_AT_ONCE = 1_000_000
 Positions = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
 
@@ -78,6 +80,13 @@ def nearest(
 
 def _ids(array: npt.NDArray[np.integer], like: Tensor) -> Tensor:
     return torch.from_numpy(np.asarray(array, dtype=np.int64)).to(like.device)
+
+
+def pair_scores(users: Tensor, items: Tensor) -> Tensor:
+    """Return minus the squared distances [Q, n] of users [Q, r] and items [n, r], as `nearest` would, to the bit."""
+    at_once = max(1, PAIRS_AT_ONCE // max(len(items), 1))
+    parts = [-distances(some[:, None].float(), items.float(), "sqeuclidean") for some in users.split(at_once)]
+    return torch.cat(parts)
 
 
 def recall(

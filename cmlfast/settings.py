@@ -16,6 +16,7 @@ NEGATIVES_PER_DENSITY = 0.1
 MAX_BATCH_SIZE = 10_000
 BATCHES_PER_EPOCH = 10
 MIN_BATCH_SIZE = 256
+N_EPOCHS, N_EPOCHS_WITH_FEATURES = 200, 30
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -32,6 +33,8 @@ class Settings:
     max_norm: float
     rank_weight: bool
     balance: float | None
+    covariance_weight: float
+    feature_weight: float
     patience: int
     dtype: torch.dtype  # of the tables
     seed: int
@@ -53,7 +56,7 @@ def auto_batch_size(n_pairs: int) -> int:
     return min(max(n_pairs // BATCHES_PER_EPOCH, MIN_BATCH_SIZE), MAX_BATCH_SIZE)
 
 
-def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) -> Settings:
+def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, with_features: bool = False) -> Settings:
     """Check every parameter and resolve ``"auto"``.
 
     Raises
@@ -69,6 +72,9 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) ->
     batch_size = params["batch_size"]
     if batch_size == "auto":
         batch_size = auto_batch_size(n_pairs)
+    n_epochs = params["n_epochs"]
+    if n_epochs == "auto":
+        n_epochs = N_EPOCHS_WITH_FEATURES if with_features else N_EPOCHS
     if not isinstance(params["rank_weight"], bool | np.bool_):
         raise TypeError(f"rank_weight is {params['rank_weight']!r}; it must be True or False")
     return Settings(
@@ -77,10 +83,12 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) ->
         n_negatives=_integer("n_negatives", n_negatives, 1, "or 'auto'"),
         learning_rate=_positive("learning_rate", params["learning_rate"]),
         batch_size=_integer("batch_size", batch_size, 1, "or 'auto'"),
-        n_epochs=_integer("n_epochs", params["n_epochs"], 1),
+        n_epochs=_integer("n_epochs", n_epochs, 1, "or 'auto'"),
         max_norm=_positive("max_norm", params["max_norm"], may_be_infinite=True),
         rank_weight=bool(params["rank_weight"]),
-        balance=None if params["balance"] is None else _not_negative("balance", params["balance"]),
+        balance=None if params["balance"] is None else _not_negative("balance", params["balance"], ", or None"),
+        covariance_weight=_not_negative("covariance_weight", params["covariance_weight"]),
+        feature_weight=_not_negative("feature_weight", params["feature_weight"]),
         patience=_integer("patience", params["patience"], 1),
         dtype=_dtype(params["dtype"]),
         seed=resolve_seed(params["random_state"]),
@@ -130,5 +138,6 @@ def _positive(
     return float(value)
 
 
-def _not_negative(name: str, value: Any) -> float:
-    return 0.0 if value == 0 else _positive(name, value, expected="it must be a number of at least 0, or None")
+def _not_negative(name: str, value: Any, alternative: str = "") -> float:
+    expected = f"it must be a number of at least 0{alternative}"
+    return 0.0 if value == 0 else _positive(name, value, expected=expected)

@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +25,8 @@ SEEDS_AT_ONCE = 64
 EVALUATIONS = 20  # how often a fit looks at its validation matrix
 
 Record = dict[str, float]
+Seen = tuple[Tensor, Tensor, Tensor]  # of a step: its loss, impostors, active pairs
+AnyTables = TypeVar("AnyTables", bound="Tables")
 
 
 class DivergedError(ArithmeticError):
@@ -41,9 +42,9 @@ class Tables:
     user_state: Tensor  # [I, r]
     item_state: Tensor  # [J, r]
 
-    def clone(self) -> Tables:
+    def clone(self: AnyTables) -> AnyTables:
         """Return a copy that training cannot reach."""
-        return Tables(*(table.clone() for table in self.all()))
+        return type(self)(*(table.clone() for table in self.all()))
 
     def all(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the tables in the order in which ``cml_step_`` takes them."""
@@ -145,6 +146,19 @@ class Pairs:
         return len(self.users)
 
 
+class Batch(NamedTuple):
+    """What one step learns from, and how."""
+
+    users: Tensor  # [N]
+    items: Tensor  # [N]
+    margin: float
+    rate: float
+    offset: int  # what the draws of negatives depend on, beside seed, user and item
+
+
+Step: TypeAlias = Callable[[AnyTables, Pairs, Batch, Settings], Seen]  # changes the tables
+
+
 @dataclass(frozen=True)
 class Schedule:
     """What changes over a training, from ``first`` to ``last`` in equal steps."""
@@ -158,7 +172,7 @@ class Schedule:
 
 
 def run_epoch(
-    kernels: ModuleType, tables: Tables, pairs: Pairs, settings: Settings, epoch: int, progress: Schedule
+    step: Step[AnyTables], tables: AnyTables, pairs: Pairs, settings: Settings, epoch: int, progress: Schedule
 ) -> Record:
     """Visit as many pairs as there are, see :meth:`Pairs.order`; return what was seen.
 
@@ -173,21 +187,16 @@ def run_epoch(
     # Dealt like cards, so that a pair's repeats meet in no batch; all at once, for it is slow between kernels.
     dealt = [(users[batch::n_batches], items[batch::n_batches]) for batch in range(n_batches)]
     rate, margin = Schedule(settings.learning_rate, 0.0), Schedule(*settings.margin)
-    steps = []
-    for batch, likes in enumerate(dealt):
+    seen = []
+    for number, likes in enumerate(dealt):
         # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows
         # of 16 bits draw how they are rounded, in every step.
         by_epoch = settings.balance is None and settings.dtype == torch.float32
-        offset = epoch if by_epoch else epoch * n_batches + batch
-        now = progress.at(batch / n_batches)
-        step = kernels.cml_step_(
-            *tables.all(), pairs.indptr, pairs.indices, *likes,
-            settings.n_negatives, margin.at(now), rate.at(now), EPSILON, settings.max_norm, settings.rank_weight,
-            settings.seed, offset, True,  # stochastic rounding, which float32 tables ignore
-        )  # fmt: skip
-        steps.append(step)
+        offset = epoch if by_epoch else epoch * n_batches + number
+        now = progress.at(number / n_batches)
+        seen.append(step(tables, pairs, Batch(*likes, margin.at(now), rate.at(now), offset), settings))
     # Read at the end only: on a GPU, reading waits for the step.
-    sums = torch.stack([one for step in steps for one in step]).view(-1, 3).tolist()  # [n_batches, 3]
+    sums = torch.stack([one for three in seen for one in three]).view(-1, 3).tolist()  # [n_batches, 3]
     loss, impostors, active = (math.fsum(column) for column in zip(*sums, strict=True))
     record = {
         "epoch": epoch + 1,
@@ -215,14 +224,14 @@ def check_finite(record: Record, settings: Settings, *tables: Tensor) -> None:
 
 
 def fit_tables(
-    kernels: ModuleType,
-    tables: Tables,
+    step: Step[AnyTables],
+    tables: AnyTables,
     pairs: Pairs,
     settings: Settings,
-    score: Callable[[Tables], float] | None,
+    score: Callable[[AnyTables], float] | None,
     show_progress: bool | None,
     callback: Callable[[Record], Any] | None,
-) -> tuple[Tables, list[Record]]:
+) -> tuple[AnyTables, list[Record]]:
     """Train for all epochs, or until validation stops improving; return the (best) tables and the history.
 
     ``score`` is looked at some ``EVALUATIONS`` times; higher is better. ``callback`` ends training by returning True.
@@ -235,7 +244,7 @@ def fit_tables(
     with tqdm(range(settings.n_epochs), desc="CML", unit="epoch", disable=disable) as bar:
         for epoch in bar:
             progress = Schedule(epoch / settings.n_epochs, (epoch + 1) / settings.n_epochs)
-            record = run_epoch(kernels, tables, pairs, settings, epoch, progress)
+            record = run_epoch(step, tables, pairs, settings, epoch, progress)
             last = epoch + 1 == settings.n_epochs
             if score and ((epoch + 1) % every == 0 or last):
                 record["recall@50"] = score(tables)

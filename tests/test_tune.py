@@ -161,7 +161,7 @@ def test_trials_that_diverge_are_passed_over_but_not_the_default(likes, calls, m
     ("change", "message"),
     [
         ({"user_items": draw(seed=2)}, "a search on other data"),
-        ({"n_epochs": 20}, "a search with n_epochs=200, not 20; give the same n_epochs again"),
+        ({"n_epochs": 20}, "a search with n_epochs='auto', not 20; give the same n_epochs again"),
         ({"balance": None}, "a search with balance=30.0, not None"),
         ({"seed": 1}, "a search with seed=0, not 1"),
         ({"dtype": "bfloat16"}, "a search with dtype='float32', not 'bfloat16'"),

@@ -1,0 +1,89 @@
+"""Trains a network on features together with the vectors that it shall predict (paper, section 3.3, equation 3)."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from cmlfast.features import Features
+
+LEARNING_RATE = 0.002  # Adam's, at the start; it falls as that of the tables
+ROWS_AT_ONCE = 16_384
+
+
+class Encoder:
+    """A network and the features of all rows of a table.
+
+    Parameters
+    ----------
+    network : nn.Module
+        f: features [n, d] to vectors [n, r]. A copy is trained.
+    features : Features
+        A row for each row of the table.
+    weight : float
+        lambda_f, what a unit of squared distance between a vector and f's prediction costs.
+    n_components : int
+        r.
+    name : str
+        What to call the network in errors.
+    """
+
+    def __init__(self, network: nn.Module, features: Features, weight: float, n_components: int, name: str) -> None:
+        self.features = features
+        self.network = copy.deepcopy(network).to(features.rows.device)
+        self._weight = weight
+        self._optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
+        with torch.no_grad():
+            shape = tuple(self.network.eval()(features.take(torch.arange(1, device=features.rows.device))).shape)
+        if shape != (1, n_components):
+            raise ValueError(f"{name} returns shape {shape} for a row of features; it must be {(1, n_components)}")
+
+    def pull(self, rows: Tensor, vectors: Tensor, share: float) -> Tensor:
+        """Train the network on some rows, and return what it asks of their vectors.
+
+        Parameters
+        ----------
+        rows : Tensor
+            Shape [R], distinct rows of the table.
+        vectors : Tensor
+            Shape [R, r], where they are.
+        share : float
+            Of the learning rate, from 1 down to 0 over a training.
+
+        Returns
+        -------
+        Tensor
+            Shape [R, r], float32: the gradient of lambda_f sum |f(x) - v|^2 in v, before the network's step.
+        """
+        placed = self.network.train()(self.features.take(rows))  # [R, r]
+        difference = vectors.float() - placed  # [R, r]
+        for group in self._optimizer.param_groups:
+            group["lr"] = LEARNING_RATE * share
+        self._optimizer.zero_grad()
+        difference.square().sum().backward()  # Adam does not depend on the weight
+        self._optimizer.step()
+        gradient: Tensor = 2 * self._weight * difference.detach()
+        return gradient
+
+
+def place(network: nn.Module, features: Features, max_norm: float, name: str) -> Tensor:
+    """Return where a network places rows of features: [n, r], float32, clipped into the ball.
+
+    Raises
+    ------
+    ValueError
+        If the network expects other features, which are called ``name``.
+    """
+    places = torch.arange(len(features), device=features.rows.device)
+    network.eval()
+    try:
+        with torch.no_grad():
+            placed = torch.cat([network(features.take(some)) for some in places.split(ROWS_AT_ONCE)])
+    except RuntimeError as error:
+        raise ValueError(
+            f"{name} has {features.n_columns} columns, and the model's network does not take them: {error}"
+        ) from error
+    clipped: Tensor = placed * (max_norm / placed.norm(dim=1, keepdim=True).clamp_min(1e-30)).clamp_max(1)
+    return clipped

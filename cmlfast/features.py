@@ -1,0 +1,100 @@
+"""What is known of items or users beside the interactions: a row of numbers each, sparse or dense, on a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows of features, checked; sparse ones stay sparse.
+
+    Attributes
+    ----------
+    rows : Tensor
+        Shape [n, d], float32: dense, or of torch's sparse CSR layout.
+    """
+
+    rows: Tensor
+
+    @staticmethod
+    def of(given: Any, n_rows: int | None, name: str, device: torch.device) -> Features:
+        """Take features from what a caller gave.
+
+        Parameters
+        ----------
+        given : SciPy sparse matrix, Interactions, NumPy array or Tensor of shape (n, d)
+            Numbers of any type. Of `Interactions`, the matrix: items in its rows, tags in its columns.
+        n_rows : int, optional
+            What n must be.
+        name : str
+            What to call it in errors.
+        device : torch.device
+            Where to put it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is none of these, does not have two dimensions, n rows and a column at least, or is not finite.
+        """
+        matrix = getattr(given, "matrix", given)  # Interactions
+        shape = tuple(getattr(matrix, "shape", ()))
+        if not (sparse.issparse(matrix) or isinstance(matrix, np.ndarray | Tensor)):
+            raise TypeError(
+                f"{name} is a {type(given).__name__}; give a SciPy sparse matrix, a NumPy array, a torch tensor or "
+                "Interactions with a row for each"
+            )
+        if len(shape) != 2 or shape[1] == 0 or (n_rows is not None and shape[0] != n_rows):
+            wanted = "rows" if n_rows is None else f"{n_rows} rows"
+            raise ValueError(f"{name} has shape {shape}; it must have {wanted} and at least one column")
+        rows = _sparse(matrix) if sparse.issparse(matrix) else _dense(matrix)
+        values = rows.values() if rows.layout == torch.sparse_csr else rows
+        if not values.isfinite().all():
+            wrong = values[~values.isfinite()][0].item()
+            raise ValueError(f"{name} contains {wrong}; replace what is missing or infinite by a number")
+        return Features(rows.to(device))
+
+    def __len__(self) -> int:
+        return self.rows.shape[0]
+
+    @property
+    def n_columns(self) -> int:
+        """d, the number of features."""
+        return self.rows.shape[1]
+
+    def take(self, places: Tensor) -> Tensor:
+        """Return the rows at some places [R], in their order: [R, d], of the layout of the whole."""
+        if self.rows.layout != torch.sparse_csr:
+            return self.rows.index_select(0, places)
+        # torch selects no rows of this layout.
+        starts, indices, values = self.rows.crow_indices(), self.rows.col_indices(), self.rows.values()
+        first = starts[places]  # [R]
+        n = starts[places + 1] - first  # [R]
+        ends = torch.cat((n.new_zeros(1), n.cumsum(0)))  # [R + 1]
+        source = torch.repeat_interleave(first - ends[:-1], n) + torch.arange(int(ends[-1]), device=n.device)  # [nnz]
+        return _csr(ends, indices[source], values[source], (len(places), self.n_columns))
+
+
+def _sparse(matrix: Any) -> Tensor:
+    csr = sparse.csr_matrix(matrix, dtype=np.float32)
+    csr.sum_duplicates()
+    ends, indices, values = (torch.from_numpy(part.copy()) for part in (csr.indptr, csr.indices, csr.data))
+    return _csr(ends, indices, values, csr.shape)
+
+
+def _dense(matrix: Any) -> Tensor:
+    if isinstance(matrix, Tensor):
+        whole = matrix.detach()
+        return (whole.to_sparse_csr() if whole.layout != torch.strided else whole).float()
+    return torch.from_numpy(np.array(matrix, dtype=np.float32))
+
+
+def _csr(ends: Tensor, indices: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
+    # 64-bit offsets and indices: torch wants both of one type, and sums of lengths are 64-bit.
+    return torch.sparse_csr_tensor(ends.long(), indices.long(), values, shape, check_invariants=False)
