@@ -37,11 +37,13 @@ def log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def cml_recall(split: Split, seed: int, dtype: str = "float32") -> tuple[dict[str, float], float]:
+def cml_recall(
+    split: Split, seed: int, dtype: str = "float32", features: sparse.csr_matrix | None = None
+) -> tuple[dict[str, float], float]:
     """Fit CML with its default settings; return Recall@K and the seconds of training."""
     train, validation, test = split
     started = perf_counter()
-    model = CML(dtype=dtype, random_state=seed).fit(train, validation=None, show_progress=False)
+    model = CML(dtype=dtype, random_state=seed).fit(train, features, show_progress=False)
     seconds = perf_counter() - started
     return model.evaluate(test, k=KS, exclude=validation), seconds
 
@@ -49,7 +51,7 @@ def cml_recall(split: Split, seed: int, dtype: str = "float32") -> tuple[dict[st
 Method = Callable[[Split, int], tuple[dict[str, float], float]]
 
 
-def all_methods(splits: Sequence[Split]) -> dict[str, Method]:
+def all_methods(splits: Sequence[Split], features: sparse.csr_matrix | None) -> dict[str, Method]:
     """Return what is compared, by name; ALS is tuned on these splits."""
     setting = choose_setting(splits)
 
@@ -62,16 +64,20 @@ def all_methods(splits: Sequence[Split]) -> dict[str, Method]:
         "popularity": lambda split, _: (popularity_recall(split[0], split[2], KS, exclude=split[1]), 0.0),
         f"implicit ALS ({chosen})": als,
         "CML": cml_recall,
+        **({} if features is None else {"CML with features": partial(cml_recall, features=features)}),
     }
 
 
 def measure(name: str, seeds: Sequence[int], dtype: str | None = None) -> list[Result]:
     """Measure all methods (or, with ``dtype``, CML with tables of float32 and of that type) on one data set."""
-    whole = datasets.load(name).interactions
+    data = datasets.load(name)
+    whole = data.interactions
     splits = [split_per_user(whole, seed) for seed in seeds]
     log(f"{name}: {whole.n_users} users, {whole.n_items} items, {whole.nnz} pairs")
     types = [] if dtype is None else ["float32", dtype]
-    methods = {f"CML({one})": partial(cml_recall, dtype=one) for one in types} or all_methods(splits)
+    methods = {f"CML({one})": partial(cml_recall, dtype=one) for one in types} or all_methods(
+        splits, data.item_features
+    )
     results = []
     for method, function in methods.items():
         runs = []

@@ -62,7 +62,9 @@ class FeatureMLP(nn.Module):
             hidden = _SparseTimesDense.apply(_unit_rows(features), self.weight)  # [n, hidden]
         else:
             hidden = functional.normalize(features) @ self.weight
-        placed: Tensor = SCALE * self.output(self.dropout(functional.relu(hidden + self.bias)))
+        # In place, for it is the largest tensor of a training.
+        active = functional.relu(hidden.add_(self.bias), inplace=True)
+        placed: Tensor = SCALE * self.output(self.dropout(active))
         return placed
 
 

@@ -1,0 +1,138 @@
+"""Recall of items nobody has liked yet, CML with features beside LightFM's: ``python -m benchmarks.cold_start``.
+
+A tenth of citeulike-t's articles is withheld with all their likes; only their tags are known. Each user who likes some
+of them ranks them alone. LightFM is tuned on another tenth, withheld from its training too, over a grid; CML has its
+default settings. Seeds decide which articles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from benchmarks.accuracy import log, machine
+from benchmarks.peers import Factors, with_item_biases
+from cmlfast import CML, backends, datasets
+from cmlfast.serving import recall
+
+DATA = "citeulike-t"
+SEEDS = (0, 1, 2)
+KS = (50, 100)
+WITHHELD = 0.1
+# The item's own vector beside those of its tags (identity), or the tags alone.
+GRID = {"identity": (False, True), "learning_rate": (0.02, 0.05), "epochs": (10, 30)}
+
+Found = dict[str, float]
+
+
+class ColdSplit(NamedTuple):
+    """Likes of all but some items, and the likes of those."""
+
+    train: sparse.csr_matrix  # [I, J], nothing in the columns of `items`
+    items: np.ndarray  # [C], the withheld ones
+    likes: sparse.csr_matrix  # [I, C]
+
+
+def withhold(matrix: sparse.csr_matrix, items: np.ndarray) -> ColdSplit:
+    """Take all likes of some items out."""
+    keep = np.ones(matrix.shape[1], np.float32)
+    keep[items] = 0
+    train = sparse.csr_matrix(matrix @ sparse.diags(keep))
+    train.eliminate_zeros()
+    return ColdSplit(train, items, matrix[:, items])
+
+
+def splits(matrix: sparse.csr_matrix, seed: int) -> tuple[ColdSplit, ColdSplit]:
+    """Return the split to test on, and one of its training matrix to tune on."""
+    n = round(WITHHELD * matrix.shape[1])
+    order = np.random.default_rng(seed).permutation(matrix.shape[1])
+    test = withhold(matrix, np.sort(order[:n]))
+    return test, withhold(test.train, np.sort(order[n : 2 * n]))
+
+
+def found_by(factors: Factors, split: ColdSplit) -> Found:
+    """Return Recall@K of the withheld items among themselves."""
+    kernels, _ = backends.choose("auto", "cpu")
+    users, items = (torch.from_numpy(np.ascontiguousarray(rows)) for rows in (factors.users, factors.items))
+    nothing = sparse.csr_matrix(split.likes.shape, dtype=np.float32)
+    return recall(kernels, users, items, split.likes, nothing, KS, factors.metric)
+
+
+def fit_cml(split: ColdSplit, tags: sparse.csr_matrix, seed: int) -> Factors:
+    """Fit CML with features; the withheld items are among its items, without a like."""
+    model = CML(random_state=seed).fit(split.train, item_features=tags, show_progress=False)
+    return Factors(model.user_embedding_.numpy(), model.item_embedding_.numpy()[split.items], "sqeuclidean")
+
+
+def fit_lightfm(split: ColdSplit, tags: sparse.csr_matrix, setting: Mapping[str, Any], threads: int) -> Factors:
+    """Fit LightFM's WARP with tags, rows scaled to length 1 as for CML; its vectors of the withheld items."""
+    from lightfm import LightFM
+
+    lengths = np.sqrt(tags.multiply(tags).sum(axis=1)).A1
+    scaled = sparse.diags((1 / np.maximum(lengths, 1e-12)).astype(np.float32)) @ tags
+    own = sparse.identity(tags.shape[0], dtype=np.float32, format="csr")
+    features = sparse.hstack((own, scaled), format="csr") if setting["identity"] else scaled.tocsr()
+    model = LightFM(no_components=100, learning_rate=setting["learning_rate"], loss="warp", random_state=0)
+    model.fit(split.train, item_features=features, epochs=setting["epochs"], num_threads=threads)
+    cold = features[split.items]
+    if setting["identity"]:
+        cold = cold @ sparse.diags(np.repeat([0, 1], [tags.shape[0], tags.shape[1]]).astype(np.float32))
+    biases, items = model.get_item_representations(cold.tocsr())
+    _, users = model.get_user_representations()
+    return with_item_biases(users, items, biases)
+
+
+def choose(split: ColdSplit, tags: sparse.csr_matrix, threads: int) -> Mapping[str, Any]:
+    """Return LightFM's setting with the best Recall@50."""
+    tried = []
+    for point in itertools.product(*GRID.values()):
+        setting = dict(zip(GRID, point, strict=True))
+        tried.append((found_by(fit_lightfm(split, tags, setting, threads), split)["recall@50"], setting))
+        log(f"LightFM {setting}: {tried[-1][0]:.4f}")
+    return max(tried, key=lambda one: one[0])[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cold_start", description=__doc__)
+    parser.parse_args(arguments)
+    try:
+        data = datasets.load(DATA)
+    except datasets.DatasetUnavailableError as error:
+        log(f"Not measured: {DATA}. {error}")
+        return 1
+    tags, threads = data.item_features, torch.get_num_threads()
+    results: dict[str, list[Found]] = {"chance": [], "LightFM (WARP) with tags": [], "CML with tags": []}
+    setting = None
+    for seed in SEEDS:
+        test, validation = splits(data.interactions.matrix, seed)
+        setting = setting or choose(validation, tags, threads)
+        results["chance"].append({f"recall@{k}": k / len(test.items) for k in KS} | {"seconds": 0.0})
+        for name, fit in (
+            ("LightFM (WARP) with tags", lambda: fit_lightfm(test, tags, setting, threads)),  # noqa: B023
+            ("CML with tags", lambda: fit_cml(test, tags, seed)),  # noqa: B023
+        ):
+            started = perf_counter()
+            factors = fit()
+            results[name].append({"seconds": perf_counter() - started} | found_by(factors, test))
+            log(f"seed {seed}: {name}: {results[name][-1]}")
+    print("| items without a like | Recall@50 | Recall@100 | training, s |\n|---|---:|---:|---:|")
+    for name, runs in results.items():
+        columns = [np.array([run[f"recall@{k}"] for run in runs]) for k in KS]
+        recalls = " | ".join(f"{column.mean():.4f} ± {column.std(ddof=1):.4f}" for column in columns)
+        print(f"| {name} | {recalls} | {np.median([run['seconds'] for run in runs]):.1f} |")
+    print(f"\n{DATA}, {WITHHELD:.0%} of the items withheld, seeds {SEEDS}, mean ± standard deviation; median seconds.")
+    print(f"LightFM: {setting}, the best Recall@50 on validation (seed {SEEDS[0]}) of {GRID}.\n{machine()}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
