@@ -15,7 +15,8 @@ def run(seconds: float, validation: float, test: float) -> dict[str, float]:
 
 
 def test_means_decide() -> None:
-    found = time_to_quality.report([run(1.0, 0.9, 0.27), run(2.0, 0.9, 0.29), run(3.0, 0.9, 0.31)], time_to_quality.TARGET)
+    runs = [run(1.0, 0.9, 0.27), run(2.0, 0.9, 0.29), run(3.0, 0.9, 0.31)]
+    found = time_to_quality.report(runs, time_to_quality.TARGET)
     assert "| mean ± sd | 2.0000 ± 1.0000 | 0.9000 ± 0.0000 | 0.9000 ± 0.0000 | 0.2900 ± 0.0200 |" in found
     assert "test recall@50 of at least 0.283: reached" in found
     assert "test recall@100 of at least 0.358: missed" in found
