@@ -25,16 +25,21 @@ class Features:
     """
 
     def __init__(self, matrix: sparse.spmatrix) -> None:
-        rows = sparse.csr_matrix(matrix, dtype=np.float32)
-        norms = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
-        rows = sparse.diags_array(1 / np.maximum(norms, np.float32(1e-12))) @ rows
+        rows = with_length_1(matrix)
         self.shape = rows.shape
-        self.bags = bags(sparse.csr_matrix(rows))
+        self.bags = bags(rows)
         self.bags_of_transpose = bags(sparse.csr_matrix(rows.T))
 
     def __matmul__(self, table: Tensor) -> Tensor:
         product: Tensor = _Product.apply(table, self)
         return product
+
+
+def with_length_1(matrix: sparse.spmatrix) -> sparse.csr_matrix:
+    """Return a matrix whose rows are divided by their lengths."""
+    rows = sparse.csr_matrix(matrix, dtype=np.float32)
+    lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())
+    return sparse.csr_matrix(sparse.diags_array(1 / np.maximum(lengths, np.float32(1e-12))) @ rows)
 
 
 def bags(matrix: sparse.csr_matrix) -> tuple[Tensor, Tensor, Tensor]:

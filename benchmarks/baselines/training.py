@@ -17,6 +17,7 @@ from benchmarks.baselines.losses import Loss
 from benchmarks.baselines.mf import MatrixFactorization
 from benchmarks.baselines.vbpr import VBPR
 from benchmarks.peers import Factors
+from cmlfast.settings import auto_batch_size, auto_n_negatives
 from cmlfast.training import Pairs, Schedule
 
 
@@ -39,10 +40,9 @@ DEFAULTS = {
     "epochs": 30,
     "n_components": 100,
     "learning_rate": 0.1,  # of AdaGrad; falls linearly to 0
-    "weight_decay": 0.0,  # of all tables, but not of the perceptron, which has dropout
-    "batch_size": 10_000,
+    "weight_decay": 0.0,  # half that times all tables' squares goes to the sum of all pairs' losses; the perceptron has
+    # dropout instead
     "balance": None,  # as in CML
-    "n_negatives": 20,  # of WARP
     "margin": 1.0,
     "seed": 0,
 }
@@ -88,16 +88,17 @@ def fit(
     features: Features | None = None,
     by_operators: bool = True,
 ) -> Factors:
-    """Train a baseline; ``setting`` goes before `DEFAULTS`."""
-    chosen = {**DEFAULTS, **setting}
+    """Train a baseline; ``setting`` goes before `DEFAULTS`, and before CML's batch size and number of negatives."""
+    automatic = {"batch_size": auto_batch_size(train.nnz), "n_negatives": auto_n_negatives(train.nnz, *train.shape)}
+    chosen = {**DEFAULTS, **automatic, **setting}
     torch.manual_seed(chosen["seed"])
     pairs = Pairs.of(train, train, torch.device("cpu"))
     model = make_model(name, *train.shape, chosen["n_components"], features)
-    optimizer = make_optimizer(model, chosen["learning_rate"], chosen["weight_decay"])
+    n_batches = -(-len(pairs) // chosen["batch_size"])
+    optimizer = make_optimizer(model, chosen["learning_rate"], chosen["weight_decay"] / n_batches)
     loss_of_seed = (chosen["n_negatives"], chosen["margin"], chosen["seed"])
     loss = make_loss(BASELINES[name].loss, by_operators, pairs, *loss_of_seed)
     rate = Schedule(chosen["learning_rate"], 0.0)
-    n_batches = -(-len(pairs) // chosen["batch_size"])
     n_steps = chosen["epochs"] * n_batches
     for epoch in range(chosen["epochs"]):
         order = pairs.order(chosen["seed"], epoch, chosen["balance"])

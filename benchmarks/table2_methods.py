@@ -1,0 +1,116 @@
+"""The methods of the paper's Table 2: who fits each column, and the settings that `benchmarks.table2` tries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from scipy import sparse
+
+from benchmarks.baselines.features import Features, with_length_1
+from benchmarks.baselines.training import fit
+from benchmarks.peers import Factors, Setting, fit_als, fit_bpr, fit_cml, fit_warp, with_item_biases
+
+Fit = Callable[[sparse.csr_matrix, "sparse.csr_matrix | None", Setting], Factors]
+
+
+class Method(NamedTuple):
+    """A way to fill a column of the table."""
+
+    column: str
+    module: str  # what it needs
+    fit: Fit  # from the training matrix, the items' features and the setting
+    grid: tuple[Setting, ...]
+
+
+def without_features(peer: Callable[[sparse.csr_matrix, Setting, int], Factors]) -> Fit:
+    return lambda train, _, setting: peer(train, setting, torch.get_num_threads())
+
+
+def by_torch(name: str) -> Fit:
+    return lambda train, features, setting: fit(name, train, setting, None if features is None else Features(features))
+
+
+def fit_fm(train: sparse.csr_matrix, features: sparse.csr_matrix, setting: Setting) -> Factors:
+    """Fit lightfm's factorization machine: an item is the sum of its own vector and those of its features."""
+    from lightfm import LightFM
+
+    options = dict(setting)
+    epochs = options.pop("epochs")
+    parts = sparse.hstack((sparse.eye_array(train.shape[1]), with_length_1(features)), "csr", "float32")
+    model = LightFM(**options, loss="warp", random_state=0)
+    model.fit(train, item_features=parts, epochs=epochs, num_threads=torch.get_num_threads())
+    (_, users), (biases, items) = model.get_user_representations(), model.get_item_representations(parts)
+    return with_item_biases(users, items, biases)
+
+
+def fit_cml_with_features(train: sparse.csr_matrix, features: sparse.csr_matrix, setting: Setting) -> Factors:
+    from cmlfast import CML
+
+    model = CML(**setting, random_state=0).fit(train, item_features=with_length_1(features), show_progress=False)
+    return Factors(model.user_embedding_.numpy(), model.item_embedding_.numpy(), "sqeuclidean")
+
+
+def grid(shared: Setting, *points: Setting) -> tuple[Setting, ...]:
+    return tuple({**shared, **point} for point in points)
+
+
+WRMF = grid(
+    {"epochs": 15, "factors": 100},
+    {"regularization": 100.0, "alpha": 40.0},
+    {"regularization": 100.0, "alpha": 100.0},
+    {"regularization": 300.0, "alpha": 300.0},
+)
+IMPLICIT_BPR = grid(
+    {"factors": 100},
+    {"epochs": 150, "learning_rate": 0.1, "regularization": 0.03},
+    {"epochs": 150, "learning_rate": 0.3, "regularization": 0.01},
+    {"epochs": 400, "learning_rate": 0.3, "regularization": 0.01},
+)
+LIGHTFM = {"no_components": 100}
+LIGHTFM_WARP = grid(
+    LIGHTFM,
+    {"epochs": 30, "learning_rate": 0.02, "max_sampled": 10},
+    {"epochs": 30, "learning_rate": 0.02, "max_sampled": 100},
+    {"epochs": 100, "learning_rate": 0.01, "max_sampled": 50},
+)
+LIGHTFM_FM = grid(
+    {**LIGHTFM, "max_sampled": 50},
+    {"epochs": 10, "learning_rate": 0.02},
+    {"epochs": 30, "learning_rate": 0.02},
+)
+TORCH_BPR = grid(
+    {"epochs": 60},
+    {"learning_rate": 0.1, "weight_decay": 0.3},
+    {"learning_rate": 0.1, "weight_decay": 1.0},
+    {"learning_rate": 0.2, "weight_decay": 1.0},
+)
+TORCH_WARP = grid(
+    {"epochs": 60},
+    {"learning_rate": 0.1, "weight_decay": 10.0},
+    {"learning_rate": 0.2, "weight_decay": 10.0},
+    {"learning_rate": 0.2, "weight_decay": 30.0},
+)
+TORCH_HYBRID = grid(
+    {"epochs": 20},
+    {"learning_rate": 0.1, "weight_decay": 10.0},
+    {"learning_rate": 0.1, "weight_decay": 30.0},
+)
+CML = grid({"epochs": 200}, {}, {"margin": 1.5})
+CML_F = grid({}, {"feature_weight": 1.0})
+
+METHODS = {
+    "WRMF (implicit)": Method("WRMF", "implicit", without_features(fit_als), WRMF),
+    "BPR (implicit)": Method("BPR", "implicit", without_features(fit_bpr), IMPLICIT_BPR),
+    "BPR (torch)": Method("BPR", "cmlfast", by_torch("BPR"), TORCH_BPR),
+    "WARP (lightfm)": Method("WARP", "lightfm", without_features(fit_warp), LIGHTFM_WARP),
+    "WARP (torch)": Method("WARP", "cmlfast", by_torch("WARP"), TORCH_WARP),
+    "CML": Method("CML", "cmlfast", without_features(fit_cml), CML),
+    "FM (lightfm)": Method("FM", "lightfm", fit_fm, LIGHTFM_FM),
+    "FM (torch)": Method("FM", "cmlfast", by_torch("FM"), TORCH_HYBRID),
+    "VBPR (torch)": Method("VBPR", "cmlfast", by_torch("VBPR"), TORCH_HYBRID),
+    "CDL (torch)": Method("CDL", "cmlfast", by_torch("CDL"), TORCH_HYBRID),
+    "CML+F": Method("CML+F", "cmlfast", fit_cml_with_features, CML_F),
+}
+PURE, HYBRID = ("WRMF", "BPR", "WARP", "CML"), ("FM", "VBPR", "CDL", "CML+F")  # the paper's two groups, ours last
