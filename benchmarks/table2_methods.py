@@ -48,7 +48,7 @@ def fit_fm(train: sparse.csr_matrix, features: sparse.csr_matrix, setting: Setti
 def fit_cml_with_features(train: sparse.csr_matrix, features: sparse.csr_matrix, setting: Setting) -> Factors:
     from cmlfast import CML
 
-    model = CML(**setting, random_state=0).fit(train, item_features=with_length_1(features), show_progress=False)
+    model = CML(**setting, random_state=0).fit(train, item_features=features, show_progress=False)
     return Factors(model.user_embedding_.numpy(), model.item_embedding_.numpy(), "sqeuclidean")
 
 
@@ -70,16 +70,11 @@ IMPLICIT_BPR = grid(
 )
 LIGHTFM = {"no_components": 100}
 LIGHTFM_WARP = grid(
-    LIGHTFM,
-    {"epochs": 30, "learning_rate": 0.02, "max_sampled": 10},
-    {"epochs": 30, "learning_rate": 0.02, "max_sampled": 100},
-    {"epochs": 100, "learning_rate": 0.01, "max_sampled": 50},
+    {**LIGHTFM, "epochs": 30, "learning_rate": 0.02},
+    {"max_sampled": 10},
+    {"max_sampled": 100},
 )
-LIGHTFM_FM = grid(
-    {**LIGHTFM, "max_sampled": 50},
-    {"epochs": 10, "learning_rate": 0.02},
-    {"epochs": 30, "learning_rate": 0.02},
-)
+LIGHTFM_FM = grid({**LIGHTFM, "epochs": 10, "max_sampled": 10}, {"learning_rate": 0.02}, {"learning_rate": 0.05})
 TORCH_BPR = grid(
     {"epochs": 60},
     {"learning_rate": 0.1, "weight_decay": 0.3},
@@ -88,17 +83,14 @@ TORCH_BPR = grid(
 )
 TORCH_WARP = grid(
     {"epochs": 60},
-    {"learning_rate": 0.1, "weight_decay": 10.0},
-    {"learning_rate": 0.2, "weight_decay": 10.0},
+    {"learning_rate": 0.1, "weight_decay": 15.0},
+    {"learning_rate": 0.1, "weight_decay": 30.0},
     {"learning_rate": 0.2, "weight_decay": 30.0},
 )
-TORCH_HYBRID = grid(
-    {"epochs": 20},
-    {"learning_rate": 0.1, "weight_decay": 10.0},
-    {"learning_rate": 0.1, "weight_decay": 30.0},
-)
+TORCH_FM = grid({"epochs": 30, "learning_rate": 0.1}, {"weight_decay": 15.0}, {"weight_decay": 30.0})
+TORCH_PERCEPTRON = grid({"epochs": 15, "learning_rate": 0.03}, {"weight_decay": 15.0}, {"weight_decay": 30.0})
 CML = grid({"epochs": 200}, {}, {"margin": 1.5})
-CML_F = grid({}, {"feature_weight": 1.0})
+CML_F = grid({"n_epochs": 30}, {"feature_weight": 20.0}, {"feature_weight": 5.0})
 
 METHODS = {
     "WRMF (implicit)": Method("WRMF", "implicit", without_features(fit_als), WRMF),
@@ -108,9 +100,9 @@ METHODS = {
     "WARP (torch)": Method("WARP", "cmlfast", by_torch("WARP"), TORCH_WARP),
     "CML": Method("CML", "cmlfast", without_features(fit_cml), CML),
     "FM (lightfm)": Method("FM", "lightfm", fit_fm, LIGHTFM_FM),
-    "FM (torch)": Method("FM", "cmlfast", by_torch("FM"), TORCH_HYBRID),
-    "VBPR (torch)": Method("VBPR", "cmlfast", by_torch("VBPR"), TORCH_HYBRID),
-    "CDL (torch)": Method("CDL", "cmlfast", by_torch("CDL"), TORCH_HYBRID),
+    "FM (torch)": Method("FM", "cmlfast", by_torch("FM"), TORCH_FM),
+    "VBPR (torch)": Method("VBPR", "cmlfast", by_torch("VBPR"), TORCH_PERCEPTRON),
+    "CDL (torch)": Method("CDL", "cmlfast", by_torch("CDL"), TORCH_PERCEPTRON),
     "CML+F": Method("CML+F", "cmlfast", fit_cml_with_features, CML_F),
 }
 PURE, HYBRID = ("WRMF", "BPR", "WARP", "CML"), ("FM", "VBPR", "CDL", "CML+F")  # the paper's two groups, ours last
