@@ -23,10 +23,11 @@ DEFAULTS: dict[str, Any] = {
     "n_epochs": "auto",
     "max_norm": 1.0,
     "balance": 30.0,
+    "feature_weight": 20.0,
 }
 
 # What `cmlfast tune` searches for, and so does not take: those of cmlfast.tuning; a test compares.
-SEARCHED = ("learning_rate", "margin", "n_negatives")
+SEARCHED = ("learning_rate", "margin", "n_negatives", "feature_weight")
 
 OK, FAILED, USAGE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -45,6 +46,7 @@ a first session:
   cmlfast similar likes.model "Star Wars"           the items nearest to an item
 
 ratings: --value rating --min-value 4 takes rows with a rating of at least 4 as likes
+tags:    --item-features tags.csv (item,tag) also places items that few or none like, with train, evaluate and tune
 
 exit codes: 0 done; 1 failed; 2 wrong options; 3 a file or an id that cannot be used; 130 interrupted"""
 
@@ -99,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     train = command("train", "train a model on a file of likes", "Writes one model file, all or nothing.")
     _add_data(train)
+    _add_features(train)
     train.add_argument("--model", required=True, metavar="FILE", help="where to write the model")
     train.add_argument("--validation", metavar="FILE", help="held-out likes: stop early, keep the best epoch")
     _add_model(train)
@@ -111,6 +114,7 @@ def build_parser() -> argparse.ArgumentParser:
         "was not trained on.",
     )
     _add_data(evaluate)
+    _add_features(evaluate)
     evaluate.add_argument("--model", metavar="FILE", help="a trained model")
     evaluate.add_argument("--exclude", metavar="FILE", help="with --model: likes to leave out of the ranking")
     evaluate.add_argument("-k", type=int, nargs="+", default=[50, 100], help="the K (default: 50 100)")
@@ -124,6 +128,7 @@ def build_parser() -> argparse.ArgumentParser:
         'for it. Needs Optuna: pip install "cmlfast[tune]".',
     )
     _add_data(tune)
+    _add_features(tune)
     tune.add_argument("--trials", type=int, default=30, metavar="N", help="settings to try (default: 30)")
     tune.add_argument("--study", metavar="FILE", help="keep trials in this file (SQLite), and go on from those in it")
     _add_model(tune, left_out=SEARCHED)
@@ -154,6 +159,15 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-value", type=float, metavar="X", help="the least value that is a like")
 
 
+def _add_features(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--item-features",
+        metavar="FILE",
+        help="a CSV or Parquet file whose first two columns are items and their tags, a row for each pair; items that "
+        "nobody likes yet take part by their tags",
+    )
+
+
 def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) -> None:
     group = parser.add_argument_group("training")
 
@@ -171,6 +185,7 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
     add("--n-epochs", _int_or_auto, "epochs")
     add("--max-norm", float, "radius of the ball")
     add("--balance", _float_or_none, "draw a user's pairs by 1 / (likes + this); none visits every pair once an epoch")
+    add("--feature-weight", float, "with --item-features: how strongly items are drawn to where their tags put them")
     group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")
 
 
@@ -194,6 +209,8 @@ def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
             parser.error(f"-k is {min(options.k)}; every K must be at least 1")
         if options.exclude and not options.model:
             parser.error("--exclude goes with --model")
+        if options.item_features and options.model:
+            parser.error("--item-features does not go with --model, which has learned them")
     if options.command == "tune" and options.trials < 1:
         parser.error(f"--trials is {options.trials}; it must be at least 1")
     if options.command in ("recommend", "similar") and options.n < 1:

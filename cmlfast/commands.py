@@ -17,6 +17,7 @@ from cmlfast import CML, Interactions, build_info, split_per_user
 from cmlfast.persistence import check_target
 from cmlfast.popularity import popularity_recall
 from cmlfast.settings import resolve
+from cmlfast.tagging import join
 from cmlfast_cli import DEFAULTS, SEARCHED
 
 
@@ -35,21 +36,32 @@ def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
 
 def _read(path: str, options: argparse.Namespace, known: CML | Interactions | None = None) -> Interactions:
     """Read a file of likes; ids become strings where ``known`` has strings, even if this file has integers only."""
-    columns = {"user": options.user, "item": options.item, "value": options.value, "min_value": options.min_value}
-    file = Path(path)
-    if not file.exists():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    if file.is_dir() or suffixes[-1:] in ([".parquet"], [".pq"]):
-        likes = Interactions.from_parquet(path, **columns)
-    else:
-        likes = Interactions.from_csv(path, **columns, delimiter="\t" if ".tsv" in suffixes else ",")
+    likes = _table(path, user=options.user, item=options.item, value=options.value, min_value=options.min_value)
     if known is None:
         return likes
     user_ids, item_ids = (
         (known.user_ids, known.item_ids) if isinstance(known, Interactions) else (known.user_ids_, known.item_ids_)
     )
     return Interactions(likes.matrix, _like(likes.user_ids, user_ids), _like(likes.item_ids, item_ids))
+
+
+def _read_with_features(options: argparse.Namespace) -> tuple[Interactions, Any]:
+    """Read likes and, where there is such a file, items' tags, in the order of the items; else None."""
+    likes = _read(options.data, options)
+    if not options.item_features:
+        return likes, None
+    tags = _table(options.item_features)
+    return join(likes, Interactions(tags.matrix, _like(tags.user_ids, likes.item_ids), tags.item_ids))
+
+
+def _table(path: str, **columns: Any) -> Interactions:
+    file = Path(path)
+    if not file.exists():
+        raise FileNotFoundError(f"{path}: there is no such file")
+    suffixes = [suffix.lower() for suffix in file.suffixes]
+    if file.is_dir() or suffixes[-1:] in ([".parquet"], [".pq"]):
+        return Interactions.from_parquet(path, **columns)
+    return Interactions.from_csv(path, **columns, delimiter="\t" if ".tsv" in suffixes else ",")
 
 
 def _like(ids: Any, known: Any) -> Any:
@@ -60,12 +72,12 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Train a model on a file of likes and write it."""
     model = _model(options, parser)
     target = check_target(options.model)  # told before the training, not after it
-    if target in [Path(path).resolve() for path in (options.data, options.validation) if path]:
-        raise ValueError(f"--model {options.model} is a file of likes; give the model a name of its own")
-    likes = _read(options.data, options)
+    if target in [Path(path).resolve() for path in (options.data, options.validation, options.item_features) if path]:
+        raise ValueError(f"--model {options.model} is a file of data; give the model a name of its own")
+    likes, features = _read_with_features(options)
     validation = _read(options.validation, options, likes) if options.validation else None
     _tell(likes)
-    model.fit(likes, validation=validation)
+    model.fit(likes, features, validation=validation)
     _tell_training(model)
     model.save(options.model)
     print(f"wrote {options.model}")
@@ -79,13 +91,13 @@ def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
         exclude = _read(options.exclude, options, trained) if options.exclude else None
         _print_recall({"CML": trained.evaluate(held_out, options.k, exclude)}, options.k)
         return
-    likes = _read(options.data, options)
+    likes, features = _read_with_features(options)
     model = _model(options, parser)
     _tell(likes)
     train, validation, test = split_per_user(likes, options.seed)
     if test.nnz == 0:
         raise ValueError(f"{options.data}: no user has 5 likes or more, so that there is nothing to hold out")
-    model.fit(train, validation=validation)
+    model.fit(train, features, validation=validation)
     _tell_training(model)
     found = {
         "popularity": popularity_recall(train, test, options.k, exclude=validation),
@@ -100,10 +112,11 @@ def tune(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
     _model(options, parser)
     fixed = {name: getattr(options, name) for name in DEFAULTS if name not in SEARCHED}
-    likes = _read(options.data, options)
+    likes, features = _read_with_features(options)
     _tell(likes)
+    search = {"item_features": features, "study": options.study, "seed": options.seed}
     try:
-        found = tuning.tune(likes, options.trials, study=options.study, seed=options.seed, **fixed)
+        found = tuning.tune(likes, options.trials, **search, **fixed)
     except KeyboardInterrupt:
         if options.study:
             print(f"\n{options.study} keeps the finished trials; the same command goes on from them", file=sys.stderr)
@@ -119,6 +132,7 @@ def _train_command(options: argparse.Namespace, params: dict[str, Any]) -> str:
     """Return the command line that trains on the same likes with these parameters; defaults stay unsaid."""
     words = ["cmlfast", "train", options.data, "--model", f"{Path(options.data).name.split('.')[0]}.model"]
     data = {"user": options.user, "item": options.item, "value": options.value, "min_value": options.min_value}
+    data["item_features"] = options.item_features
     changed = {name: params[name] for name, default in DEFAULTS.items() if params[name] != default}
     given = {name: value for name, value in data.items() if value is not None} | changed | {"seed": options.seed}
     for name, value in given.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,4 +98,6 @@ def _dense(matrix: Any) -> Tensor:
 
 def _csr(ends: Tensor, indices: Tensor, values: Tensor, shape: tuple[int, int]) -> Tensor:
     # 64-bit offsets and indices: torch wants both of one type, and sums of lengths are 64-bit.
-    return torch.sparse_csr_tensor(ends.long(), indices.long(), values, shape, check_invariants=False)
+    with warnings.catch_warnings():  # torch tells once that the layout is in beta, which is nothing to a user of ours
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(ends.long(), indices.long(), values, shape, check_invariants=False)

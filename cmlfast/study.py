@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import optuna
+import torch
+from torch import Tensor
 
 from cmlfast.interactions import Interactions
 from cmlfast.persistence import check_target
@@ -17,7 +19,9 @@ NAME = "cmlfast"
 SQLITE = b"SQLite format 3\0"  # how such a file begins
 
 
-def open_study(path: str | os.PathLike[str], likes: Interactions, params: dict[str, Any]) -> optuna.Study:
+def open_study(
+    path: str | os.PathLike[str], likes: Interactions, features: Tensor | None, params: dict[str, Any]
+) -> optuna.Study:
     """Open a file of trials, or make one.
 
     Parameters
@@ -25,14 +29,15 @@ def open_study(path: str | os.PathLike[str], likes: Interactions, params: dict[s
     path : path
         The file.
     likes : Interactions
-        The data of the search.
+    features : Tensor or None
+        The data of the search; of the items, shape [n_items, d], dense or CSR.
     params : dict
         All else that its figures depend on.
 
     Raises
     ------
     ValueError
-        If the file is no study, or one of other likes or params, whose figures do not compare with new ones.
+        If the file is no study, or one of other data or params, whose figures do not compare with new ones.
     OSError
         If there can be no such file.
     """
@@ -44,12 +49,12 @@ def open_study(path: str | os.PathLike[str], likes: Interactions, params: dict[s
     study = optuna.create_study(
         storage=f"sqlite:///{target}", study_name=NAME, direction="maximize", load_if_exists=True
     )
-    new = {"likes": _digest(likes), **{name: repr(value) for name, value in params.items()}}
+    new = {"data": _digest(likes, features), **{name: repr(value) for name, value in params.items()}}
     old = study.user_attrs.get("searched", {}) if study.trials else new
     for name in sorted(new.keys() | old):
         if old.get(name) == new.get(name):
             continue
-        if name == "likes":
+        if name == "data":
             raise ValueError(f"study is {str(path)!r}, a search on other data; give this one a file of its own")
         raise ValueError(
             f"study is {str(path)!r}, a search with {name}={old.get(name)}, not {new.get(name)}; give the same "
@@ -70,9 +75,16 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _digest(likes: Interactions) -> str:
-    """Return a hash of who likes what, by position: with other names for the ids, the figures would be the same."""
-    digest = hashlib.sha256(repr(likes.shape).encode())
-    for array in (likes.matrix.indptr, likes.matrix.indices):
-        digest.update(array.astype("<i8").tobytes())
+def _digest(likes: Interactions, features: Tensor | None) -> str:
+    """Return a hash of the data, by position: with other names for the ids, the figures would be the same."""
+    arrays = [likes.matrix.indptr.astype("<i8"), likes.matrix.indices.astype("<i8")]
+    shapes: list[tuple[int, ...]] = [likes.shape]
+    if features is not None:
+        sparse = features.layout == torch.sparse_csr
+        parts = (features.crow_indices(), features.col_indices(), features.values()) if sparse else (features,)
+        arrays += [part.numpy() for part in parts]
+        shapes += [tuple(features.shape)]
+    digest = hashlib.sha256(repr(shapes).encode())
+    for array in arrays:
+        digest.update(array.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Searches with Optuna for the learning rate, margin and number of negatives that suit a user's own data."""
+"""Searches with Optuna for the learning rate, margin, negatives and feature weight that suit a user's own data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from tqdm.auto import tqdm
 
 try:
@@ -16,6 +17,8 @@ try:
 except ImportError as error:
     raise ImportError('tuning needs Optuna, which is not installed: pip install "cmlfast[tune]"') from error
 
+from cmlfast.alignment import rows_by_id
+from cmlfast.features import Features
 from cmlfast.interactions import Interactions, as_user_items
 from cmlfast.model import CML
 from cmlfast.settings import Settings, resolve
@@ -23,7 +26,7 @@ from cmlfast.split import split_per_user
 from cmlfast.study import open_study, quiet
 from cmlfast.training import DivergedError
 
-SEARCHED = ("learning_rate", "margin", "n_negatives")
+SEARCHED = ("learning_rate", "margin", "n_negatives", "feature_weight")
 # The defaults are well inside. Not here: n_epochs, n_components and batch_size, which trade recall for time and memory,
 # so that it is the user who knows them; max_norm, for a larger ball is the same as a smaller margin and learning rate.
 SPACE: dict[str, BaseDistribution] = {
@@ -32,6 +35,7 @@ SPACE: dict[str, BaseDistribution] = {
     "last_margin": FloatDistribution(0.25, 2.0),
     "n_negatives": IntDistribution(1, 40, log=True),
 }
+FEATURE_SPACE: dict[str, BaseDistribution] = {**SPACE, "feature_weight": FloatDistribution(1.0, 400.0, log=True)}
 # They are searched, change no figure, or are called seed here: a study is not refused for them.
 NOT_COMPARED = (*SEARCHED, "patience", "keep_user_items", "device", "backend", "random_state")
 
@@ -65,12 +69,15 @@ def tune(
     user_items: Any,
     n_trials: int = 30,
     *,
+    item_features: Any = None,
     study: str | os.PathLike[str] | None = None,
     seed: int = 0,
     show_progress: bool | None = None,
     **fixed: Any,
 ) -> Tuned:
     """Search for the learning rate, margin and number of negatives with the best Recall@50 on held-out likes.
+
+    With ``item_features``, for the feature weight too.
 
     Each user's likes are split 60/20/20 by :func:`cmlfast.split_per_user`. A trial trains on the first part and is
     judged on the second after its last epoch, not after its best one, which training on all likes would not find. The
@@ -82,6 +89,8 @@ def tune(
         All likes.
     n_trials : int
         How many trials there shall be, those that ``study`` has already among them.
+    item_features : SciPy sparse matrix, Interactions, array or Tensor, optional
+        As :meth:`CML.fit` takes them.
     study : path, optional
         An SQLite file that keeps every finished trial. Where it has some, the search goes on as if it had never been
         interrupted. For one process at a time.
@@ -95,13 +104,13 @@ def tune(
     Returns
     -------
     Tuned
-        ``CML(**tuned.params).fit(user_items)`` is the model to use.
+        ``CML(**tuned.params).fit(user_items)``, with the same ``item_features``, is the model to use.
 
     Raises
     ------
     ValueError
         If a parameter is out of range or is one that is searched for, if no user has 5 likes or more, or if ``study``
-        is no study, or one of other likes, another seed or other parameters.
+        is no study, or one of other data, another seed or other parameters.
     DivergedError
         If training with the default setting diverges.
 
@@ -123,7 +132,11 @@ def tune(
     train, validation, test = split_per_user(likes, seed)
     if test.nnz == 0:
         raise ValueError("no user of user_items has 5 likes or more, so that there is nothing to hold out")
-    first = _as_trial(resolve(params, train.nnz, *train.shape))
+    features, space = None, SPACE
+    if item_features is not None:
+        rows = rows_by_id(item_features, likes.item_ids, "item_features")
+        features, space = Features.of(rows, likes.n_items, "item_features", torch.device("cpu")).rows, FEATURE_SPACE
+    start = _as_trial(resolve(params, train.nnz, *train.shape))
     # No trial ends early for its recall on the way: the margin and the learning rate fall, and settings that are best
     # at the end may be among the worse ones until two thirds of the epochs.
     with quiet():
@@ -132,19 +145,19 @@ def tune(
         kept = None
         if study is not None:
             compared = {name: value for name, value in params.items() if name not in NOT_COMPARED}
-            kept = open_study(study, likes, {**compared, "seed": seed})
+            kept = open_study(study, likes, features, {**compared, "seed": seed})
             search.add_trials(kept.trials)
         disable = None if show_progress is None else not show_progress  # None: on a terminal only
         with tqdm(total=n_trials, desc="tuning", unit="trial", initial=len(search.trials), disable=disable) as bar:
             for number in range(len(search.trials), n_trials):
                 if number == 0:
-                    search.enqueue_trial(first)
+                    search.enqueue_trial({name: start[name] for name in space})
                 # By the trial's number, so that a search that goes on draws what it would have drawn.
                 sequence = np.random.SeedSequence([seed, number])
                 search.sampler = optuna.samplers.TPESampler(seed=int(sequence.generate_state(1)[0]))
-                trial = search.ask(SPACE)
+                trial = search.ask(space)
                 try:
-                    search.tell(trial, _recall(params | _as_params(trial.params), train, validation))
+                    search.tell(trial, _recall(params | _as_params(trial.params), train, features, validation, None))
                 except DivergedError:
                     if number == 0:
                         raise
@@ -156,13 +169,13 @@ def tune(
     complete = search.get_trials(states=[TrialState.COMPLETE])
     default, best = complete[0], max(complete, key=_value)  # the first, of several
     settings = [params] if best is default else [params, params | _as_params(best.params)]
-    recalls = [_recall(some, train, test, exclude=validation) for some in settings]
+    recalls = [_recall(some, train, features, test, validation) for some in settings]
     return Tuned(settings[-1], _value(default), _value(best), recalls[0], recalls[-1], search)
 
 
-def _recall(params: dict[str, Any], train: Interactions, held_out: Interactions, exclude: Any = None) -> float:
+def _recall(params: dict[str, Any], train: Interactions, features: Any, held_out: Interactions, exclude: Any) -> float:
     """Fit and judge one setting."""
-    model = CML(**params | {"keep_user_items": True}).fit(train, show_progress=False)
+    model = CML(**params | {"keep_user_items": True}).fit(train, item_features=features, show_progress=False)
     return model.evaluate(held_out, 50, exclude=exclude)["recall@50"]
 
 
@@ -174,13 +187,15 @@ def _as_trial(settings: Settings) -> dict[str, Any]:
         "first_margin": first,
         "last_margin": last,
         "n_negatives": settings.n_negatives,
+        "feature_weight": settings.feature_weight,
     }
 
 
 def _as_params(trial: dict[str, Any]) -> dict[str, Any]:
     """Return a setting by the names of `CML`, to three digits, which are what is tried and what is shown."""
-    rate, first, last = (float(f"{trial[name]:.3g}") for name in ("learning_rate", "first_margin", "last_margin"))
-    return {"learning_rate": rate, "margin": (first, last), "n_negatives": trial["n_negatives"]}
+    short = {name: float(f"{value:.3g}") for name, value in trial.items() if name != "n_negatives"}
+    margin = (short.pop("first_margin"), short.pop("last_margin"))
+    return {**short, "margin": margin, "n_negatives": trial["n_negatives"]}
 
 
 def _value(trial: FrozenTrial) -> float:

@@ -116,6 +116,37 @@ def test_parquet_is_read(likes, tmp_path, capsys) -> None:
     assert "700 pairs" in capsys.readouterr().out
 
 
+@pytest.fixture
+def tags(likes):
+    path = likes.with_name("tags.tsv")
+    path.write_text("item\ttag\n" + "".join(f"i{one}\tt{one % 4}\n" for one in (*range(50), 98, 99)))
+    return path
+
+
+def test_items_that_nobody_likes_are_placed_by_their_tags(likes, tags, tmp_path, capsys) -> None:
+    path, arguments = tmp_path / "m", ["--item-features", str(tags), *COLUMNS, *FAST]
+    assert main(["train", str(likes), "--model", str(path), *arguments]) == 0
+    model = CML.load(path)
+    assert model.item_ids_[-2:].tolist() == ["i98", "i99"]
+    assert model.user_items_.nnz == 700
+    given = datasets.synthetic(n_users=60, n_items=50, n_pairs=700, n_groups=4, seed=1).interactions
+    by_name = {f"i{item}": item for item in given.item_ids}
+    assert set(model.item_ids_) == {*by_name, "i98", "i99"}
+    near, _ = model.similar_items("i98", N=14)  # liked by nobody, and so exactly where its tag alone puts it
+    shares = [int(one[1:]) % 4 == 98 % 4 for one in near]
+    assert sum(shares) > 0.5 * len(shares)
+
+
+def test_evaluate_with_tags_and_not_with_a_model_that_knows_them(likes, tags, model, capsys) -> None:
+    assert main(["evaluate", str(likes), "--item-features", str(tags), *COLUMNS, *FAST, "-k", "5"]) == 0
+    with_tags = capsys.readouterr().out.splitlines()
+    assert main(["evaluate", str(likes), *COLUMNS, *FAST, "-k", "5"]) == 0
+    without = capsys.readouterr().out.splitlines()
+    assert "52 items" in with_tags[0]
+    assert "50 items" in without[0]
+    assert with_tags[-1] != without[-1]
+
+
 def test_info(model, capsys) -> None:
     assert main(["info"]) == 0
     assert "cuda_kernels" in capsys.readouterr().out
@@ -130,7 +161,7 @@ def test_info(model, capsys) -> None:
         (["train", "none.csv", "--model", "m"], 3, "none.csv: there is no such file"),
         (["train", "LIKES", "--model", "no/such/folder/m"], 3, "folder does not exist"),
         (["train", "LIKES", "--user", "who", "--model", "m"], 3, "who"),
-        (["train", "LIKES", "--model", "LIKES"], 3, "is a file of likes"),
+        (["train", "LIKES", "--model", "LIKES"], 3, "is a file of data"),
         (["train", "LIKES", "--model", "."], 3, "a folder"),
         (["train", "LIKES", "--model", "/dev/null"], 3, "no regular file"),
         (["train", "LIKES", "--model", "m", "--margin", "1", "2", "3"], 2, "margin is (1.0, 2.0, 3.0)"),
@@ -147,6 +178,14 @@ def test_info(model, capsys) -> None:
         (["evaluate", "LIKES", "-k", "0"], 2, "-k is 0"),
         (["recommend", "MODEL", "u1", "-n", "0"], 2, "-n is 0"),
         (["evaluate", "LIKES", "--exclude", "x"], 2, "--exclude goes with --model"),
+        (["evaluate", "LIKES", "--model", "m", "--item-features", "x"], 2, "--item-features does not go with --model"),
+        (["train", "LIKES", "--model", "m", "--item-features", "x"], 3, "x: there is no such file"),
+        (["train", "LIKES", "--model", "m", "--item-features", "MODEL"], 3, ""),
+        (
+            ["train", "LIKES", *COLUMNS, "--model", "m", "--item-features", "LIKES"],
+            3,
+            "no item has both likes and tags",
+        ),
         (["fly"], 2, "invalid choice"),
         ([], 2, "required"),
     ],

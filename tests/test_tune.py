@@ -8,8 +8,10 @@ import subprocess
 import sys
 import textwrap
 
+import numpy as np
 import optuna
 import pytest
+from scipy import sparse
 
 import cmlfast_cli
 from cmlfast import CML, commands, datasets, split_per_user, tuning
@@ -41,7 +43,7 @@ def calls(monkeypatch):
     """Put `planted` in place of fits, and return the list of what it is called with."""
     made = []
 
-    def recall(params, train, held_out, exclude=None):
+    def recall(params, train, features, held_out, exclude):
         made.append((params, train, held_out, exclude))
         return planted(params)
 
@@ -165,6 +167,7 @@ def test_trials_that_diverge_are_passed_over_but_not_the_default(likes, calls, m
         ({"balance": None}, "a search with balance=30.0, not None"),
         ({"seed": 1}, "a search with seed=0, not 1"),
         ({"dtype": "bfloat16"}, "a search with dtype='float32', not 'bfloat16'"),
+        ({"item_features": np.eye(300)}, "a search on other data"),
     ],
 )
 def test_a_study_of_something_else_is_refused_and_unchanged(likes, calls, tmp_path, change, message) -> None:
@@ -175,12 +178,33 @@ def test_a_study_of_something_else_is_refused_and_unchanged(likes, calls, tmp_pa
     assert settings(tune(likes, 2, study=study, device="cpu").study) == before
 
 
+@pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
+def test_features_bring_their_weight_into_the_search_and_are_part_of_the_data(likes, tmp_path, kind) -> None:
+    tags = np.arange(likes.n_items)[:, None] % 4 == np.arange(4)  # as the likes were drawn
+    arguments = {
+        "item_features": kind(tags.astype(float)),
+        "study": tmp_path / "study.db",
+        "n_components": 8,
+        "n_epochs": 3,
+    }
+    found = tune(likes, 3, **arguments)
+    assert found.study.trials[0].params["feature_weight"] == CML().feature_weight
+    assert len({trial.params["feature_weight"] for trial in found.study.trials}) == 3
+    train, validation, test = split_per_user(likes, seed=0)
+    model = CML(**found.params).fit(train, arguments["item_features"])
+    assert model.evaluate(test, exclude=validation)["recall@50"] == found.test
+    assert settings(tune(likes, 3, **arguments).study) == settings(found.study)
+    with pytest.raises(ValueError, match="other data"):
+        tune(likes, 3, **{**arguments, "item_features": kind(tags[:, ::-1].astype(float))})
+
+
 def test_wrong_arguments_are_named(likes, tmp_path, calls) -> None:
     (tmp_path / "likes.csv").write_text("user,item\n")
     for arguments, message in (
         ({"study": tmp_path / "likes.csv"}, "no SQLite file"),
         ({"n_trials": 0}, "n_trials is 0"),
         ({"margin": 1.0}, "margin is 1.0, but the search is for it"),
+        ({"item_features": np.eye(4)}, r"item_features has shape \(4, 4\)"),
         ({"max_norm": -1}, "max_norm is -1"),
         ({"user_items": likes.matrix[:, :4]}, "no user of user_items has 5 likes or more"),
     ):
@@ -202,6 +226,7 @@ def test_optuna_is_quiet_here_and_as_talkative_as_before_elsewhere(likes, calls,
 @pytest.fixture
 def file(likes, tmp_path):
     path = tmp_path / "my likes.csv"
+    (tmp_path / "tags.csv").write_text("item,tag\n" + "".join(f"i{one},t{one % 4}\n" for one in range(likes.n_items)))
     pairs = likes.matrix.tocoo()
     with open(path, "w", newline="") as written:
         writer = csv.writer(written)
@@ -216,8 +241,10 @@ COLUMNS = ["--user", "user", "--item", "item", "--value", "rating", "--min-value
 @pytest.mark.parametrize(
     "options", [[], ["--n-epochs", "7", "--balance", "none", "--batch-size", "300", "--seed", "3"]]
 )
+@pytest.mark.parametrize("tags", [[], ["--item-features", "TAGS"]])
 @pytest.mark.parametrize("trials", [1, 4])
-def test_the_printed_command_trains_with_what_was_found(file, calls, capsys, monkeypatch, options, trials) -> None:
+def test_the_printed_command_trains_with_what_was_found(file, calls, capsys, options, tags, trials) -> None:
+    options = options + [one.replace("TAGS", str(file.with_name("tags.csv"))) for one in tags]
     assert cmlfast_cli.main(["tune", str(file), *COLUMNS, "--trials", str(trials), *options]) == 0
     out = capsys.readouterr().out.splitlines()
     found, default = calls[-1][0], calls[0][0]
@@ -230,7 +257,9 @@ def test_the_printed_command_trains_with_what_was_found(file, calls, capsys, mon
     assert (parsed.command, parsed.data, parsed.model) == ("train", str(file), "my likes.model")
     assert (parsed.user, parsed.item, parsed.value, parsed.min_value) == ("user", "item", "rating", 4.0)
     assert commands._model(parsed, parser).get_params() == found
+    assert parsed.item_features == (options[-1] if tags else None)
     assert (found["learning_rate"] == 0.1) == (trials == 1)
+    assert (found["feature_weight"] == CML().feature_weight) == (trials == 1 or not tags)
 
 
 def test_the_command_with_real_fits_goes_on_after_an_interruption(file, tmp_path, capsys, monkeypatch) -> None:
@@ -267,4 +296,4 @@ def test_without_optuna_the_command_says_what_to_install(file) -> None:
 
 def test_the_command_leaves_out_what_is_searched_and_nothing_else() -> None:
     assert cmlfast_cli.SEARCHED == tuning.SEARCHED
-    assert set(tuning._as_params(dict.fromkeys(tuning.SPACE, 1))) == set(tuning.SEARCHED)
+    assert set(tuning._as_params(dict.fromkeys(tuning.FEATURE_SPACE, 1))) == set(tuning.SEARCHED)
