@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from cmlfast import CML, datasets
+from cmlfast import CML, Interactions, datasets, split_per_user
+from cmlfast.tagging import join
 from cmlfast_cli import DEFAULTS, build_parser, main
 
 FAST = ["--n-components", "8", "--n-epochs", "10"]
@@ -137,14 +138,17 @@ def test_items_that_nobody_likes_are_placed_by_their_tags(likes, tags, tmp_path,
     assert sum(shares) > 0.5 * len(shares)
 
 
-def test_evaluate_with_tags_and_not_with_a_model_that_knows_them(likes, tags, model, capsys) -> None:
+def test_evaluate_trains_with_tags(likes, tags, capsys) -> None:
     assert main(["evaluate", str(likes), "--item-features", str(tags), *COLUMNS, *FAST, "-k", "5"]) == 0
-    with_tags = capsys.readouterr().out.splitlines()
-    assert main(["evaluate", str(likes), *COLUMNS, *FAST, "-k", "5"]) == 0
-    without = capsys.readouterr().out.splitlines()
-    assert "52 items" in with_tags[0]
-    assert "50 items" in without[0]
-    assert with_tags[-1] != without[-1]
+    found = float(capsys.readouterr().out.split()[-1])
+    given = Interactions.from_csv(likes, user="user", item="item", value="rating", min_value=4)
+    joined, features = join(given, Interactions.from_csv(tags, delimiter="\t"))
+    train, validation, test = split_per_user(joined, seed=0)
+    model = CML(n_components=8, n_epochs=10, random_state=0)
+    expected = model.fit(train, features, validation=validation).evaluate(test, 5, exclude=validation)["recall@5"]
+    assert found == round(expected, 4)
+    without = model.fit(train, validation=validation).evaluate(test, 5, exclude=validation)["recall@5"]
+    assert found != round(without, 4)
 
 
 def test_info(model, capsys) -> None:
