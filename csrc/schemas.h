@@ -8,14 +8,14 @@ namespace cmlfast {
 inline void define_operators(torch::stable::detail::StableLibrary& m) {
   m.def(
       "sample_negatives(Tensor indptr, Tensor indices, Tensor users, Tensor positives, int n_items, int n_negatives, "
-      "int seed, int offset) -> Tensor");
+      "SymInt seed, SymInt offset) -> Tensor");
   m.def(
       "warp_hinge(Tensor user_vectors, Tensor item_vectors, Tensor users, Tensor positives, Tensor negatives, "
       "float margin, int n_items, bool rank_weight=True, str metric='sqeuclidean', bool sparse_grad=False) "
       "-> (Tensor, Tensor, Tensor)");
   m.def(
       "warp_hinge_sampled(Tensor user_vectors, Tensor item_vectors, Tensor indptr, Tensor indices, Tensor users, "
-      "Tensor positives, int n_negatives, float margin, int seed, int offset, bool rank_weight=True, "
+      "Tensor positives, int n_negatives, float margin, SymInt seed, SymInt offset, bool rank_weight=True, "
       "str metric='sqeuclidean', bool sparse_grad=False) -> (Tensor, Tensor, Tensor)");
   m.def(
       "warp_hinge_backward(Tensor grad_loss, Tensor user_vectors, Tensor item_vectors, Tensor users, Tensor positives, "

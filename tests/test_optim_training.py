@@ -106,8 +106,8 @@ def test_a_compiled_loss_may_draw_its_negatives(sparse: bool) -> None:
     model = Model(make_batch(33, 200), sparse)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
     optimizer = ClippedAdagrad(model.parameters(), lr=LR)
-    for offset, pairs in enumerate(batches(4)):
+    for offset, pairs in enumerate(batches(N_STEPS)):
         optimizer.zero_grad()
         compiled(*pairs, offset).backward()
         optimizer.step()
-    assert_trained(model, optimizer, 4)
+    assert_trained(model, optimizer, N_STEPS)
