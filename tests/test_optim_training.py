@@ -101,7 +101,7 @@ def test_a_compiled_loss_trains_to_the_same_bits(compiler: str, sparse: bool) ->
 
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 def test_a_compiled_loss_may_draw_its_negatives(sparse: bool) -> None:
-    """In a few steps: torch compiles anew for each offset, and gives up after eight."""
+    """One graph serves all offsets: torch would give up after eight recompilations."""
     torch._dynamo.reset()
     model = Model(make_batch(33, 200), sparse)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
