@@ -23,7 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "n_epochs": "auto",
     "max_norm": 1.0,
     "balance": 30.0,
-    "feature_weight": 20.0,
+    "feature_weight": 40.0,
 }
 
 # What `cmlfast tune` searches for, and so does not take: those of cmlfast.tuning; a test compares.

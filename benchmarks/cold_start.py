@@ -28,7 +28,7 @@ SEEDS = (0, 1, 2)
 KS = (50, 100)
 WITHHELD = 0.1
 # The item's own vector beside those of its tags (identity), or the tags alone.
-GRID = {"identity": (False, True), "learning_rate": (0.02, 0.05), "epochs": (10, 30)}
+GRID = {"identity": (True, False), "learning_rate": (0.02, 0.05), "epochs": (30, 60)}
 
 Found = dict[str, float]
 

@@ -47,7 +47,7 @@ class CML(Recommender, Estimator):
     batch_size : int or "auto"
         Pairs in a batch. "auto" is a tenth of all pairs, at least 256 and at most 10,000.
     n_epochs : int or "auto"
-        How many epochs, at most. "auto" is 200, or 30 with features: these teach faster, and too much in the end.
+        How many epochs, at most. "auto" is 200, or 40 with features: these teach faster, and too much in the end.
     max_norm : float
         Radius of the ball (section 3.4).
     rank_weight : bool
@@ -125,7 +125,7 @@ class CML(Recommender, Estimator):
         rank_weight: bool = True,
         balance: float | None = 30.0,
         covariance_weight: float = 0.0,
-        feature_weight: float = 20.0,
+        feature_weight: float = 40.0,
         item_network: nn.Module | None = None,
         user_network: nn.Module | None = None,
         patience: int = 10,
