@@ -31,14 +31,26 @@ class Encoder:
     """
 
     def __init__(self, network: nn.Module, features: Features, weight: float, n_components: int, name: str) -> None:
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"{name} is a {type(network).__name__}; it must be a torch.nn.Module")
+        if not any(parameter.requires_grad for parameter in network.parameters()):
+            raise ValueError(f"{name} has no parameter to train; give one that has, such as networks.FeatureMLP")
         self.features = features
         self.network = copy.deepcopy(network).to(features.rows.device)
         self._weight = weight
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
-        with torch.no_grad():
-            shape = tuple(self.network.eval()(features.take(torch.arange(1, device=features.rows.device))).shape)
-        if shape != (1, n_components):
-            raise ValueError(f"{name} returns shape {shape} for a row of features; it must be {(1, n_components)}")
+        row = features.take(torch.arange(1, device=features.rows.device))  # [1, d]
+        try:
+            with torch.no_grad():
+                placed = self.network.eval()(row)
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(f"{name} does not take float32 rows of {features.n_columns} features: {error}") from error
+        shape = tuple(placed.shape)
+        if shape != (1, n_components) or placed.dtype != torch.float32:
+            raise ValueError(
+                f"{name} returns shape {shape} of {placed.dtype} for a row of features; it must be "
+                f"{(1, n_components)} of torch.float32"
+            )
 
     def pull(self, rows: Tensor, vectors: Tensor, share: float) -> Tensor:
         """Train the network on some rows, and return what it asks of their vectors.
@@ -81,7 +93,7 @@ def place(network: nn.Module, features: Features, max_norm: float, name: str) ->
     try:
         with torch.no_grad():
             placed = torch.cat([network(features.take(some)) for some in places.split(ROWS_AT_ONCE)])
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"{name} has {features.n_columns} columns, and the model's network does not take them: {error}"
         ) from error

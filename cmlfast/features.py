@@ -42,7 +42,8 @@ class Features:
         Raises
         ------
         TypeError, ValueError
-            If it is none of these, does not have two dimensions, n rows and a column at least, or is not finite.
+            If it is none of these, does not have two dimensions, n rows and a column at least, or if its values are no
+            real, finite numbers.
         """
         matrix = getattr(given, "matrix", given)  # Interactions
         shape = tuple(getattr(matrix, "shape", ()))
@@ -54,7 +55,13 @@ class Features:
         if len(shape) != 2 or shape[1] == 0 or (n_rows is not None and shape[0] != n_rows):
             wanted = "rows" if n_rows is None else f"{n_rows} rows"
             raise ValueError(f"{name} has shape {shape}; it must have {wanted} and at least one column")
-        rows = _sparse(matrix) if sparse.issparse(matrix) else _dense(matrix)
+        if _is_complex(matrix):
+            raise TypeError(f"{name} has values of type {matrix.dtype}; give real numbers")
+        try:
+            rows = _sparse(matrix) if sparse.issparse(matrix) else _dense(matrix)
+        except (RuntimeError, TypeError, ValueError) as error:
+            kind = getattr(matrix, "layout", matrix.dtype)
+            raise TypeError(f"{name} of type {kind} does not become rows of numbers: {error}; convert it") from error
         values = rows.values() if rows.layout == torch.sparse_csr else rows
         if not values.isfinite().all():
             wrong = values[~values.isfinite()][0].item()
@@ -82,10 +89,14 @@ class Features:
         return _csr(ends, indices[source], values[source], (len(places), self.n_columns))
 
 
+def _is_complex(matrix: Any) -> bool:
+    return matrix.is_complex() if isinstance(matrix, Tensor) else matrix.dtype.kind == "c"
+
+
 def _sparse(matrix: Any) -> Tensor:
-    csr = sparse.csr_matrix(matrix, dtype=np.float32)
+    csr = sparse.csr_matrix(matrix, dtype=np.float32, copy=True)
     csr.sum_duplicates()
-    ends, indices, values = (torch.from_numpy(part.copy()) for part in (csr.indptr, csr.indices, csr.data))
+    ends, indices, values = (torch.from_numpy(part) for part in (csr.indptr, csr.indices, csr.data))
     return _csr(ends, indices, values, csr.shape)
 
 

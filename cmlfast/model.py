@@ -78,7 +78,8 @@ class CML(Recommender, Estimator):
     backend : {"auto", "extension", "reference"}
         The compiled operators, or their twins in plain torch, which give the same bits, slower.
     random_state : int, numpy Generator or RandomState, or None
-        An integer makes ``fit`` reproducible to the bit, for any number of threads.
+        An integer makes ``fit`` reproducible to the bit, for any number of threads; with features or covariances, which
+        go through BLAS, for the same number on the same machine.
 
     Attributes
     ----------
@@ -198,6 +199,7 @@ class CML(Recommender, Estimator):
             If the loss is no longer finite. A model that was fitted before is unchanged after any error.
         """
         train = as_user_items(user_items)
+        _check_some(train.matrix)
         kernels, device = backends.choose(self.backend, self.device)
         has_features = item_features is not None or user_features is not None
         settings = resolve(self.get_params(), max(train.nnz, 1), *train.shape, has_features)
@@ -218,9 +220,11 @@ class CML(Recommender, Estimator):
         tables = JointTables(*new_tables(likes.shape[0], likes.shape[1], settings, device).all(), users, items)
         tables.start(settings)
         step = choose_step(kernels, settings, has_features)
-        tables, history = fit_tables(
-            step, tables, pairs, settings, None if held_out is None else score, show_progress, callback
-        )
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(settings.seed)  # for networks that draw, as dropout does
+            tables, history = fit_tables(
+                step, tables, pairs, settings, None if held_out is None else score, show_progress, callback
+            )
         self._adopt(tables.whole(settings), train, settings, history, _skipped(train, pairs))
         self.user_network_, self.item_network_ = (
             side.encoder.network.eval() if side else None for side in tables.sides()
@@ -276,8 +280,12 @@ class CML(Recommender, Estimator):
             )
         history, pairs = self.history_, None
         if new.nnz or (item_features is None and user_features is None):
-            # As in fit, items that nobody likes are no negatives where a network has placed them.
-            items = np.arange(liked.n_items) if self.item_network_ is None else np.unique(liked.matrix.indices)
+            items = np.arange(liked.n_items)
+            if self.item_network_ is not None:
+                # As in fit, items that nobody likes are no negatives where a network has placed them. Those that were
+                # liked once show it by their accumulators, also where the matrix was not kept.
+                trained = grown.item_state.any(1).cpu().numpy()
+                items = np.union1d(liked.matrix.indices, np.flatnonzero(trained))
             pairs = _pairs(new.matrix[:, items], liked.matrix[:, items], device)
             step = choose_step(kernels, settings, with_features=False, freeze_items=freeze_items)
             history = [*history, one_epoch(step, grown, items, pairs, settings, len(history))]
@@ -411,8 +419,7 @@ class CML(Recommender, Estimator):
 
 def _pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device) -> Pairs:
     """Return the pairs to train on, or raise if there is nothing to learn from them."""
-    if new.nnz == 0:
-        raise ValueError("user_items has no interactions; there is nothing to learn from")
+    _check_some(new)
     pairs = Pairs.of(new, liked, device)
     if pairs.n_without_negatives == len(pairs):
         raise ValueError(
@@ -420,6 +427,11 @@ def _pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.devic
             "items in that are not liked"
         )
     return pairs
+
+
+def _check_some(likes: sparse.csr_matrix) -> None:
+    if likes.nnz == 0:
+        raise ValueError("user_items has no interactions; there is nothing to learn from")
 
 
 def _skipped(train: Interactions, pairs: Pairs | None) -> dict[str, int]:

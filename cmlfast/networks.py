@@ -70,7 +70,9 @@ class FeatureMLP(nn.Module):
 
 def pack_network(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     """Return a network's weights, and the options of a `FeatureMLP` (None for any other)."""
-    return network.state_dict(), network.options if isinstance(network, FeatureMLP) else None
+    # Copies, for weights that two layers share may not share memory in a file.
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    return weights, network.options if isinstance(network, FeatureMLP) else None
 
 
 def unpack_network(
@@ -81,15 +83,15 @@ def unpack_network(
     Raises
     ------
     ValueError
-        If the stored weights are not this network's, or there are none.
+        If the stored weights are not this network's, or there are none, or ``options`` are none of a `FeatureMLP`.
     """
     weights = {name[len(kind) + 1 :]: tensor for name, tensor in tensors.items() if name.startswith(f"{kind}.")}
-    network = copy.deepcopy(own) if own is not None else FeatureMLP(**options) if options else None
-    if network is None:
-        return None
     try:
+        network = copy.deepcopy(own) if own is not None else FeatureMLP(**options) if options else None
+        if network is None:
+            return None
         network.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"{kind} does not fit the weights that the file holds: {error}") from error
     return network.eval()
 
@@ -98,8 +100,8 @@ def _unit_rows(csr: Tensor) -> Tensor:
     """Return CSR rows scaled to unit length; empty rows stay empty."""
     ends, values = csr.crow_indices(), csr.values()
     lengths = torch.segment_reduce(values * values, "sum", offsets=ends, initial=0.0).sqrt()  # [n]
-    scaled = values / torch.repeat_interleave(lengths, ends.diff())
-    return torch.sparse_csr_tensor(ends, csr.col_indices(), scaled.nan_to_num(), csr.shape, check_invariants=False)
+    scaled = values / torch.repeat_interleave(lengths.clamp_min(1e-12), ends.diff())  # as functional.normalize
+    return torch.sparse_csr_tensor(ends, csr.col_indices(), scaled, csr.shape, check_invariants=False)
 
 
 class _SparseTimesDense(torch.autograd.Function):

@@ -269,13 +269,14 @@ class Recommender:
                 raise ValueError(f"user_items does not fit the model: {error.args[0]}") from error
             shape = (len(users), self._known.n_items)
             return as_user_items(sparse.csr_matrix((rows.data, (rows.row, columns[rows.col])), shape=shape)).matrix
+        given = as_user_items(user_items)
         expected = (len(users), self._known.n_items)
-        if user_items.shape != expected:
+        if given.shape != expected:
             raise ValueError(
-                f"user_items has shape {user_items.shape}, but it needs a row for each user of userid and a column for "
+                f"user_items has shape {given.shape}, but it needs a row for each user of userid and a column for "
                 f"each item, {expected}; index it with userid"
             )
-        return as_user_items(user_items).matrix
+        return given.matrix
 
     def _place(self, given: Any, kind: str) -> Tensor:
         """Return vectors for features of new users or items."""

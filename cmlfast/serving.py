@@ -85,7 +85,8 @@ def _ids(array: npt.NDArray[np.integer], like: Tensor) -> Tensor:
 def pair_scores(users: Tensor, items: Tensor) -> Tensor:
     """Return minus the squared distances [Q, n] of users [Q, r] and items [n, r], as `nearest` would, to the bit."""
     at_once = max(1, PAIRS_AT_ONCE // max(len(items), 1))
-    parts = [-distances(some[:, None].float(), items.float(), "sqeuclidean") for some in users.split(at_once)]
+    # 0 - x, as there: a plain minus would make -0 of 0
+    parts = [0.0 - distances(some[:, None].float(), items.float(), "sqeuclidean") for some in users.split(at_once)]
     return torch.cat(parts)
 
 

@@ -140,4 +140,4 @@ def _positive(
 
 def _not_negative(name: str, value: Any, alternative: str = "") -> float:
     expected = f"it must be a number of at least 0{alternative}"
-    return 0.0 if value == 0 else _positive(name, value, expected=expected)
+    return 0.0 if value == 0 and not isinstance(value, bool) else _positive(name, value, expected=expected)
