@@ -45,7 +45,7 @@ class FeatureMLP(nn.Module):
         self.weight = nn.Parameter(torch.randn(n_features, hidden, generator=draw) * math.sqrt(2 / hidden))
         self.bias = nn.Parameter(torch.zeros(hidden))
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(hidden, n_components)
+        self.output = nn.utils.skip_init(nn.Linear, hidden, n_components)
         bound = 1 / math.sqrt(hidden)  # as nn.Linear, whose own draw would be from torch's global generator
         for parameter in (self.output.weight, self.output.bias):
             with torch.no_grad():
