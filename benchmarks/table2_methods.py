@@ -85,6 +85,7 @@ TORCH_WARP = grid(
     {"epochs": 60},
     {"learning_rate": 0.1, "weight_decay": 15.0},
     {"learning_rate": 0.1, "weight_decay": 30.0},
+    {"learning_rate": 0.1, "weight_decay": 50.0},
     {"learning_rate": 0.2, "weight_decay": 30.0},
 )
 TORCH_FM = grid({"epochs": 30, "learning_rate": 0.1}, {"weight_decay": 15.0}, {"weight_decay": 30.0})
