@@ -129,12 +129,12 @@ PEERS = {
         "BPR",
         "1",
         fit_bpr,
-        {"epochs": 150, "factors": 100, "learning_rate": 0.3, "regularization": 0.01},
+        {"epochs": 400, "factors": 100, "learning_rate": 0.3, "regularization": 0.01},
         {
-            "epochs": (50, 150),
+            "epochs": (150, 400),
             "factors": (100,),
-            "learning_rate": (0.03, 0.1, 0.3),
-            "regularization": (0.003, 0.01, 0.03, 0.1),
+            "learning_rate": (0.1, 0.3, 1.0),  # 1.0 diverges
+            "regularization": (0.003, 0.01, 0.03),
         },
     ),
     "lightfm_warp": Peer(

@@ -70,9 +70,9 @@ IMPLICIT_BPR = grid(
 )
 LIGHTFM = {"no_components": 100}
 LIGHTFM_WARP = grid(
-    {**LIGHTFM, "epochs": 30, "learning_rate": 0.02},
-    {"max_sampled": 10},
-    {"max_sampled": 100},
+    LIGHTFM,
+    {"epochs": 30, "learning_rate": 0.02, "max_sampled": 10},
+    {"epochs": 60, "learning_rate": 0.015, "max_sampled": 100},
 )
 LIGHTFM_FM = grid({**LIGHTFM, "epochs": 10, "max_sampled": 10}, {"learning_rate": 0.02}, {"learning_rate": 0.05})
 TORCH_BPR = grid(
