@@ -394,7 +394,7 @@ class CML(Recommender, Estimator):
             Where the model shall live, as in the constructor.
         item_network, user_network : nn.Module, optional
             If the model was fitted with networks of your own: such networks, to take up the stored weights. Without
-            them the model serves all but new items (or users) with features.
+            them the model serves all but new items (or users) with features, and saves no network.
 
         Raises
         ------

@@ -69,10 +69,10 @@ class FeatureMLP(nn.Module):
 
 
 def pack_network(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
-    """Return a network's weights, and the options of a `FeatureMLP` (None for any other)."""
+    """Return a network's weights, and the options of a `FeatureMLP` (None for any other, its subclasses too)."""
     # Copies, for weights that two layers share may not share memory in a file.
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    return weights, network.options if isinstance(network, FeatureMLP) else None
+    return weights, network.options if type(network) is FeatureMLP else None
 
 
 def unpack_network(

@@ -152,6 +152,10 @@ def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta
         _require(user[1] == item[1] and user == user_state and item == item_state, "shapes of tables do not fit")
         user_ids, item_ids = (unpack_ids(_under(f"{kind}_ids.", tensors)) for kind in ("user", "item"))
         _require(len(user_ids) == user[0] and len(item_ids) == item[0], "ids do not fit the tables")
+        networks = metadata.get("networks", {})
+        _require(isinstance(networks, dict), "its networks are no mapping")
+        made = [options for options in networks.values() if options is not None]
+        _require(all(options["n_components"] == user[1] for options in made), "a network does not fit the tables")
         packed = _under("user_items.", tensors)
         shape = (user[0], item[0])
         matrix = _unpack_csr(packed, shape) if packed else sparse.csr_matrix(shape, dtype=np.float32)
