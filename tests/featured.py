@@ -2,8 +2,10 @@
 
 import numpy as np
 from scipy import sparse
+from torch import Tensor
 
 N_USERS, N_ITEMS, N_TASTES, TAGS_PER_TASTE = 150, 120, 6, 5
+N_TAGS = N_TASTES * TAGS_PER_TASTE
 WITHHELD = np.arange(0, N_ITEMS, 5)  # items whose likes a test may leave out
 
 
@@ -15,10 +17,10 @@ def likes_and_tags(seed: int = 0) -> tuple[sparse.csr_matrix, sparse.csr_matrix]
     popularity = 0.4 + 1.2 * rng.random(N_ITEMS)
     chance = np.where(of_user[:, None] == of_item, 0.35, 0.01) * popularity
     likes = sparse.csr_matrix((rng.random(chance.shape) < chance).astype(np.float32))
-    tags = sparse.lil_matrix((N_ITEMS, N_TASTES * TAGS_PER_TASTE), dtype=np.float32)
+    tags = sparse.lil_matrix((N_ITEMS, N_TAGS), dtype=np.float32)
     for item, taste in enumerate(of_item):
         tags[item, TAGS_PER_TASTE * taste + rng.choice(TAGS_PER_TASTE, 2, replace=False)] = 1
-        tags[item, rng.integers(tags.shape[1])] = 1
+        tags[item, rng.integers(N_TAGS)] = 1
     return likes, tags.tocsr()
 
 
@@ -27,3 +29,8 @@ def without(likes: sparse.csr_matrix, items: np.ndarray) -> sparse.csr_matrix:
     rest = likes.tolil()
     rest[:, items] = 0
     return rest.tocsr()
+
+
+def in_ball(placed: Tensor) -> Tensor:
+    """Clip rows into the unit ball."""
+    return placed / placed.norm(dim=1, keepdim=True).clamp_min(1)
