@@ -40,15 +40,21 @@ def test_a_network_is_trained_in_training_mode() -> None:
     assert not torch.equal(*(model.item_embedding_ for model in fits))
 
 
-def test_fits_repeat_and_leave_torchs_generator_alone() -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_fits_repeat_and_leave_torchs_generator_alone(threads: int) -> None:
     def fit() -> CML:
         return CML(**SMALL, item_network=FeatureMLP(N_TAGS, 12, dropout=0.5)).fit(SEEN, TAGS)
 
-    state = torch.random.get_rng_state()
-    one = fit()
-    assert torch.equal(torch.random.get_rng_state(), state)
-    torch.manual_seed(77)
-    other = fit()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        state = torch.random.get_rng_state()
+        one = fit()
+        assert torch.equal(torch.random.get_rng_state(), state)
+        torch.manual_seed(77)
+        other = fit()
+    finally:
+        torch.set_num_threads(before)
     for name in TABLES:
         assert torch.equal(getattr(one, name), getattr(other, name))
 
