@@ -103,6 +103,7 @@ def test_frozen_items_and_their_accumulators_stay(covariance_weight: float) -> N
     assert (frozen._tables.user_state[moved] >= user_state[moved]).all()
     assert (user_state[moved] > 0).any()
     assert len(frozen.history_) == SMALL["n_epochs"] + 1
+    assert (frozen.history_[-1]["margin"], frozen.history_[-1]["learning_rate"]) == (1.0, 0.1)
 
 
 def test_placed_items_are_no_negatives_until_somebody_likes_them() -> None:

@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import replace
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import NamedTuple
 
 import oracle
@@ -179,6 +179,16 @@ def test_frozen_items_stay_and_users_move_as_without() -> None:
     assert_same(frozen.item_state, case.tables.item_state)
     assert_same(frozen.user, free.user)
     assert not torch.equal(frozen.user, case.tables.user)
+
+
+def test_the_two_tables_are_rounded_by_draws_of_their_own() -> None:
+    seeds = []
+    kernels = SimpleNamespace(
+        warp_hinge_sampled=reference.warp_hinge_sampled,
+        adagrad_clip_=lambda *arguments: seeds.append(arguments[8]),
+    )
+    stepped(make_case(0, torch.bfloat16), JointStep(kernels))
+    assert len(set(seeds)) == 2
 
 
 def test_the_fused_step_is_chosen_only_where_it_suffices() -> None:
