@@ -17,9 +17,11 @@ from scipy import sparse
 from torch import Tensor
 
 from cmlfast.ids import Ids
+from cmlfast.rarity import Counts, likes_of_items
 from cmlfast.settings import DTYPES
 
-FORMAT = 3  # 1 had float32 tables only, and no parameter `dtype`; 2 had no networks
+# 1 had float32 tables only, and no parameter `dtype`; 2 had no networks; 3 had no counts of likes
+FORMAT = 4
 KEY = "cmlfast"
 
 
@@ -129,6 +131,7 @@ class Parts:
     user_ids: Ids
     item_ids: Ids
     matrix: sparse.csr_matrix  # empty if it was not kept
+    item_likes: Counts
 
 
 def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Parts:
@@ -159,6 +162,9 @@ def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta
         packed = _under("user_items.", tensors)
         shape = (user[0], item[0])
         matrix = _unpack_csr(packed, shape) if packed else sparse.csr_matrix(shape, dtype=np.float32)
+        likes = tensors["item_likes"].numpy() if "item_likes" in tensors else likes_of_items(matrix)
+        _require(likes.dtype == np.int64 and likes.shape == (item[0],), "counts of likes do not fit the items")
+        _require(bool((likes >= 0).all()), "a count of likes is negative")
     except (KeyError, TypeError, UnicodeDecodeError) as error:
         raise ValueError(f"path is {str(path)!r}, which is damaged: {error!r}") from error
     except ValueError as error:
@@ -166,7 +172,7 @@ def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta
     params = dict(metadata["params"])
     if isinstance(params.get("margin"), list):  # JSON has no tuples
         params["margin"] = tuple(params["margin"])
-    return Parts(params, tables, user_ids, item_ids, matrix)
+    return Parts(params, tables, user_ids, item_ids, matrix, likes)
 
 
 def _require(good: bool, message: str) -> None:

@@ -18,6 +18,7 @@ from cmlfast.fold_in import fold_in
 from cmlfast.growing import place_new
 from cmlfast.ids import Ids
 from cmlfast.interactions import Interactions, as_user_items
+from cmlfast.rarity import item_points, user_points
 from cmlfast.serving import Positions, Scores, nearest, pair_scores, recall
 from cmlfast.settings import Settings
 
@@ -44,6 +45,7 @@ class Recommender:
     user_network_: nn.Module | None
     item_network_: nn.Module | None
     _known: Interactions  # the ids, and the training pairs if they were kept
+    _item_points: Tensor  # where users look for items; the embedding itself without rare_item_distance
 
     def recommend(
         self,
@@ -115,7 +117,8 @@ class Recommender:
         left_out = None if filter_items is None else self._columns(filter_items, "filter_items")
         among = None if items is None else self._columns(items, "items")
         seen = seen if filter_already_liked_items else None
-        found = nearest(self._kernels(), queries, self.item_embedding_, int(N), seen, left_out, among)
+        queries = user_points(queries, self._item_points)
+        found = nearest(self._kernels(), queries, self._item_points, int(N), seen, left_out, among)
         return _answer(*found, self._known.item_ids, userid is not None and np.ndim(userid) == 0)
 
     def predict(
@@ -146,13 +149,14 @@ class Recommender:
             if (ids is None) == (features is None):
                 raise ValueError(f"give either {kind}id, of {kind}s the model knows, or {kind}_features, of new ones")
             if features is not None:
-                sides.append(self._place(features, kind))
+                placed = self._place(features, kind)
+                sides.append(placed if kind == "user" else self._unliked(placed))
             else:
-                table = self.user_embedding_ if kind == "user" else self.item_embedding_
+                table = self.user_embedding_ if kind == "user" else self._item_points
                 rows = positions(_several(ids, f"{kind}id"), self._known, kind, f"{kind}id")
                 sides.append(table[torch.from_numpy(rows).to(table.device)])
         users, items = sides
-        scores = pair_scores(users, items).cpu().numpy()
+        scores = pair_scores(user_points(users, items), items).cpu().numpy()
         for axis, ids in ((1, itemid), (0, userid)):
             if ids is not None and np.ndim(ids) == 0:
                 scores = scores.squeeze(axis)
@@ -225,9 +229,8 @@ class Recommender:
                 f"held_out has {overlap} of its {matrix.nnz} pairs in common with the training matrix or exclude, "
                 "which the ranking leaves out; hold out pairs that the model was not trained on"
             )
-        return recall(
-            self._kernels(), self.user_embedding_, self.item_embedding_, matrix, seen, [int(one) for one in ks]
-        )
+        queries = user_points(self.user_embedding_, self._item_points)
+        return recall(self._kernels(), queries, self._item_points, matrix, seen, [int(one) for one in ks])
 
     def _columns(self, ids: Iterable[Any], name: str) -> Positions:
         listed = _several(ids, name)
@@ -281,6 +284,10 @@ class Recommender:
     def _place(self, given: Any, kind: str) -> Tensor:
         """Return vectors for features of new users or items."""
         return place_new(given, getattr(self, f"{kind}_network_"), self._settings(), self.item_embedding_, kind)
+
+    def _unliked(self, items: Tensor) -> Tensor:
+        """Return the points at which users look for new items, without likes as they are."""
+        return item_points(items, np.zeros(len(items), np.int64), self._settings().rare_item_distance)
 
 
 def _several(ids: Any, name: str) -> Any:

@@ -35,6 +35,7 @@ class Settings:
     balance: float | None
     covariance_weight: float
     feature_weight: float
+    rare_item_distance: float
     patience: int
     dtype: torch.dtype  # of the tables
     seed: int
@@ -89,6 +90,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
         balance=None if params["balance"] is None else _not_negative("balance", params["balance"], ", or None"),
         covariance_weight=_not_negative("covariance_weight", params["covariance_weight"]),
         feature_weight=_not_negative("feature_weight", params["feature_weight"]),
+        rare_item_distance=_not_negative("rare_item_distance", params["rare_item_distance"]),
         patience=_integer("patience", params["patience"], 1),
         dtype=_dtype(params["dtype"]),
         seed=resolve_seed(params["random_state"]),
