@@ -60,6 +60,7 @@ class CML(Recommender, Estimator):
     covariance_weight : float
         lambda_c: what correlated dimensions cost (section 3.4, with DeCov's square; see
         :func:`cmlfast.covariance.covariance_gradient`), over the users and items of a batch.
+        A mean beside a loss that is a sum: it acts from about 1e6 on.
     feature_weight : float
         lambda_f: what a unit of squared distance between an item (or a user) and the place that the network finds by
         its features costs (section 3.3). Without features it means nothing.
