@@ -90,8 +90,8 @@ TORCH_WARP = grid(
 )
 TORCH_FM = grid({"epochs": 30, "learning_rate": 0.1}, {"weight_decay": 15.0}, {"weight_decay": 30.0})
 TORCH_PERCEPTRON = grid({"epochs": 15, "learning_rate": 0.03}, {"weight_decay": 15.0}, {"weight_decay": 30.0})
-CML = grid({"epochs": 200}, {}, {"margin": 1.5})
-CML_F = grid({"n_epochs": 30}, {"feature_weight": 20.0}, {"feature_weight": 5.0})
+CML = grid({"epochs": 200}, {}, {"rare_item_distance": 0.3}, {"rare_item_distance": 0.3, "margin": 1.5})
+CML_F = grid({"n_epochs": 40}, {"feature_weight": 20.0}, {"feature_weight": 40.0})
 
 METHODS = {
     "WRMF (implicit)": Method("WRMF", "implicit", without_features(fit_als), WRMF),
