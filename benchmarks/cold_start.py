@@ -1,8 +1,8 @@
 """Recall of items nobody has liked yet, CML with features beside LightFM's: ``python -m benchmarks.cold_start``.
 
 A tenth of citeulike-t's articles is withheld with all their likes; only their tags are known. Each user who likes some
-of them ranks them alone. Both are tuned on another tenth, withheld from training too, over a grid each. Seeds decide which
-articles.
+of them ranks them alone. Both are tuned on another tenth, withheld from training too, over a grid each. Seeds decide
+which articles.
 """
 
 from __future__ import annotations
