@@ -106,8 +106,15 @@ def fit_cml(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors
     torch.set_num_threads(threads)
     options = dict(setting)
     epochs = options.pop("epochs")
-    model = CML(**options, n_epochs=epochs, random_state=0).fit(train, show_progress=False)
-    return Factors(model.user_embedding_.numpy(), model.item_embedding_.numpy(), "sqeuclidean")
+    return points_of(CML(**options, n_epochs=epochs, random_state=0).fit(train, show_progress=False))
+
+
+def points_of(model: Any) -> Factors:
+    """Return where a fitted CML looks for items: its embeddings, and what `rare_item_distance` adds."""
+    from cmlfast.rarity import item_points, user_points
+
+    items = item_points(model.item_embedding_, model.item_likes_, model.rare_item_distance)
+    return Factors(user_points(model.user_embedding_, items).numpy(), items.numpy(), "sqeuclidean")
 
 
 FAST = {"learning_rate": 0.4, "n_negatives": 10, "margin": 1.5}  # as benchmarks.time_to_quality

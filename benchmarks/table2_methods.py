@@ -10,7 +10,7 @@ from scipy import sparse
 
 from benchmarks.baselines.features import Features, with_length_1
 from benchmarks.baselines.training import fit
-from benchmarks.peers import Factors, Setting, fit_als, fit_bpr, fit_cml, fit_warp, with_item_biases
+from benchmarks.peers import Factors, Setting, fit_als, fit_bpr, fit_cml, fit_warp, points_of, with_item_biases
 
 Fit = Callable[[sparse.csr_matrix, "sparse.csr_matrix | None", Setting], Factors]
 
@@ -48,8 +48,7 @@ def fit_fm(train: sparse.csr_matrix, features: sparse.csr_matrix, setting: Setti
 def fit_cml_with_features(train: sparse.csr_matrix, features: sparse.csr_matrix, setting: Setting) -> Factors:
     from cmlfast import CML
 
-    model = CML(**setting, random_state=0).fit(train, item_features=features, show_progress=False)
-    return Factors(model.user_embedding_.numpy(), model.item_embedding_.numpy(), "sqeuclidean")
+    return points_of(CML(**setting, random_state=0).fit(train, item_features=features, show_progress=False))
 
 
 def grid(shared: Setting, *points: Setting) -> tuple[Setting, ...]:
