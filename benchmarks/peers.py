@@ -136,27 +136,26 @@ PEERS = {
         "BPR",
         "1",
         fit_bpr,
-        {"epochs": 400, "factors": 100, "learning_rate": 0.3, "regularization": 0.01},
+        {"epochs": 400, "factors": 100, "learning_rate": 0.1, "regularization": 0.02},
         {
             "epochs": (150, 400),
             "factors": (100,),
-            "learning_rate": (0.1, 0.3, 1.0),  # 1.0 diverges
-            "regularization": (0.003, 0.01, 0.03),
+            "learning_rate": (0.03, 0.1, 0.3, 1.0),  # 1.0 diverges
+            "regularization": (0.003, 0.01, 0.02, 0.03),
         },
     ),
     "lightfm_warp": Peer(
         "lightfm-next",
         "lightfm",
         "WARP",
-        "at most 10, until one violates",
+        "at most 100, until one violates",
         fit_warp,
-        {"epochs": 30, "no_components": 100, "learning_rate": 0.02, "item_alpha": 0.0, "user_alpha": 0.0},
+        {"epochs": 60, "no_components": 100, "learning_rate": 0.02, "max_sampled": 100},
         {
-            "epochs": (10, 30),
+            "epochs": (30, 60, 100),
             "no_components": (100,),
-            "learning_rate": (0.02, 0.05),
-            "item_alpha": (0.0, 1e-5),
-            "user_alpha": (0.0,),
+            "learning_rate": (0.01, 0.02, 0.03),
+            "max_sampled": (10, 100),
         },
     ),
 }

@@ -65,13 +65,13 @@ IMPLICIT_BPR = grid(
     {"factors": 100},
     {"epochs": 150, "learning_rate": 0.1, "regularization": 0.03},
     {"epochs": 150, "learning_rate": 0.3, "regularization": 0.01},
-    {"epochs": 400, "learning_rate": 0.3, "regularization": 0.01},
+    {"epochs": 400, "learning_rate": 0.1, "regularization": 0.02},
 )
 LIGHTFM = {"no_components": 100}
 LIGHTFM_WARP = grid(
     LIGHTFM,
     {"epochs": 30, "learning_rate": 0.02, "max_sampled": 10},
-    {"epochs": 60, "learning_rate": 0.015, "max_sampled": 100},
+    {"epochs": 60, "learning_rate": 0.02, "max_sampled": 100},
 )
 LIGHTFM_FM = grid({**LIGHTFM, "epochs": 10, "max_sampled": 10}, {"learning_rate": 0.02}, {"learning_rate": 0.05})
 TORCH_BPR = grid(
