@@ -89,7 +89,12 @@ TORCH_WARP = grid(
 )
 TORCH_FM = grid({"epochs": 30, "learning_rate": 0.1}, {"weight_decay": 15.0}, {"weight_decay": 30.0})
 TORCH_PERCEPTRON = grid({"epochs": 15, "learning_rate": 0.03}, {"weight_decay": 15.0}, {"weight_decay": 30.0})
-CML = grid({"epochs": 200}, {}, {"rare_item_distance": 0.3}, {"rare_item_distance": 0.3, "margin": 1.5})
+CML = grid(
+    {"epochs": 200},
+    {},
+    {"rare_item_distance": 0.3},
+    {"epochs": 60, "balance": None, "margin": 2.0, "rare_item_distance": 1.0},
+)
 CML_F = grid({"n_epochs": 40}, {"feature_weight": 20.0}, {"feature_weight": 40.0})
 
 METHODS = {

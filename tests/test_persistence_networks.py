@@ -137,11 +137,12 @@ def test_a_file_of_the_second_format(tmp_path: Path) -> None:
     model.save(tmp_path / "m")
 
     def as_it_was(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        assert metadata["format"] == 3
+        assert metadata["format"] == 4
         metadata["format"] = 2
         assert metadata.pop("networks") == {}
-        for new in ("covariance_weight", "feature_weight"):
+        for new in ("covariance_weight", "feature_weight", "rare_item_distance"):
             del metadata["params"][new]
+        del tensors["item_likes"]
         assert not any(name.split(".")[0].endswith("network") for name in tensors)
 
     again = CML.load(rewritten(tmp_path / "m", tmp_path / "old", as_it_was))
