@@ -17,10 +17,10 @@ import torch
 
 from benchmarks.baselines.features import Features
 from benchmarks.baselines.training import BASELINES, DEFAULTS, make_loss, make_model, make_optimizer, step_
-from benchmarks.case import N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED
+from benchmarks.case import N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED, load_dataset
 from benchmarks.conftest import require_extension
 from benchmarks.measure import run
-from cmlfast import datasets, split_per_user
+from cmlfast import split_per_user
 from cmlfast.training import Pairs
 
 ROUNDS = 40
@@ -29,24 +29,16 @@ STEPS_BEFORE = 20  # so that most pairs of WARP still have a loss, but not all
 
 @pytest.fixture(scope="module")
 def pairs() -> Pairs:
-    train = split_per_user(dataset().interactions, 0)[0].matrix
+    train = split_per_user(load_dataset().interactions, 0)[0].matrix
     return Pairs.of(train, train, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
 def features() -> Features:
-    matrix = dataset().item_features
+    matrix = load_dataset().item_features
     if matrix is None:
         pytest.skip("made-up data has no features")
     return Features(matrix)
-
-
-def dataset() -> datasets.Dataset:
-    """Return citeulike-t or, where it cannot be had, made-up data of its size."""
-    try:
-        return datasets.load("citeulike-t")
-    except datasets.DatasetUnavailableError:
-        return datasets.load("synthetic", n_users=8_000, n_items=26_000, n_pairs=135_000)
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -69,7 +61,7 @@ def test_baseline(benchmark: Any, request: pytest.FixtureRequest, pairs: Pairs, 
         ROUNDS,
         setup=setup,
         n_pairs=N_PAIRS,
-        data=dataset().name,
+        data=load_dataset().name,
         n_negatives=1 if BASELINES[name].loss == "bpr" else N_NEGATIVES,
         r=N_COMPONENTS,
     )

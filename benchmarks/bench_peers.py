@@ -12,9 +12,10 @@ import pytest
 import torch
 from scipy import sparse
 
+from benchmarks.case import load_dataset
 from benchmarks.measure import run
 from benchmarks.peers import BUFFALO, PEERS, Factors
-from cmlfast import backends, datasets, split_per_user
+from cmlfast import backends, split_per_user
 from cmlfast.interactions import Interactions
 from cmlfast.serving import recall
 
@@ -26,10 +27,7 @@ Split = tuple[Interactions, Interactions, Interactions]  # training, validation,
 
 def load_split() -> tuple[str, Split]:
     """Return the name and split 0 of citeulike-t or, where it cannot be had, of made-up data of its size."""
-    try:
-        data = datasets.load("citeulike-t")
-    except datasets.DatasetUnavailableError:
-        data = datasets.load("synthetic", n_users=8_000, n_items=26_000, n_pairs=135_000)
+    data = load_dataset()
     return data.name, split_per_user(data.interactions, 0)
 
 

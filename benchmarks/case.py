@@ -48,6 +48,14 @@ class Case:
         return Case(self.data, tables, *(tensor.to(device) for tensor in self.sampling))
 
 
+def load_dataset() -> datasets.Dataset:
+    """Return citeulike-t or, where it cannot be had, made-up data of its size."""
+    try:
+        return datasets.load("citeulike-t")
+    except datasets.DatasetUnavailableError:
+        return datasets.load("synthetic", n_users=8_000, n_items=26_000, n_pairs=135_000)
+
+
 def load_interactions() -> tuple[str, Interactions]:
     """Return the training part of citeulike-t or, where it cannot be had, made-up data of its size."""
     try:

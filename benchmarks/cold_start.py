@@ -18,6 +18,7 @@ import torch
 from scipy import sparse
 
 from benchmarks.accuracy import log, machine
+from benchmarks.baselines.features import with_length_1
 from benchmarks.peers import Factors, with_item_biases
 from cmlfast import CML, backends, datasets
 from cmlfast.networks import FeatureMLP
@@ -83,10 +84,8 @@ def fit_lightfm(split: ColdSplit, tags: sparse.csr_matrix, setting: Mapping[str,
     """Fit LightFM's WARP with tags, rows scaled to length 1 as for CML; its vectors of the withheld items."""
     from lightfm import LightFM
 
-    lengths = np.sqrt(tags.multiply(tags).sum(axis=1)).A1
-    scaled = sparse.diags((1 / np.maximum(lengths, 1e-12)).astype(np.float32)) @ tags
     own = sparse.identity(tags.shape[0], dtype=np.float32, format="csr")
-    features = sparse.hstack((own, scaled), format="csr")
+    features = sparse.hstack((own, with_length_1(tags)), format="csr")
     model = LightFM(no_components=100, learning_rate=setting["learning_rate"], loss="warp", random_state=0)
     model.fit(split.train, item_features=features, epochs=setting["epochs"], num_threads=threads)
     # What a withheld item has of its own was never trained.

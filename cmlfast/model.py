@@ -216,14 +216,14 @@ class CML(Recommender, Estimator):
         settings = resolve(self.get_params(), max(train.nnz, 1), *train.shape, has_features)
         held_out = None if validation is None else held_out_matrix(validation, train, "validation")
         likes = train.matrix
-        users = Side.of(user_features, train.user_ids, likes, self.user_network, settings, device, "user")
-        items = Side.of(item_features, train.item_ids, likes.T.tocsr(), self.item_network, settings, device, "item")
+        item_likes, user_likes = likes_of_items(likes), np.diff(likes.indptr)
+        users = Side.of(user_features, train.user_ids, user_likes, self.user_network, settings, device, "user")
+        items = Side.of(item_features, train.item_ids, item_likes, self.item_network, settings, device, "item")
         if users:
             likes = likes[users.taking_part.cpu().numpy()]
         if items:
             likes = likes[:, items.taking_part.cpu().numpy()]
         pairs = _pairs(likes, likes, device)
-        item_likes = likes_of_items(train.matrix)
 
         def score(tables: JointTables) -> float:
             everyone = tables.whole(settings)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
 from cmlfast.alignment import rows_by_id
@@ -21,6 +20,7 @@ from cmlfast.encoder import Encoder, place
 from cmlfast.features import Features
 from cmlfast.ids import Ids
 from cmlfast.networks import FeatureMLP
+from cmlfast.rarity import Counts
 from cmlfast.settings import Settings
 from cmlfast.training import Tables, zeros
 
@@ -47,7 +47,7 @@ class Side:
     def of(
         given: Any,
         ids: Ids,
-        liked: sparse.csr_matrix,
+        n_likes: Counts,
         network: nn.Module | None,
         settings: Settings,
         device: torch.device,
@@ -61,8 +61,8 @@ class Side:
             What :meth:`Features.of` takes: a row for each id.
         ids : ndarray of shape (n,)
             Of the users or items.
-        liked : csr_matrix with n rows
-            Those with an entry take part.
+        n_likes : ndarray of shape (n,)
+            Of each; those with any take part.
         network : nn.Module, optional
             f; by default a :class:`FeatureMLP`.
         kind : {"user", "item"}
@@ -74,7 +74,7 @@ class Side:
         features = Features.of(rows_by_id(given, ids, name), len(ids), name, device)
         if network is None:
             network = FeatureMLP(features.n_columns, settings.n_components, seed=settings.seed)
-        taking_part = torch.from_numpy(np.flatnonzero(np.diff(liked.indptr))).to(device)
+        taking_part = torch.from_numpy(np.flatnonzero(n_likes)).to(device)
         trained = Features(features.take(taking_part))
         encoder = Encoder(network, trained, settings.feature_weight, settings.n_components, f"{kind}_network")
         return Side(features, taking_part, encoder)
