@@ -54,7 +54,8 @@ class Features:
             )
         if len(shape) != 2 or shape[1] == 0 or (n_rows is not None and shape[0] != n_rows):
             wanted = "rows" if n_rows is None else f"{n_rows} rows"
-            raise ValueError(f"{name} has shape {shape}; it must have {wanted} and at least one column")
+            hint = "; for a single row, reshape(1, -1)" if len(shape) == 1 and n_rows in (None, 1) else ""
+            raise ValueError(f"{name} has shape {shape}; it must have {wanted} and at least one column{hint}")
         if _is_complex(matrix):
             raise TypeError(f"{name} has values of type {matrix.dtype}; give real numbers")
         try:

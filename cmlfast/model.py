@@ -18,7 +18,7 @@ from cmlfast.growing import grown_tables, one_epoch
 from cmlfast.interactions import Interactions, as_user_items
 from cmlfast.networks import pack_network, unpack_network
 from cmlfast.rarity import Counts, item_points, likes_of_items, user_points
-from cmlfast.recommender import Recommender, held_out_matrix
+from cmlfast.recommender import NotFittedError, Recommender, held_out_matrix
 from cmlfast.serving import recall
 from cmlfast.settings import Settings, resolve
 from cmlfast.side import JointTables, Side
@@ -275,9 +275,15 @@ class CML(Recommender, Estimator):
         ------
         ValueError
             As :meth:`fit`; if the matrix is smaller than the model, or ``n_components`` or ``dtype`` was changed; if
-            there are features and no network for them, or new items that would be frozen at random places.
+            there are features and no network for them, or new items that would be frozen at random places; if items
+            are to be frozen and there are none yet (`NotFittedError`).
         """
         if not self._is_fitted():
+            if freeze_items:
+                raise NotFittedError(
+                    "freeze_items is True, but this CML is not fitted yet and has no items to leave where they are; "
+                    "call fit first"
+                )
             return self.fit(user_items, item_features, user_features)
         new, liked = merged(user_items, self._known)
         self._check_unchanged()

@@ -272,8 +272,10 @@ class Recommender:
                 raise ValueError(f"user_items does not fit the model: {error.args[0]}") from error
             shape = (len(users), self._known.n_items)
             return as_user_items(sparse.csr_matrix((rows.data, (rows.row, columns[rows.col])), shape=shape)).matrix
-        given = as_user_items(user_items)
         expected = (len(users), self._known.n_items)
+        if len(users) == 0 and np.shape(user_items) == expected:
+            return sparse.csr_matrix(expected)  # nobody asks, which is no mistake as it would be in training
+        given = as_user_items(user_items)
         if given.shape != expected:
             raise ValueError(
                 f"user_items has shape {given.shape}, but it needs a row for each user of userid and a column for "

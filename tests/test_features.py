@@ -174,3 +174,10 @@ def test_dropout_acts_in_training_alone() -> None:
 def test_another_number_of_columns_is_told(rows: Tensor) -> None:
     with pytest.raises(ValueError, match="features has 7 columns, but this network was made for 5; give the same"):
         FeatureMLP(5, 3)(rows)
+
+
+@pytest.mark.parametrize(("n_rows", "hinted"), [(None, True), (1, True), (4, False)])
+def test_a_single_row_without_its_dimension_is_told_the_remedy(n_rows: int | None, hinted: bool) -> None:
+    with pytest.raises(ValueError, match=r"has shape \(5,\); it must have .* column") as caught:
+        Features.of(np.ones(5), n_rows, "user_features", CPU)
+    assert str(caught.value).endswith("for a single row, reshape(1, -1)") == hinted

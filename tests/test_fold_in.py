@@ -159,6 +159,13 @@ def test_recommend_places_users_of_a_matrix_and_of_interactions(dtype: str) -> N
     assert np.array_equal(same, scores[[3, 0, 2]])
 
 
+def test_recommend_for_nobody(model: CML) -> None:
+    ids, scores = model.recommend([], LIKES[:0], N=6, recalculate_user=True)
+    assert ids.shape == scores.shape == (0, 6)
+    with pytest.raises(ValueError, match=r"user_items has shape \(0, 119\)"):
+        model.recommend([], LIKES[:0, 1:], recalculate_user=True)
+
+
 def test_errors_of_recommend(model: CML) -> None:
     def recommend(*arguments: Any, **options: Any) -> None:
         model.recommend(*arguments, **options, recalculate_user=True)

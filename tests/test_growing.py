@@ -8,6 +8,7 @@ from scipy import sparse
 from torch import Tensor
 
 from cmlfast import CML, Interactions
+from cmlfast.recommender import NotFittedError
 
 LIKES, TAGS = likes_and_tags()
 ABOUT = sparse.random(N_USERS, 9, 0.4, format="csr", rng=np.random.default_rng(1))
@@ -133,6 +134,13 @@ def test_a_partial_fit_is_reproducible_and_starts_as_fit_where_nothing_is_fitted
     assert torch.equal(one.item_embedding_, other.item_embedding_)
     fresh = CML(**SMALL).partial_fit(OLD, TAGS[:OLD_ITEMS], ABOUT[:OLD_USERS])
     assert torch.equal(fresh.item_embedding_, fitted().item_embedding_)
+
+
+def test_no_items_to_freeze() -> None:
+    model = CML(**SMALL)
+    with pytest.raises(NotFittedError, match="freeze_items is True, but this CML is not fitted yet"):
+        model.partial_fit(OLD, freeze_items=True)
+    assert not hasattr(model, "item_embedding_")
 
 
 def test_errors_leave_the_model_as_it_was() -> None:
