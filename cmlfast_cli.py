@@ -23,7 +23,9 @@ DEFAULTS: dict[str, Any] = {
     "n_epochs": "auto",
     "max_norm": 1.0,
     "balance": 30.0,
+    "covariance_weight": 0.0,
     "feature_weight": 40.0,
+    "rare_item_distance": 0.0,
 }
 
 # What `cmlfast tune` searches for, and so does not take: those of cmlfast.tuning; a test compares.
@@ -46,7 +48,8 @@ a first session:
   cmlfast similar likes.model "Star Wars"           the items nearest to an item
 
 ratings: --value rating --min-value 4 takes rows with a rating of at least 4 as likes
-tags:    --item-features tags.csv (item,tag) also places items that few or none like, with train, evaluate and tune
+tags:    --item-features tags.csv (item,tag) also places items that few or none like, --user-features users; with train,
+         evaluate and tune
 
 exit codes: 0 done; 1 failed; 2 wrong options; 3 a file or an id that cannot be used; 130 interrupted"""
 
@@ -160,12 +163,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_features(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--item-features",
-        metavar="FILE",
-        help="a CSV or Parquet file whose first two columns are items and their tags, a row for each pair; items that "
-        "nobody likes yet take part by their tags",
-    )
+    for kind, strangers in (("item", "items that nobody likes yet"), ("user", "users who like nothing yet")):
+        parser.add_argument(
+            f"--{kind}-features",
+            metavar="FILE",
+            help=f"a CSV or Parquet file whose first two columns are {kind}s and their tags, a row for each pair; "
+            f"{strangers} take part by their tags",
+        )
 
 
 def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) -> None:
@@ -185,7 +189,9 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
     add("--n-epochs", _int_or_auto, "epochs")
     add("--max-norm", float, "radius of the ball")
     add("--balance", _float_or_none, "draw a user's pairs by 1 / (likes + this); none visits every pair once an epoch")
-    add("--feature-weight", float, "with --item-features: how strongly items are drawn to where their tags put them")
+    add("--covariance-weight", float, "what correlated dimensions cost; acts from about 1e6 on")
+    add("--feature-weight", float, "with features: how strongly items or users are drawn to where their tags put them")
+    add("--rare-item-distance", float, "put items with k likes farther away by this / (1 + k); try 0.3 on sparse data")
     group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")
 
 
@@ -209,8 +215,9 @@ def _check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
             parser.error(f"-k is {min(options.k)}; every K must be at least 1")
         if options.exclude and not options.model:
             parser.error("--exclude goes with --model")
-        if options.item_features and options.model:
-            parser.error("--item-features does not go with --model, which has learned them")
+        for kind in ("item", "user"):
+            if getattr(options, f"{kind}_features") and options.model:
+                parser.error(f"--{kind}-features does not go with --model, which has learned them")
     if options.command == "tune" and options.trials < 1:
         parser.error(f"--trials is {options.trials}; it must be at least 1")
     if options.command in ("recommend", "similar") and options.n < 1:

@@ -17,7 +17,7 @@ from cmlfast import CML, Interactions, build_info, split_per_user
 from cmlfast.persistence import check_target
 from cmlfast.popularity import popularity_recall
 from cmlfast.settings import resolve
-from cmlfast.tagging import join
+from cmlfast.tagging import KINDS, ids_of, join
 from cmlfast_cli import DEFAULTS, SEARCHED
 
 
@@ -45,13 +45,17 @@ def _read(path: str, options: argparse.Namespace, known: CML | Interactions | No
     return Interactions(likes.matrix, _like(likes.user_ids, user_ids), _like(likes.item_ids, item_ids))
 
 
-def _read_with_features(options: argparse.Namespace) -> tuple[Interactions, Any]:
-    """Read likes and, where there is such a file, items' tags, in the order of the items; else None."""
+def _read_with_features(options: argparse.Namespace) -> tuple[Interactions, dict[str, Any]]:
+    """Read likes and, where there are such files, tags of items or users, by the names of `CML.fit`'s arguments."""
     likes = _read(options.data, options)
-    if not options.item_features:
-        return likes, None
-    tags = _table(options.item_features)
-    return join(likes, Interactions(tags.matrix, _like(tags.user_ids, likes.item_ids), tags.item_ids))
+    features: dict[str, Any] = {}
+    for kind in KINDS:
+        path = getattr(options, f"{kind}_features")
+        if path:
+            tags = _table(path)
+            named = Interactions(tags.matrix, _like(tags.user_ids, ids_of(likes, kind)), tags.item_ids)
+            likes, features[f"{kind}_features"] = join(likes, named, kind)
+    return likes, features
 
 
 def _table(path: str, **columns: Any) -> Interactions:
@@ -72,12 +76,13 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Train a model on a file of likes and write it."""
     model = _model(options, parser)
     target = check_target(options.model)  # told before the training, not after it
-    if target in [Path(path).resolve() for path in (options.data, options.validation, options.item_features) if path]:
+    files = (options.data, options.validation, options.item_features, options.user_features)
+    if target in [Path(path).resolve() for path in files if path]:
         raise ValueError(f"--model {options.model} is a file of data; give the model a name of its own")
     likes, features = _read_with_features(options)
     validation = _read(options.validation, options, likes) if options.validation else None
     _tell(likes)
-    model.fit(likes, features, validation=validation)
+    model.fit(likes, **features, validation=validation)
     _tell_training(model)
     model.save(options.model)
     print(f"wrote {options.model}")
@@ -97,7 +102,7 @@ def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
     train, validation, test = split_per_user(likes, options.seed)
     if test.nnz == 0:
         raise ValueError(f"{options.data}: no user has 5 likes or more, so that there is nothing to hold out")
-    model.fit(train, features, validation=validation)
+    model.fit(train, **features, validation=validation)
     _tell_training(model)
     found = {
         "popularity": popularity_recall(train, test, options.k, exclude=validation),
@@ -114,7 +119,7 @@ def tune(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     fixed = {name: getattr(options, name) for name in DEFAULTS if name not in SEARCHED}
     likes, features = _read_with_features(options)
     _tell(likes)
-    search = {"item_features": features, "study": options.study, "seed": options.seed}
+    search = {**features, "study": options.study, "seed": options.seed}
     try:
         found = tuning.tune(likes, options.trials, **search, **fixed)
     except KeyboardInterrupt:
@@ -132,7 +137,7 @@ def _train_command(options: argparse.Namespace, params: dict[str, Any]) -> str:
     """Return the command line that trains on the same likes with these parameters; defaults stay unsaid."""
     words = ["cmlfast", "train", options.data, "--model", f"{Path(options.data).name.split('.')[0]}.model"]
     data = {"user": options.user, "item": options.item, "value": options.value, "min_value": options.min_value}
-    data["item_features"] = options.item_features
+    data |= {f"{kind}_features": getattr(options, f"{kind}_features") for kind in KINDS}
     changed = {name: params[name] for name, default in DEFAULTS.items() if params[name] != default}
     given = {name: value for name, value in data.items() if value is not None} | changed | {"seed": options.seed}
     for name, value in given.items():

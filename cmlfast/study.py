@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ SQLITE = b"SQLite format 3\0"  # how such a file begins
 
 
 def open_study(
-    path: str | os.PathLike[str], likes: Interactions, features: Tensor | None, params: dict[str, Any]
+    path: str | os.PathLike[str], likes: Interactions, features: Mapping[str, Tensor], params: dict[str, Any]
 ) -> optuna.Study:
     """Open a file of trials, or make one.
 
@@ -29,8 +29,8 @@ def open_study(
     path : path
         The file.
     likes : Interactions
-    features : Tensor or None
-        The data of the search; of the items, shape [n_items, d], dense or CSR.
+    features : mapping
+        The data of the search; of items or users by the names of `CML.fit`'s arguments, shapes [n, d], dense or CSR.
     params : dict
         All else that its figures depend on.
 
@@ -75,15 +75,15 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _digest(likes: Interactions, features: Tensor | None) -> str:
+def _digest(likes: Interactions, features: Mapping[str, Tensor]) -> str:
     """Return a hash of the data, by position: with other names for the ids, the figures would be the same."""
     arrays = [likes.matrix.indptr.astype("<i8"), likes.matrix.indices.astype("<i8")]
-    shapes: list[tuple[int, ...]] = [likes.shape]
-    if features is not None:
-        sparse = features.layout == torch.sparse_csr
-        parts = (features.crow_indices(), features.col_indices(), features.values()) if sparse else (features,)
+    shapes: list[tuple[Any, ...]] = [likes.shape]
+    for name, rows in features.items():
+        sparse = rows.layout == torch.sparse_csr
+        parts = (rows.crow_indices(), rows.col_indices(), rows.values()) if sparse else (rows,)
         arrays += [part.numpy() for part in parts]
-        shapes += [tuple(features.shape)]
+        shapes += [(name, *rows.shape)]
     digest = hashlib.sha256(repr(shapes).encode())
     for array in arrays:
         digest.update(array.tobytes())

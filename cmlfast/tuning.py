@@ -70,6 +70,7 @@ def tune(
     n_trials: int = 30,
     *,
     item_features: Any = None,
+    user_features: Any = None,
     study: str | os.PathLike[str] | None = None,
     seed: int = 0,
     show_progress: bool | None = None,
@@ -77,7 +78,7 @@ def tune(
 ) -> Tuned:
     """Search for the learning rate, margin and number of negatives with the best Recall@50 on held-out likes.
 
-    With ``item_features``, for the feature weight too.
+    With features, for the feature weight too.
 
     Each user's likes are split 60/20/20 by :func:`cmlfast.split_per_user`. A trial trains on the first part and is
     judged on the second after its last epoch, not after its best one, which training on all likes would not find. The
@@ -89,7 +90,7 @@ def tune(
         All likes.
     n_trials : int
         How many trials there shall be, those that ``study`` has already among them.
-    item_features : SciPy sparse matrix, Interactions, array or Tensor, optional
+    item_features, user_features : SciPy sparse matrix, Interactions, array or Tensor, optional
         As :meth:`CML.fit` takes them.
     study : path, optional
         An SQLite file that keeps every finished trial. Where it has some, the search goes on as if it had never been
@@ -104,7 +105,7 @@ def tune(
     Returns
     -------
     Tuned
-        ``CML(**tuned.params).fit(user_items)``, with the same ``item_features``, is the model to use.
+        ``CML(**tuned.params).fit(user_items)``, with the same features, is the model to use.
 
     Raises
     ------
@@ -132,10 +133,14 @@ def tune(
     train, validation, test = split_per_user(likes, seed)
     if test.nnz == 0:
         raise ValueError("no user of user_items has 5 likes or more, so that there is nothing to hold out")
-    features, space = None, SPACE
-    if item_features is not None:
-        rows = rows_by_id(item_features, likes.item_ids, "item_features")
-        features, space = Features.of(rows, likes.n_items, "item_features", torch.device("cpu")).rows, FEATURE_SPACE
+    features: dict[str, Any] = {}  # by the names of CML.fit's arguments
+    for name, given, ids in (
+        ("item_features", item_features, likes.item_ids),
+        ("user_features", user_features, likes.user_ids),
+    ):
+        if given is not None:
+            features[name] = Features.of(rows_by_id(given, ids, name), len(ids), name, torch.device("cpu")).rows
+    space = FEATURE_SPACE if features else SPACE
     start = _as_trial(resolve(params, train.nnz, *train.shape))
     # No trial ends early for its recall on the way: the margin and the learning rate fall, and settings that are best
     # at the end may be among the worse ones until two thirds of the epochs.
@@ -173,9 +178,11 @@ def tune(
     return Tuned(settings[-1], _value(default), _value(best), recalls[0], recalls[-1], search)
 
 
-def _recall(params: dict[str, Any], train: Interactions, features: Any, held_out: Interactions, exclude: Any) -> float:
+def _recall(
+    params: dict[str, Any], train: Interactions, features: dict[str, Any], held_out: Interactions, exclude: Any
+) -> float:
     """Fit and judge one setting."""
-    model = CML(**params | {"keep_user_items": True}).fit(train, item_features=features, show_progress=False)
+    model = CML(**params | {"keep_user_items": True}).fit(train, **features, show_progress=False)
     return model.evaluate(held_out, 50, exclude=exclude)["recall@50"]
 
 

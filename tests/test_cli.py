@@ -138,11 +138,28 @@ def test_items_that_nobody_likes_are_placed_by_their_tags(likes, tags, tmp_path,
     assert sum(shares) > 0.5 * len(shares)
 
 
+def test_users_who_like_nothing_are_placed_by_their_tags(likes, tmp_path, capsys) -> None:
+    people, path = tmp_path / "people.csv", tmp_path / "m"
+    people.write_text("user,town\n" + "".join(f"u{one},{one % 4}\n" for one in (*range(60), 96)))
+    wanted = ["--user-features", str(people), "--rare-item-distance", "0.5", "--covariance-weight", "2"]
+    assert main(["train", str(likes), "--model", str(path), *wanted, *COLUMNS, *FAST]) == 0
+    model = CML.load(path)
+    assert (model.rare_item_distance, model.covariance_weight) == (0.5, 2.0)
+    assert model.user_ids_[-1] == "u96"
+    assert model.user_items_.matrix[-1].nnz == 0
+    assert model.item_network_ is None
+    capsys.readouterr()
+    assert main(["recommend", str(path), "u96", "-n", "3"]) == 0
+    answers = capsys.readouterr().out.splitlines()[1:]
+    in_town_0, _ = model.recommend(user_features=np.eye(4)[:1], N=3)
+    assert in_town_0[0].tolist() == [line.split(",")[1] for line in answers]
+
+
 def test_evaluate_trains_with_tags(likes, tags, capsys) -> None:
     assert main(["evaluate", str(likes), "--item-features", str(tags), *COLUMNS, *FAST, "-k", "5"]) == 0
     found = float(capsys.readouterr().out.split()[-1])
     given = Interactions.from_csv(likes, user="user", item="item", value="rating", min_value=4)
-    joined, features = join(given, Interactions.from_csv(tags, delimiter="\t"))
+    joined, features = join(given, Interactions.from_csv(tags, delimiter="\t"), "item")
     train, validation, test = split_per_user(joined, seed=0)
     model = CML(n_components=8, n_epochs=10, random_state=0)
     expected = model.fit(train, features, validation=validation).evaluate(test, 5, exclude=validation)["recall@5"]
@@ -183,6 +200,7 @@ def test_info(model, capsys) -> None:
         (["recommend", "MODEL", "u1", "-n", "0"], 2, "-n is 0"),
         (["evaluate", "LIKES", "--exclude", "x"], 2, "--exclude goes with --model"),
         (["evaluate", "LIKES", "--model", "m", "--item-features", "x"], 2, "--item-features does not go with --model"),
+        (["evaluate", "LIKES", "--model", "m", "--user-features", "x"], 2, "--user-features does not go with --model"),
         (["train", "LIKES", "--model", "m", "--item-features", "x"], 3, "x: there is no such file"),
         (["train", "LIKES", "--model", "m", "--item-features", "MODEL"], 3, ""),
         (

@@ -179,10 +179,12 @@ def test_a_study_of_something_else_is_refused_and_unchanged(likes, calls, tmp_pa
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
-def test_features_bring_their_weight_into_the_search_and_are_part_of_the_data(likes, tmp_path, kind) -> None:
-    tags = np.arange(likes.n_items)[:, None] % 4 == np.arange(4)  # as the likes were drawn
+@pytest.mark.parametrize("name", ["item_features", "user_features"])
+def test_features_bring_their_weight_into_the_search_and_are_part_of_the_data(likes, tmp_path, name, kind) -> None:
+    n = likes.n_items if name == "item_features" else likes.n_users
+    tags = np.arange(n)[:, None] % 4 == np.arange(4)  # as the likes were drawn
     arguments = {
-        "item_features": kind(tags.astype(float)),
+        name: kind(tags.astype(float)),
         "study": tmp_path / "study.db",
         "n_components": 8,
         "n_epochs": 3,
@@ -191,11 +193,11 @@ def test_features_bring_their_weight_into_the_search_and_are_part_of_the_data(li
     assert found.study.trials[0].params["feature_weight"] == CML().feature_weight
     assert len({trial.params["feature_weight"] for trial in found.study.trials}) == 3
     train, validation, test = split_per_user(likes, seed=0)
-    model = CML(**found.params).fit(train, arguments["item_features"])
+    model = CML(**found.params).fit(train, **{name: arguments[name]})
     assert model.evaluate(test, exclude=validation)["recall@50"] == found.test
     assert settings(tune(likes, 3, **arguments).study) == settings(found.study)
     with pytest.raises(ValueError, match="other data"):
-        tune(likes, 3, **{**arguments, "item_features": kind(tags[:, ::-1].astype(float))})
+        tune(likes, 3, **{**arguments, name: kind(tags[:, ::-1].astype(float))})
 
 
 def test_wrong_arguments_are_named(likes, tmp_path, calls) -> None:
@@ -205,6 +207,7 @@ def test_wrong_arguments_are_named(likes, tmp_path, calls) -> None:
         ({"n_trials": 0}, "n_trials is 0"),
         ({"margin": 1.0}, "margin is 1.0, but the search is for it"),
         ({"item_features": np.eye(4)}, r"item_features has shape \(4, 4\)"),
+        ({"user_features": np.eye(4)}, r"user_features has shape \(4, 4\)"),
         ({"max_norm": -1}, "max_norm is -1"),
         ({"user_items": likes.matrix[:, :4]}, "no user of user_items has 5 likes or more"),
     ):
@@ -226,7 +229,9 @@ def test_optuna_is_quiet_here_and_as_talkative_as_before_elsewhere(likes, calls,
 @pytest.fixture
 def file(likes, tmp_path):
     path = tmp_path / "my likes.csv"
-    (tmp_path / "tags.csv").write_text("item,tag\n" + "".join(f"i{one},t{one % 4}\n" for one in range(likes.n_items)))
+    for kind, n in (("item", likes.n_items), ("user", likes.n_users)):
+        tags = "".join(f"{kind[0]}{one},t{one % 4}\n" for one in range(n))
+        (tmp_path / f"{kind}s.csv").write_text(f"{kind},tag\n{tags}")
     pairs = likes.matrix.tocoo()
     with open(path, "w", newline="") as written:
         writer = csv.writer(written)
@@ -241,10 +246,10 @@ COLUMNS = ["--user", "user", "--item", "item", "--value", "rating", "--min-value
 @pytest.mark.parametrize(
     "options", [[], ["--n-epochs", "7", "--balance", "none", "--batch-size", "300", "--seed", "3"]]
 )
-@pytest.mark.parametrize("tags", [[], ["--item-features", "TAGS"]])
+@pytest.mark.parametrize("tags", [[], ["--item-features", "items.csv"], ["--user-features", "users.csv"]])
 @pytest.mark.parametrize("trials", [1, 4])
 def test_the_printed_command_trains_with_what_was_found(file, calls, capsys, options, tags, trials) -> None:
-    options = options + [one.replace("TAGS", str(file.with_name("tags.csv"))) for one in tags]
+    options = options + [str(file.with_name(one)) if one.endswith(".csv") else one for one in tags]
     assert cmlfast_cli.main(["tune", str(file), *COLUMNS, "--trials", str(trials), *options]) == 0
     out = capsys.readouterr().out.splitlines()
     found, default = calls[-1][0], calls[0][0]
@@ -257,7 +262,8 @@ def test_the_printed_command_trains_with_what_was_found(file, calls, capsys, opt
     assert (parsed.command, parsed.data, parsed.model) == ("train", str(file), "my likes.model")
     assert (parsed.user, parsed.item, parsed.value, parsed.min_value) == ("user", "item", "rating", 4.0)
     assert commands._model(parsed, parser).get_params() == found
-    assert parsed.item_features == (options[-1] if tags else None)
+    assert parsed.item_features == (options[-1] if "--item-features" in options else None)
+    assert parsed.user_features == (options[-1] if "--user-features" in options else None)
     assert (found["learning_rate"] == 0.1) == (trials == 1)
     assert (found["feature_weight"] == CML().feature_weight) == (trials == 1 or not tags)
 
