@@ -73,29 +73,53 @@ LIGHTFM_WARP = grid(
     {"epochs": 30, "learning_rate": 0.02, "max_sampled": 10},
     {"epochs": 60, "learning_rate": 0.02, "max_sampled": 100},
 )
-LIGHTFM_FM = grid({**LIGHTFM, "epochs": 10, "max_sampled": 10}, {"learning_rate": 0.02}, {"learning_rate": 0.05})
+LIGHTFM_FM = grid(
+    LIGHTFM,
+    {"epochs": 10, "learning_rate": 0.02, "max_sampled": 10},
+    {"epochs": 10, "learning_rate": 0.05, "max_sampled": 10},
+    {"epochs": 10, "learning_rate": 0.1, "max_sampled": 10},
+    {"epochs": 30, "learning_rate": 0.05, "max_sampled": 10},
+    {"epochs": 30, "learning_rate": 0.05, "max_sampled": 100},
+)
 TORCH_BPR = grid(
     {"epochs": 60},
+    {"learning_rate": 0.1, "weight_decay": 0.1},
     {"learning_rate": 0.1, "weight_decay": 0.3},
     {"learning_rate": 0.1, "weight_decay": 1.0},
     {"learning_rate": 0.2, "weight_decay": 1.0},
+    {"learning_rate": 0.2, "weight_decay": 3.0},
 )
 TORCH_WARP = grid(
     {"epochs": 60},
     {"learning_rate": 0.1, "weight_decay": 15.0},
     {"learning_rate": 0.1, "weight_decay": 30.0},
     {"learning_rate": 0.1, "weight_decay": 50.0},
+    {"learning_rate": 0.1, "weight_decay": 80.0},
+    {"learning_rate": 0.2, "weight_decay": 20.0},
     {"learning_rate": 0.2, "weight_decay": 30.0},
+    {"learning_rate": 0.4, "weight_decay": 30.0},
 )
-TORCH_FM = grid({"epochs": 30, "learning_rate": 0.1}, {"weight_decay": 15.0}, {"weight_decay": 30.0})
-TORCH_PERCEPTRON = grid({"epochs": 15, "learning_rate": 0.03}, {"weight_decay": 15.0}, {"weight_decay": 30.0})
+TORCH_FM = grid(
+    {"epochs": 30, "learning_rate": 0.1},
+    {"weight_decay": 8.0},
+    {"weight_decay": 15.0},
+    {"weight_decay": 30.0},
+    {"weight_decay": 50.0},
+)
+TORCH_PERCEPTRON = grid(
+    {"learning_rate": 0.03},
+    {"epochs": 15, "weight_decay": 15.0},
+    {"epochs": 15, "weight_decay": 30.0},
+    {"epochs": 15, "weight_decay": 50.0},
+    {"epochs": 30, "weight_decay": 30.0},
+)
 CML = grid(
     {"epochs": 200},
     {},
     {"rare_item_distance": 0.3},
     {"epochs": 60, "balance": None, "margin": 2.0, "rare_item_distance": 1.0},
 )
-CML_F = grid({"n_epochs": 40}, {"feature_weight": 20.0}, {"feature_weight": 40.0})
+CML_F = grid({"n_epochs": 40}, {"feature_weight": 20.0}, {"feature_weight": 40.0}, {"feature_weight": 80.0})
 
 METHODS = {
     "WRMF (implicit)": Method("WRMF", "implicit", without_features(fit_als), WRMF),
