@@ -74,6 +74,15 @@ def place_new(given: Any, network: nn.Module | None, settings: Settings, like: T
     return place(network, features, settings.max_norm, name).to(like.dtype)
 
 
+def liked_items(liked: Interactions, tables: Tables) -> npt.NDArray[np.integer]:
+    """Return the items that anybody likes or once liked: as in fit, others that a network placed are no negatives.
+
+    Those that were liked once show it by their accumulators, also where the matrix was not kept.
+    """
+    trained = tables.item_state.any(1).cpu().numpy()
+    return np.union1d(liked.matrix.indices, np.flatnonzero(trained))
+
+
 def one_epoch(
     step: Step[JointTables],
     tables: Tables,

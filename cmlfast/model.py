@@ -14,7 +14,7 @@ from torch import nn
 from cmlfast import backends, persistence
 from cmlfast.alignment import merged, without_pairs
 from cmlfast.estimator import Estimator
-from cmlfast.growing import grown_tables, one_epoch
+from cmlfast.growing import grown_tables, liked_items, one_epoch
 from cmlfast.interactions import Interactions, as_user_items
 from cmlfast.networks import pack_network, unpack_network
 from cmlfast.rarity import Counts, item_points, likes_of_items, user_points
@@ -300,12 +300,7 @@ class CML(Recommender, Estimator):
             )
         history, pairs = self.history_, None
         if new.nnz or (item_features is None and user_features is None):
-            items = np.arange(liked.n_items)
-            if self.item_network_ is not None:
-                # As in fit, items that nobody likes are no negatives where a network has placed them. Those that were
-                # liked once show it by their accumulators, also where the matrix was not kept.
-                trained = grown.item_state.any(1).cpu().numpy()
-                items = np.union1d(liked.matrix.indices, np.flatnonzero(trained))
+            items = np.arange(liked.n_items) if self.item_network_ is None else liked_items(liked, grown)
             pairs = _pairs(new.matrix[:, items], liked.matrix[:, items], device)
             step = choose_step(kernels, settings, with_features=False, freeze_items=freeze_items)
             history = [*history, one_epoch(step, grown, items, pairs, settings, len(history))]
