@@ -80,8 +80,37 @@ class Encoder:
         return gradient
 
 
-def place(network: nn.Module, features: Features, max_norm: float, name: str) -> Tensor:
-    """Return where a network places rows of features: [n, r], float32, clipped into the ball.
+def place(network: nn.Module, features: Features, trained: Tensor, name: str) -> Tensor:
+    """Return where a trained network places rows of features: [n, r], float32, of the length of trained rows.
+
+    A network learns means, which are shorter than what they are means of: trained vectors are near the ball's surface,
+    predicted ones are not, and would be near to too many. On citeulike-t, a tenth of the items withheld, the length
+    brings Recall@50 among these from .648 to .680 (validation data, `benchmarks.cold_start`'s split of seed 0).
+
+    Parameters
+    ----------
+    network : nn.Module
+        f.
+    features : Features
+        n rows.
+    trained : Tensor
+        Shape [m, r]; the median of its rows' lengths is that of the result.
+    name : str
+        What to call the features in errors.
+
+    Raises
+    ------
+    ValueError
+        If the network expects other features.
+    """
+    placed = predict(network, features, name)
+    length = trained.float().norm(dim=1).median()
+    of_length: Tensor = placed * (length / placed.norm(dim=1, keepdim=True).clamp_min(1e-30))
+    return of_length
+
+
+def predict(network: nn.Module, features: Features, name: str) -> Tensor:
+    """Return what a network says of rows of features: [n, r], float32.
 
     Raises
     ------
@@ -92,10 +121,8 @@ def place(network: nn.Module, features: Features, max_norm: float, name: str) ->
     network.eval()
     try:
         with torch.no_grad():
-            placed = torch.cat([network(features.take(some)) for some in places.split(ROWS_AT_ONCE)])
+            return torch.cat([network(features.take(some)) for some in places.split(ROWS_AT_ONCE)])
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"{name} has {features.n_columns} columns, and the model's network does not take them: {error}"
         ) from error
-    clipped: Tensor = placed * (max_norm / placed.norm(dim=1, keepdim=True).clamp_min(1e-30)).clamp_max(1)
-    return clipped

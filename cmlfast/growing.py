@@ -52,12 +52,12 @@ def grown_tables(
             if fresh is features[kind]:  # with a row for every one, the old ones too
                 whole = Features.of(fresh, len(ids), name, device)
                 fresh = Features(whole.take(torch.arange(n_old, len(ids), device=device)))
-            table[n_old:] = place_new(fresh, networks[kind], settings, table, kind)
+            table[n_old:] = place_new(fresh, networks[kind], table[:n_old], kind)
     return grown
 
 
-def place_new(given: Any, network: nn.Module | None, settings: Settings, like: Tensor, kind: str) -> Tensor:
-    """Return where a model's network places rows of features: [n, r], of the type and device of ``like``.
+def place_new(given: Any, network: nn.Module | None, known: Tensor, kind: str) -> Tensor:
+    """Return where a model's network places rows of features among ``known`` ones: [n, r], of their type and device.
 
     Raises
     ------
@@ -70,8 +70,8 @@ def place_new(given: Any, network: nn.Module | None, settings: Settings, like: T
             f"{name} were given, but the model has no network for them: it was fitted without {name}, or loaded "
             f"without its own network; fit it with {name}, or pass the network to load"
         )
-    features = given if isinstance(given, Features) else Features.of(given, None, name, like.device)
-    return place(network, features, settings.max_norm, name).to(like.dtype)
+    features = given if isinstance(given, Features) else Features.of(given, None, name, known.device)
+    return place(network, features, known, name).to(known.dtype)
 
 
 def liked_items(liked: Interactions, tables: Tables) -> npt.NDArray[np.integer]:

@@ -226,7 +226,7 @@ class CML(Recommender, Estimator):
         pairs = _pairs(likes, likes, device)
 
         def score(tables: JointTables) -> float:
-            everyone = tables.whole(settings)
+            everyone = tables.whole()
             points = item_points(everyone.item, item_likes, settings.rare_item_distance)
             queries = user_points(everyone.user, points)
             return recall(kernels, queries, points, held_out, train.matrix, (50,))["recall@50"]
@@ -239,7 +239,7 @@ class CML(Recommender, Estimator):
             tables, history = fit_tables(
                 step, tables, pairs, settings, None if held_out is None else score, show_progress, callback
             )
-        self._adopt(tables.whole(settings), train, item_likes, settings, history, _skipped(train, pairs))
+        self._adopt(tables.whole(), train, item_likes, settings, history, _skipped(train, pairs))
         self.user_network_, self.item_network_ = (
             side.encoder.network.eval() if side else None for side in tables.sides()
         )

@@ -285,7 +285,8 @@ class Recommender:
 
     def _place(self, given: Any, kind: str) -> Tensor:
         """Return vectors for features of new users or items."""
-        return place_new(given, getattr(self, f"{kind}_network_"), self._settings(), self.item_embedding_, kind)
+        known: Tensor = getattr(self, f"{kind}_embedding_")
+        return place_new(given, getattr(self, f"{kind}_network_"), known, kind)
 
     def _unliked(self, items: Tensor) -> Tensor:
         """Return the points at which users look for new items, without likes as they are."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cmlfast.alignment import rows_by_id
-from cmlfast.encoder import Encoder, place
+from cmlfast.encoder import Encoder, place, predict
 from cmlfast.features import Features
 from cmlfast.ids import Ids
 from cmlfast.networks import FeatureMLP
@@ -81,12 +81,14 @@ class Side:
 
     def start(self, table: Tensor, settings: Settings) -> None:
         """Put the rows of a training [n, r] where the network, still untrained, places them."""
-        table.copy_(place(self.encoder.network, self.encoder.features, settings.max_norm, "features"))
+        predicted = predict(self.encoder.network, self.encoder.features, "features")
+        norms = predicted.norm(dim=1, keepdim=True)
+        table.copy_(predicted * (settings.max_norm / norms.clamp_min(1e-30)).clamp_max(1))
 
-    def whole(self, table: Tensor, state: Tensor, settings: Settings) -> tuple[Tensor, Tensor]:
+    def whole(self, table: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the trained rows among all, the others where the network places them; likewise the accumulators."""
         rows, sums = (zeros((len(self.features), table.shape[1]), one.dtype).to(one.device) for one in (table, state))
-        rows.copy_(place(self.encoder.network, self.features, settings.max_norm, "features"))
+        rows.copy_(place(self.encoder.network, self.features, table, "features"))
         rows[self.taking_part], sums[self.taking_part] = table, state
         return rows, sums
 
@@ -120,10 +122,10 @@ class JointTables(Tables):
             if side:
                 side.start(table, settings)
 
-    def whole(self, settings: Settings) -> Tables:
+    def whole(self) -> Tables:
         """Return the tables of all users and items, those included that did not take part."""
         (user, user_state), (item, item_state) = (
-            side.whole(table, state, settings) if side else (table, state)
+            side.whole(table, state) if side else (table, state)
             for side, table, state in (
                 (self.user_side, self.user, self.user_state),
                 (self.item_side, self.item, self.item_state),

@@ -31,6 +31,7 @@ def without(likes: sparse.csr_matrix, items: np.ndarray) -> sparse.csr_matrix:
     return rest.tocsr()
 
 
-def in_ball(placed: Tensor) -> Tensor:
-    """Clip rows into the unit ball."""
-    return placed / placed.norm(dim=1, keepdim=True).clamp_min(1)
+def of_length(predicted: Tensor, trained: Tensor) -> Tensor:
+    """Give rows the length of trained ones: the lower median."""
+    lengths = sorted(np.linalg.norm(trained.float().numpy(), axis=1).tolist())
+    return predicted * (lengths[(len(lengths) - 1) // 2] / predicted.norm(dim=1, keepdim=True))

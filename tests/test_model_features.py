@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from featured import N_ITEMS, N_TAGS, N_USERS, WITHHELD, in_ball, likes_and_tags, without
+from featured import N_ITEMS, N_TAGS, N_USERS, WITHHELD, likes_and_tags, of_length, without
 from scipy import sparse
 
 from cmlfast import CML, Interactions, build_info
@@ -46,9 +46,11 @@ def test_items_without_likes_stand_where_the_network_places_them(model: CML) -> 
     with torch.no_grad():
         placed = model.item_network_(Features.of(TAGS, N_ITEMS, "f", CPU).rows)
     assert not model.item_network_.training
-    torch.testing.assert_close(model.item_embedding_[WITHHELD], in_ball(placed)[WITHHELD], atol=1e-6, rtol=0)
     others = np.setdiff1d(np.arange(N_ITEMS), WITHHELD)
-    assert (model.item_embedding_[others] - in_ball(placed)[others]).norm(dim=1).min() > 1e-3
+    trained = model.item_embedding_[others]
+    placed = of_length(placed, trained)
+    torch.testing.assert_close(model.item_embedding_[WITHHELD], placed[WITHHELD], atol=1e-6, rtol=0)
+    assert (trained - placed[others]).norm(dim=1).min() > 1e-3
     assert not model._tables.item_state[WITHHELD].any()
     assert model._tables.item_state[others].any(1).all()
     assert model.user_network_ is None
@@ -79,8 +81,9 @@ def test_users_without_likes_are_placed_too() -> None:
     likes = LIKES.T.tocsr()
     model = CML(**SMALL).fit(SEEN.T.tocsr(), user_features=TAGS)
     with torch.no_grad():
-        placed = in_ball(model.user_network_(Features.of(TAGS, N_ITEMS, "f", CPU).rows))
-    torch.testing.assert_close(model.user_embedding_[WITHHELD], placed[WITHHELD], atol=1e-6, rtol=0)
+        placed = model.user_network_(Features.of(TAGS, N_ITEMS, "f", CPU).rows)[WITHHELD]
+    trained = model.user_embedding_[np.setdiff1d(np.arange(N_ITEMS), WITHHELD)]
+    torch.testing.assert_close(model.user_embedding_[WITHHELD], of_length(placed, trained), atol=1e-6, rtol=0)
     ids, scores = model.recommend(user_features=TAGS[WITHHELD], N=5)
     for user, row, score in zip(WITHHELD, ids, scores, strict=True):
         one_ids, one_scores = model.recommend(user, N=5)
