@@ -14,10 +14,10 @@ from scipy import sparse
 
 from benchmarks.case import load_dataset
 from benchmarks.measure import run
+from benchmarks.paired import recalls_of_users
 from benchmarks.peers import BUFFALO, PEERS, Factors
-from cmlfast import backends, split_per_user
+from cmlfast import split_per_user
 from cmlfast.interactions import Interactions
-from cmlfast.serving import recall
 
 ROUNDS = 3
 KS = (50, 100)
@@ -33,10 +33,7 @@ def load_split() -> tuple[str, Split]:
 
 def recall_of(factors: Factors, held_out: sparse.csr_matrix, seen: sparse.csr_matrix) -> dict[str, float]:
     """Return the mean Recall@K of the users with held-out items, ranking all items that they have not seen."""
-    kernels, _ = backends.choose("auto", "cpu")
-    users, items = (torch.from_numpy(rows).contiguous() for rows in (factors.users, factors.items))
-    recalls = recall(kernels, users, items, held_out, seen, KS, factors.metric)
-    return {f"recall_at_{k}": recalls[f"recall@{k}"] for k in KS}
+    return {f"recall_at_{k}": float(each.mean()) for k, each in recalls_of_users(factors, held_out, seen, KS).items()}
 
 
 @pytest.fixture(scope="module")

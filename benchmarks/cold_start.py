@@ -17,19 +17,22 @@ import numpy as np
 import torch
 from scipy import sparse
 
+from benchmarks import peers
 from benchmarks.accuracy import log, machine
-from benchmarks.baselines.features import with_length_1
-from benchmarks.peers import Factors, with_item_biases
-from cmlfast import CML, backends, datasets
+from benchmarks.baselines.features import own_and_shared
+from benchmarks.paired import recalls_of_users
+from benchmarks.peers import Factors
+from cmlfast import CML, datasets
 from cmlfast.networks import FeatureMLP
-from cmlfast.serving import recall
 
 DATA = "citeulike-t"
 SEEDS = (0, 1, 2)
 KS = (50, 100)
 WITHHELD = 0.1
 # Items have vectors of their own beside those of their tags; tags alone did worse (0.58 to 0.62 on validation data).
-LIGHTFM_GRID = tuple({"learning_rate": rate, "epochs": n} for rate in (0.02, 0.05) for n in (30, 60))
+LIGHTFM_GRID = tuple(
+    {"no_components": 100, "learning_rate": rate, "epochs": n} for rate in (0.02, 0.05) for n in (30, 60)
+)
 # Chosen by hand on the same validation data. Fewer negatives than for known items: the hardest of many is too often an
 # item that is like those the user likes.
 CML_SHARED = {"learning_rate": 0.2, "feature_weight": 80.0}
@@ -66,10 +69,10 @@ def splits(matrix: sparse.csr_matrix, seed: int) -> tuple[ColdSplit, ColdSplit]:
 
 def found_by(factors: Factors, split: ColdSplit) -> Found:
     """Return Recall@K of the withheld items among themselves."""
-    kernels, _ = backends.choose("auto", "cpu")
-    users, items = (torch.from_numpy(np.ascontiguousarray(rows)) for rows in (factors.users, factors.items))
     nothing = sparse.csr_matrix(split.likes.shape, dtype=np.float32)
-    return recall(kernels, users, items, split.likes, nothing, KS, factors.metric)
+    return {
+        f"recall@{k}": float(each.mean()) for k, each in recalls_of_users(factors, split.likes, nothing, KS).items()
+    }
 
 
 def fit_cml(split: ColdSplit, tags: sparse.csr_matrix, setting: Mapping[str, Any], threads: int) -> Factors:
@@ -82,17 +85,11 @@ def fit_cml(split: ColdSplit, tags: sparse.csr_matrix, setting: Mapping[str, Any
 
 def fit_lightfm(split: ColdSplit, tags: sparse.csr_matrix, setting: Mapping[str, Any], threads: int) -> Factors:
     """Fit LightFM's WARP with tags, rows scaled to length 1 as for CML; its vectors of the withheld items."""
-    from lightfm import LightFM
-
-    own = sparse.identity(tags.shape[0], dtype=np.float32, format="csr")
-    features = sparse.hstack((own, with_length_1(tags)), format="csr")
-    model = LightFM(no_components=100, learning_rate=setting["learning_rate"], loss="warp", random_state=0)
-    model.fit(split.train, item_features=features, epochs=setting["epochs"], num_threads=threads)
+    features = own_and_shared(tags)
+    model = peers.fit_lightfm(split.train, setting, threads, features)
     # What a withheld item has of its own was never trained.
     cold = features[split.items] @ sparse.diags(np.repeat([0, 1], tags.shape).astype(np.float32))
-    biases, items = model.get_item_representations(cold.tocsr())
-    _, users = model.get_user_representations()
-    return with_item_biases(users, items, biases)
+    return peers.points_of_lightfm(model, cold.tocsr())
 
 
 METHODS = {"LightFM (WARP) with tags": (fit_lightfm, LIGHTFM_GRID), "CML with tags": (fit_cml, CML_GRID)}

@@ -82,13 +82,24 @@ def fit_bpr(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors
 
 
 def fit_warp(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors:
+    return points_of_lightfm(fit_lightfm(train, setting, threads))
+
+
+def fit_lightfm(
+    train: sparse.csr_matrix, setting: Setting, threads: int, features: sparse.csr_matrix | None = None
+) -> Any:
+    """Fit LightFM's WARP; with features [J, F] an item is the sum of its features' vectors."""
     from lightfm import LightFM
 
     options = dict(setting)
     epochs = options.pop("epochs")
     model = LightFM(**options, loss="warp", random_state=0)
-    model.fit(train, epochs=epochs, num_threads=threads)
-    (_, users), (biases, items) = model.get_user_representations(), model.get_item_representations()
+    return model.fit(train, item_features=features, epochs=epochs, num_threads=threads)
+
+
+def points_of_lightfm(model: Any, features: sparse.csr_matrix | None = None) -> Factors:
+    """Return factors by which LightFM ranks items; a user's own bias does not change their order."""
+    (_, users), (biases, items) = model.get_user_representations(), model.get_item_representations(features)
     return with_item_biases(users, items, biases)
 
 

@@ -8,9 +8,19 @@ from typing import NamedTuple
 import torch
 from scipy import sparse
 
-from benchmarks.baselines.features import Features, with_length_1
+from benchmarks.baselines.features import Features, own_and_shared
 from benchmarks.baselines.training import fit
-from benchmarks.peers import Factors, Setting, fit_als, fit_bpr, fit_cml, fit_warp, points_of, with_item_biases
+from benchmarks.peers import (
+    Factors,
+    Setting,
+    fit_als,
+    fit_bpr,
+    fit_cml,
+    fit_lightfm,
+    fit_warp,
+    points_of,
+    points_of_lightfm,
+)
 
 Fit = Callable[[sparse.csr_matrix, "sparse.csr_matrix | None", Setting], Factors]
 
@@ -33,16 +43,8 @@ def by_torch(name: str) -> Fit:
 
 
 def fit_fm(train: sparse.csr_matrix, features: sparse.csr_matrix, setting: Setting) -> Factors:
-    """Fit lightfm's factorization machine: an item is the sum of its own vector and those of its features."""
-    from lightfm import LightFM
-
-    options = dict(setting)
-    epochs = options.pop("epochs")
-    parts = sparse.hstack((sparse.eye_array(train.shape[1]), with_length_1(features)), "csr", "float32")
-    model = LightFM(**options, loss="warp", random_state=0)
-    model.fit(train, item_features=parts, epochs=epochs, num_threads=torch.get_num_threads())
-    (_, users), (biases, items) = model.get_user_representations(), model.get_item_representations(parts)
-    return with_item_biases(users, items, biases)
+    parts = own_and_shared(features)
+    return points_of_lightfm(fit_lightfm(train, setting, torch.get_num_threads(), parts), parts)
 
 
 def fit_cml_with_features(train: sparse.csr_matrix, features: sparse.csr_matrix, setting: Setting) -> Factors:

@@ -35,6 +35,11 @@ class Features:
         return product
 
 
+def own_and_shared(matrix: sparse.spmatrix) -> sparse.csr_matrix:
+    """Return features [J, J + F] of which the first J are the items themselves, beside the given ones of length 1."""
+    return sparse.hstack((sparse.eye_array(matrix.shape[0]), with_length_1(matrix)), "csr", "float32")
+
+
 def with_length_1(matrix: sparse.spmatrix) -> sparse.csr_matrix:
     """Return a matrix whose rows are divided by their lengths."""
     rows = sparse.csr_matrix(matrix, dtype=np.float32)
