@@ -114,6 +114,7 @@ TORCH_PERCEPTRON = grid(
     {"epochs": 15, "weight_decay": 30.0},
     {"epochs": 15, "weight_decay": 50.0},
     {"epochs": 30, "weight_decay": 30.0},
+    {"epochs": 60, "weight_decay": 30.0},
 )
 CML = grid(
     {"epochs": 200},
