@@ -120,6 +120,7 @@ CML = grid(
     {"epochs": 200},
     {},
     {"rare_item_distance": 0.3},
+    {"balance": 300.0, "rare_item_distance": 0.6},
     {"epochs": 60, "balance": None, "margin": 2.0, "rare_item_distance": 1.0},
 )
 CML_F = grid({"n_epochs": 40}, {"feature_weight": 20.0}, {"feature_weight": 40.0}, {"feature_weight": 80.0})
