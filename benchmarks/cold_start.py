@@ -35,8 +35,7 @@ LIGHTFM_GRID = tuple(
 )
 # Chosen by hand on the same validation data. Fewer negatives than for known items: the hardest of many is too often an
 # item that is like those the user likes.
-CML_SHARED = {"learning_rate": 0.2, "feature_weight": 80.0}
-HIDDEN = 512
+CML_SHARED = {"learning_rate": 0.2, "feature_weight": 80.0, "hidden": 512}
 CML_GRID = tuple({"n_negatives": n, **CML_SHARED} for n in (4, 8, 20))
 
 Found = dict[str, float]
@@ -78,8 +77,10 @@ def found_by(factors: Factors, split: ColdSplit) -> Found:
 def fit_cml(split: ColdSplit, tags: sparse.csr_matrix, setting: Mapping[str, Any], threads: int) -> Factors:
     """Fit CML with features; the withheld items are among its items, without a like."""
     torch.set_num_threads(threads)
-    network = FeatureMLP(tags.shape[1], 100, hidden=HIDDEN)
-    model = CML(**setting, item_network=network, random_state=0).fit(split.train, tags, show_progress=False)
+    options = dict(setting)
+    hidden = options.pop("hidden", None)
+    network = FeatureMLP(tags.shape[1], 100, hidden) if hidden else None
+    model = CML(**options, item_network=network, random_state=0).fit(split.train, tags, show_progress=False)
     return Factors(model.user_embedding_.numpy(), model.item_embedding_.numpy()[split.items], "sqeuclidean")
 
 
@@ -92,12 +93,18 @@ def fit_lightfm(split: ColdSplit, tags: sparse.csr_matrix, setting: Mapping[str,
     return peers.points_of_lightfm(model, cold.tocsr())
 
 
-METHODS = {"LightFM (WARP) with tags": (fit_lightfm, LIGHTFM_GRID), "CML with tags": (fit_cml, CML_GRID)}
+METHODS = {
+    "LightFM (WARP) with tags": (fit_lightfm, LIGHTFM_GRID),
+    "CML with tags": (fit_cml, CML_GRID),
+    "CML with tags, defaults": (fit_cml, ({},)),
+}
 
 
 def choose(name: str, split: ColdSplit, tags: sparse.csr_matrix, threads: int) -> Mapping[str, Any]:
     """Return a method's setting with the best Recall@50."""
     fit, grid = METHODS[name]
+    if len(grid) == 1:
+        return grid[0]
     tried = []
     for setting in grid:
         tried.append((found_by(fit(split, tags, setting, threads), split)["recall@50"], setting))
@@ -133,7 +140,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"| {name} | {recalls} | {np.median([run['seconds'] for run in runs]):.1f} |")
     print(f"\n{DATA}, {WITHHELD:.0%} of the items withheld, seeds {SEEDS}, mean ± standard deviation; median seconds.")
     for name, (_, grid) in METHODS.items():
-        print(f"{name}: {chosen[name]}, the best Recall@50 on validation (seed {SEEDS[0]}) of {list(grid)}.")
+        if len(grid) > 1:
+            print(f"{name}: {chosen[name]}, the best Recall@50 on validation (seed {SEEDS[0]}) of {list(grid)}.")
     print(f"{machine()}.")
     return 0
 
