@@ -122,9 +122,9 @@ def fit_cml(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors
 
 def points_of(model: Any) -> Factors:
     """Return where a fitted CML looks for items: its embeddings, and what `rare_item_distance` adds."""
-    from cmlfast.rarity import item_points, user_points
+    from cmlfast.rarity import user_points
 
-    items = item_points(model.item_embedding_, model.item_likes_, model.rare_item_distance)
+    items = model._item_points()
     return Factors(user_points(model.user_embedding_, items).numpy(), items.numpy(), "sqeuclidean")
 
 

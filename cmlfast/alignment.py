@@ -41,7 +41,16 @@ def aligned(user_items: Any, known: Interactions, name: str) -> sparse.csr_matri
     try:
         rows, columns = known.user_index(given.user_ids), known.item_index(given.item_ids)
     except KeyError as error:
-        raise ValueError(f"{name} does not fit the model: {error}") from error
+        strangers = [
+            f"{len(set(some.tolist()) - set(all_.tolist())):,} of its {len(some):,} {kind}s"
+            for kind, some, all_ in (
+                ("user", given.user_ids, known.user_ids),
+                ("item", given.item_ids, known.item_ids),
+            )
+        ]
+        raise ValueError(
+            f"{name} does not fit the model: {error}; {' and '.join(strangers)} are unknown to it, leave them out"
+        ) from error
     pairs = given.matrix.tocoo()
     return _matrix(rows[pairs.row], columns[pairs.col], known.shape)
 
@@ -79,22 +88,6 @@ def merged(user_items: Any, known: Interactions) -> tuple[Interactions, Interact
     fresh.n_duplicates, fresh.n_dropped = given.n_duplicates, given.n_dropped
     both = union(fresh.matrix, _matrix(old.row, old.col, shape))
     return fresh, Interactions(both, user_ids, item_ids)
-
-
-def rows_by_id(given: Any, ids: Ids, name: str) -> Any:
-    """Return the rows of ``Interactions`` that belong to some ids, as a matrix; anything else is returned as it is.
-
-    Raises
-    ------
-    ValueError
-        If an id has no row.
-    """
-    if not isinstance(given, Interactions):
-        return given
-    try:
-        return given.matrix[given.user_index(ids)]
-    except KeyError as error:
-        raise ValueError(f"{name} must have a row for each: {error.args[0]}") from error
 
 
 def union(left: sparse.csr_matrix, right: sparse.csr_matrix) -> sparse.csr_matrix:

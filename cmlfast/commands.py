@@ -17,7 +17,7 @@ from cmlfast import CML, Interactions, build_info, split_per_user
 from cmlfast.persistence import check_target
 from cmlfast.popularity import popularity_recall
 from cmlfast.settings import resolve
-from cmlfast.tagging import KINDS, ids_of, join
+from cmlfast.tagging import KINDS, ids_of, joined
 from cmlfast_cli import DEFAULTS, SEARCHED
 
 
@@ -54,8 +54,8 @@ def _read_with_features(options: argparse.Namespace) -> tuple[Interactions, dict
         if path:
             tags = _table(path)
             named = Interactions(tags.matrix, _like(tags.user_ids, ids_of(likes, kind)), tags.item_ids)
-            likes, features[f"{kind}_features"] = join(likes, named, kind)
-    return likes, features
+            features[f"{kind}_features"] = named
+    return joined(likes, features.get("item_features"), features.get("user_features")), features
 
 
 def _table(path: str, **columns: Any) -> Interactions:
@@ -81,7 +81,7 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         raise ValueError(f"--model {options.model} is a file of data; give the model a name of its own")
     likes, features = _read_with_features(options)
     validation = _read(options.validation, options, likes) if options.validation else None
-    _tell(likes)
+    _tell(likes, features)
     model.fit(likes, **features, validation=validation)
     _tell_training(model)
     model.save(options.model)
@@ -98,7 +98,7 @@ def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
         return
     likes, features = _read_with_features(options)
     model = _model(options, parser)
-    _tell(likes)
+    _tell(likes, features)
     train, validation, test = split_per_user(likes, options.seed)
     if test.nnz == 0:
         raise ValueError(f"{options.data}: no user has 5 likes or more, so that there is nothing to hold out")
@@ -118,7 +118,7 @@ def tune(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     _model(options, parser)
     fixed = {name: getattr(options, name) for name in DEFAULTS if name not in SEARCHED}
     likes, features = _read_with_features(options)
-    _tell(likes)
+    _tell(likes, features)
     search = {**features, "study": options.study, "seed": options.seed}
     try:
         found = tuning.tune(likes, options.trials, **search, **fixed)
@@ -211,8 +211,18 @@ def _write_rows(writer: Any, ids: Any, found: Any, scores: Any) -> None:
         )
 
 
-def _tell(likes: Interactions) -> None:
+def _tell(likes: Interactions, features: dict[str, Any]) -> None:
     print(f"{likes}; {likes.n_duplicates:,} duplicates merged, {likes.n_dropped:,} rows were no likes")
+    for kind in KINDS:
+        tags = features.get(f"{kind}_features")
+        if tags is not None:  # ids that do not match are seen here
+            n_likes = likes.matrix.sum(0 if kind == "item" else 1).A1
+            liked = set(ids_of(likes, kind)[n_likes > 0].tolist())
+            n = len(liked.intersection(tags.user_ids.tolist()))
+            print(
+                f"{tags.n_items:,} tags of {n:,} of the {len(liked):,} {kind}s with likes and of {tags.n_users - n:,} "
+                f"without; {len(liked) - n:,} have likes and no tag"
+            )
 
 
 def _tell_training(model: CML) -> None:

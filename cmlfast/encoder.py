@@ -69,19 +69,26 @@ class Encoder:
         Tensor
             Shape [R, r], float32: the gradient of lambda_f sum |f(x) - v|^2 in v, before the network's step.
         """
-        placed = self.network.train()(self.features.take(rows))  # [R, r]
-        difference = vectors.float() - placed  # [R, r]
         for group in self._optimizer.param_groups:
             group["lr"] = LEARNING_RATE * share
         self._optimizer.zero_grad()
-        difference.square().sum().backward()  # Adam does not depend on the weight
+        with torch.enable_grad():
+            placed = self.network.train()(self.features.take(rows))  # [R, r]
+            difference = vectors.float() - placed  # [R, r]
+            difference.square().sum().backward()  # Adam does not depend on the weight
         self._optimizer.step()
         gradient: Tensor = 2 * self._weight * difference.detach()
         return gradient
 
 
-def place(network: nn.Module, features: Features, trained: Tensor, name: str) -> Tensor:
-    """Return where a trained network places rows of features: [n, r], float32, of the length of trained rows.
+def typical_length(table: Tensor) -> Tensor:
+    """Return the median of the lengths of a table's rows, a scalar."""
+    length: Tensor = table.float().norm(dim=1).median()
+    return length
+
+
+def place(network: nn.Module, features: Features, length: Tensor, name: str) -> Tensor:
+    """Return where a trained network places rows of features: [n, r], float32, all of the same length.
 
     A network learns means, which are shorter than what they are means of: trained vectors are near the ball's surface,
     predicted ones are not, and would be near to too many. On citeulike-t, a tenth of the items withheld, the length
@@ -93,8 +100,8 @@ def place(network: nn.Module, features: Features, trained: Tensor, name: str) ->
         f.
     features : Features
         n rows.
-    trained : Tensor
-        Shape [m, r]; the median of its rows' lengths is that of the result.
+    length : Tensor
+        Of trained rows, see :func:`typical_length`.
     name : str
         What to call the features in errors.
 
@@ -104,7 +111,6 @@ def place(network: nn.Module, features: Features, trained: Tensor, name: str) ->
         If the network expects other features.
     """
     placed = predict(network, features, name)
-    length = trained.float().norm(dim=1).median()
     of_length: Tensor = placed * (length / placed.norm(dim=1, keepdim=True).clamp_min(1e-30))
     return of_length
 

@@ -49,8 +49,8 @@ class Features:
         shape = tuple(getattr(matrix, "shape", ()))
         if not (sparse.issparse(matrix) or isinstance(matrix, np.ndarray | Tensor)):
             raise TypeError(
-                f"{name} is a {type(given).__name__}; give a SciPy sparse matrix, a NumPy array, a torch tensor or "
-                "Interactions with a row for each"
+                f"{name} is a {type(given).__name__}; give a SciPy sparse matrix, a NumPy array or a torch tensor with "
+                "a row for each, in the order of the ids, or Interactions.from_frame of ids and tags, in any order"
             )
         if len(shape) != 2 or shape[1] == 0 or (n_rows is not None and shape[0] != n_rows):
             wanted = "rows" if n_rows is None else f"{n_rows} rows"

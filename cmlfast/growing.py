@@ -11,12 +11,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cmlfast.alignment import rows_by_id
-from cmlfast.encoder import place
+from cmlfast.encoder import place, typical_length
 from cmlfast.features import Features
+from cmlfast.ids import Ids
 from cmlfast.interactions import Interactions
 from cmlfast.settings import Settings
 from cmlfast.side import JointTables
+from cmlfast.tagging import rows_of
 from cmlfast.training import Pairs, Record, Schedule, Step, Tables, check_finite, new_tables, run_epoch
 
 
@@ -24,6 +25,7 @@ def grown_tables(
     old: Tables,
     new: Interactions,
     features: Mapping[str, Any],
+    tag_ids: Mapping[str, Ids | None],
     networks: Mapping[str, nn.Module | None],
     settings: Settings,
     device: torch.device,
@@ -36,28 +38,33 @@ def grown_tables(
         Of the model.
     new : Interactions
         With the model's users and items first.
-    features, networks : mapping
-        By "user" and "item": what was given for them, and what places new rows by it. Without features they are random.
+    features, tag_ids, networks : mapping
+        By "user" and "item": what was given for them, the names of its columns, and what places new rows by it. Without
+        features they are random.
     """
-    grown = new_tables(*new.shape, settings, device)
-    for before, after in zip(old.all(), grown.all(), strict=True):
-        after[: len(before)] = before
+    if new.shape == (len(old.user), len(old.item)):
+        grown = Tables(*(table.to(device, copy=True) for table in old.all()))
+    else:
+        grown = new_tables(*new.shape, settings, device)
+        for before, after in zip(old.all(), grown.all(), strict=True):
+            after[: len(before)] = before
     for kind, ids, table, n_old in (
         ("user", new.user_ids, grown.user, len(old.user)),
         ("item", new.item_ids, grown.item, len(old.item)),
     ):
         if features[kind] is not None:
             name = f"{kind}_features"
-            fresh = rows_by_id(features[kind], ids[n_old:], name)
+            fresh = rows_of(features[kind], ids[n_old:], tag_ids[kind], name)
             if fresh is features[kind]:  # with a row for every one, the old ones too
                 whole = Features.of(fresh, len(ids), name, device)
                 fresh = Features(whole.take(torch.arange(n_old, len(ids), device=device)))
-            table[n_old:] = place_new(fresh, networks[kind], table[:n_old], kind)
+            length = typical_length(table[:n_old])
+            table[n_old:] = place_new(fresh, networks[kind], length, kind).to(table.dtype)
     return grown
 
 
-def place_new(given: Any, network: nn.Module | None, known: Tensor, kind: str) -> Tensor:
-    """Return where a model's network places rows of features among ``known`` ones: [n, r], of their type and device.
+def place_new(given: Any, network: nn.Module | None, length: Tensor, kind: str) -> Tensor:
+    """Return where a model's network places rows of features: [n, r], float32, see :func:`cmlfast.encoder.place`.
 
     Raises
     ------
@@ -70,8 +77,8 @@ def place_new(given: Any, network: nn.Module | None, known: Tensor, kind: str) -
             f"{name} were given, but the model has no network for them: it was fitted without {name}, or loaded "
             f"without its own network; fit it with {name}, or pass the network to load"
         )
-    features = given if isinstance(given, Features) else Features.of(given, None, name, known.device)
-    return place(network, features, known, name).to(known.dtype)
+    features = given if isinstance(given, Features) else Features.of(given, None, name, length.device)
+    return place(network.to(length.device), features, length, name)
 
 
 def liked_items(liked: Interactions, tables: Tables) -> npt.NDArray[np.integer]:

@@ -19,10 +19,12 @@ from cmlfast.interactions import Interactions, as_user_items
 from cmlfast.networks import pack_network, unpack_network
 from cmlfast.rarity import Counts, item_points, likes_of_items, user_points
 from cmlfast.recommender import NotFittedError, Recommender, held_out_matrix
+from cmlfast.served import Served
 from cmlfast.serving import recall
 from cmlfast.settings import Settings, resolve
 from cmlfast.side import JointTables, Side
 from cmlfast.steps import choose_step
+from cmlfast.tagging import Kind, joined, tag_ids_of, widened
 from cmlfast.training import Pairs, Record, Tables, fit_tables, new_tables
 
 
@@ -100,6 +102,8 @@ class CML(Recommender, Estimator):
         The training matrix, if it was kept.
     item_network_, user_network_ : nn.Module or None
         The trained networks, if there were features.
+    item_feature_ids_, user_feature_ids_ : ndarray or None
+        The names of the features' columns, if they were `Interactions`.
     history_ : list of dict
         For every epoch: ``epoch``, ``loss`` (mean of the pairs), ``impostors`` (share of the negatives inside the
         margin), ``active`` (share of the pairs with a loss), ``learning_rate``, ``margin``, ``seconds`` and, where
@@ -108,7 +112,7 @@ class CML(Recommender, Estimator):
         What "auto" and ``random_state`` came to.
     skipped_ : dict
         Counts of what was not trained on: ``duplicate_pairs``, ``dropped_values`` (zeros, or values too low for
-        `Interactions`) and ``pairs_without_negatives`` (of users who like every item).
+        `Interactions`) and ``pairs_without_negatives`` (of users who like every item that may be a negative).
 
     Notes
     -----
@@ -184,10 +188,11 @@ class CML(Recommender, Estimator):
         user_items : SciPy sparse matrix of shape (n_users, n_items), or Interactions
             Who likes what; how large a value is does not matter. Duplicates and zeros are left out and counted.
         item_features, user_features : SciPy sparse matrix, Interactions, array or Tensor, optional
-            Shapes [n_items, d] and [n_users, d']: what is known of them, such as an item's tags; of `Interactions`,
-            with items in its rows and tags in its columns, rows are found by their ids. A network learns to place items
-            (or users) by them, and draws them there (section 3.3). Those without likes are placed by it alone; such
-            items are no negatives.
+            Shapes [n_items, d] and [n_users, d']: what is known of them, such as an item's tags, in the order of
+            ``item_ids`` (``user_ids``) of ``user_items``. Of `Interactions` with items in its rows and tags in its
+            columns, rows are found by their ids; items that it alone names join, those that it does not name have no
+            tags. A network learns to place items (or users) by them, and draws them there (section 3.3). Those without
+            likes are placed by it alone, at the typical distance from the centre; such items are no negatives.
         validation : the same, optional
             Held-out likes of the same users and items. Training stops when their Recall@50 no longer improves, and
             the best epoch is restored.
@@ -213,7 +218,8 @@ class CML(Recommender, Estimator):
         _check_some(train.matrix)
         kernels, device = backends.choose(self.backend, self.device)
         has_features = item_features is not None or user_features is not None
-        settings = resolve(self.get_params(), max(train.nnz, 1), *train.shape, has_features)
+        train = joined(train, item_features, user_features)
+        settings = resolve(self.get_params(), train.nnz, *train.shape, has_features)
         held_out = None if validation is None else held_out_matrix(validation, train, "validation")
         likes = train.matrix
         item_likes, user_likes = likes_of_items(likes), np.diff(likes.indptr)
@@ -239,10 +245,15 @@ class CML(Recommender, Estimator):
             tables, history = fit_tables(
                 step, tables, pairs, settings, None if held_out is None else score, show_progress, callback
             )
-        self._adopt(tables.whole(), train, item_likes, settings, history, _skipped(train, pairs))
+        self._adopt(
+            tables.whole(), train, item_likes, settings, history, _skipped(train, pairs), self.keep_user_items,
+            items is not None,
+        )  # fmt: skip
         self.user_network_, self.item_network_ = (
             side.encoder.network.eval() if side else None for side in tables.sides()
         )
+        self.user_feature_ids_, self.item_feature_ids_ = tag_ids_of(user_features), tag_ids_of(item_features)
+        self._without_network: list[str] = []
         return self
 
     def partial_fit(
@@ -261,8 +272,9 @@ class CML(Recommender, Estimator):
             As in :meth:`fit`. Of the kind that the model was fitted on. With features it may be without likes: new
             users or items are then placed, and nothing is trained.
         item_features, user_features : SciPy sparse matrix, Interactions, array or Tensor, optional
-            For a model fitted with such features: a row for each item (user), those that the model knows first; of
-            `Interactions`, the new ones' rows are enough.
+            For a model fitted with such features: a row for each item (user), those that the model knows first. Of
+            `Interactions`, the new ones' rows are enough; they join even if ``user_items`` does not name them, and tags
+            are found by their names, unknown ones left out. Features of items that the model knows are not read again.
         freeze_items : bool
             Leave all items where they are, so that what was computed of them stays true; only users move.
 
@@ -286,12 +298,16 @@ class CML(Recommender, Estimator):
                 )
             return self.fit(user_items, item_features, user_features)
         new, liked = merged(user_items, self._known)
+        given: tuple[tuple[Kind, Any], ...] = (("item", item_features), ("user", user_features))
+        for kind, one in given:
+            new, liked = widened(new, one, kind), widened(liked, one, kind)
         self._check_unchanged()
         settings = self._settings()
         kernels, device = backends.choose(self.backend, self.device)
         networks: dict[str, nn.Module | None] = {"user": self.user_network_, "item": self.item_network_}
         features = {"user": user_features, "item": item_features}
-        grown = grown_tables(self._tables, new, features, networks, settings, device)
+        tag_ids = {"user": self.user_feature_ids_, "item": self.item_feature_ids_}
+        grown = grown_tables(self._tables, new, features, tag_ids, networks, settings, device)
         n_new = new.n_items - len(self.item_embedding_)
         if freeze_items and n_new and item_features is None:
             raise ValueError(
@@ -300,30 +316,38 @@ class CML(Recommender, Estimator):
             )
         history, pairs = self.history_, None
         if new.nnz or (item_features is None and user_features is None):
-            items = np.arange(liked.n_items) if self.item_network_ is None else liked_items(liked, grown)
+            by_features = self._served.by_features
+            items = liked_items(liked, grown) if by_features else np.arange(liked.n_items)
             pairs = _pairs(new.matrix[:, items], liked.matrix[:, items], device)
             step = choose_step(kernels, settings, with_features=False, freeze_items=freeze_items)
             history = [*history, one_epoch(step, grown, items, pairs, settings, len(history))]
-        added = likes_of_items(liked.matrix)
-        added[: self._known.n_items] -= likes_of_items(self._known.matrix)
+        keep = self.keep_user_items and self.user_items_ is not None  # else there is but a part of the matrix
+        counts = likes_of_items(liked.matrix)
+        n_known = self._known.n_items
         if freeze_items:
-            added[: self._known.n_items] = 0  # more likes would move the points at which items are searched
-        added[: self._known.n_items] += self.item_likes_
-        self._adopt(grown, liked, added, settings, history, _skipped(new, pairs))
+            counts[:n_known] = self.item_likes_  # more likes would move the points at which items are searched
+        elif self.user_items_ is None:
+            counts[:n_known] += self.item_likes_
+        self._adopt(grown, liked, counts, settings, history, _skipped(new, pairs), keep, self._served.by_features)
         return self
 
     def _settings(self) -> Settings:
         """Return what the model was fitted with, checked."""
-        params = {**self.get_params(), "random_state": self.seed_, "n_negatives": self.n_negatives_}
-        return resolve({**params, "batch_size": self.batch_size_}, 1, *self._known.shape)
+        params = {**self.get_params(), "random_state": self.seed_}
+        resolved = {"n_negatives": self.n_negatives_, "batch_size": self.batch_size_}
+        params |= {name: value for name, value in resolved.items() if params[name] == "auto"}
+        return resolve(params, 1, *self._known.shape)
 
-    def _check_unchanged(self) -> None:
-        """Raise ``ValueError`` if a parameter that decides what the tables are was changed after they were made."""
+    def _check_n_components(self) -> None:
         if self.n_components != self.user_embedding_.shape[1]:
             raise ValueError(
                 f"n_components is {self.n_components}, but the model has {self.user_embedding_.shape[1]}; set it back, "
                 "or fit anew"
             )
+
+    def _check_unchanged(self) -> None:
+        """Raise ``ValueError`` if a parameter that decides what the tables are was changed after they were made."""
+        self._check_n_components()
         if self.dtype != self._stored_dtype():
             raise ValueError(
                 f"dtype is {self.dtype!r}, but the model has tables of {self._stored_dtype()!r}; set it back, or fit "
@@ -338,15 +362,17 @@ class CML(Recommender, Estimator):
         settings: Settings,
         history: list[Record],
         skipped: dict[str, int],
+        keep: bool,
+        by_features: bool,
     ) -> None:
         """Become a fitted model, all at once."""
         self._tables = tables
-        self._known = known if self.keep_user_items else without_pairs(known)
+        self._served = Served(tables, item_likes, by_features)
+        self._known = known if keep else without_pairs(known)
         self.user_embedding_, self.item_embedding_ = tables.user, tables.item
         self.item_likes_ = item_likes
-        self._item_points = item_points(tables.item, item_likes, settings.rare_item_distance)
         self.user_ids_, self.item_ids_ = known.user_ids, known.item_ids
-        self.user_items_ = known if self.keep_user_items else None
+        self.user_items_ = known if keep else None
         self.history_ = history
         self.n_negatives_, self.batch_size_, self.seed_ = (
             settings.n_negatives,
@@ -368,8 +394,18 @@ class CML(Recommender, Estimator):
         ------
         NotFittedError, OSError
             Before ``fit``; if the file cannot be written. A file that was there is then unchanged.
+        ValueError
+            If a parameter was changed to what no model can have, or the model was loaded without its own network, which
+            would be lost.
         """
         self._check_fitted()
+        self._check_n_components()
+        self._settings()
+        if self._without_network:
+            raise ValueError(
+                f"this model was loaded without its own {' and '.join(self._without_network)}, which would be missing "
+                "in the new file; pass it to load"
+            )
         tensors = dict(zip(("user", "item", "user_state", "item_state"), self._tables.all(), strict=True))
         for name, ids in (("user_ids", self.user_ids_), ("item_ids", self.item_ids_)):
             tensors |= {f"{name}.{part}": tensor for part, tensor in persistence.pack_ids(ids).items()}
@@ -377,6 +413,9 @@ class CML(Recommender, Estimator):
         if self.user_items_ is not None:
             packed = persistence.pack_csr(self.user_items_.matrix)
             tensors |= {f"user_items.{part}": tensor for part, tensor in packed.items()}
+        for name, tags in (("user_feature_ids", self.user_feature_ids_), ("item_feature_ids", self.item_feature_ids_)):
+            if tags is not None:
+                tensors |= {f"{name}.{part}": tensor for part, tensor in persistence.pack_ids(tags).items()}
         networks = {}
         for kind, network in (("user_network", self.user_network_), ("item_network", self.item_network_)):
             if network is not None:
@@ -418,7 +457,7 @@ class CML(Recommender, Estimator):
             Where the model shall live, as in the constructor.
         item_network, user_network : nn.Module, optional
             If the model was fitted with networks of your own: such networks, to take up the stored weights. Without
-            them the model serves all but new items (or users) with features, and saves no network.
+            them the model serves all but new items (or users) with features, and cannot be saved.
 
         Raises
         ------
@@ -434,10 +473,18 @@ class CML(Recommender, Estimator):
         resolved = {"n_negatives": metadata["n_negatives"], "batch_size": metadata["batch_size"]}
         settings = resolve({**model.get_params(), **resolved}, 1, *parts.matrix.shape)
         known = Interactions(parts.matrix, parts.user_ids, parts.item_ids)
-        model._adopt(tables, known, parts.item_likes, settings, metadata["history"], metadata["skipped"])
+        stored = metadata.get("networks", {})
+        model._adopt(
+            tables, known, parts.item_likes, settings, metadata["history"], metadata["skipped"], model.keep_user_items,
+            "item_network" in stored,
+        )  # fmt: skip
+        model._without_network = []
         for kind, network in own.items():
-            fitted = unpack_network(metadata.get("networks", {}).get(kind), tensors, kind, network)
+            fitted = unpack_network(stored.get(kind), tensors, kind, network)
             setattr(model, f"{kind}_", fitted and fitted.to(place))
+            if fitted is None and kind in stored:
+                model._without_network.append(kind)
+        model.user_feature_ids_, model.item_feature_ids_ = parts.user_feature_ids, parts.item_feature_ids
         return model
 
 
@@ -447,8 +494,8 @@ def _pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.devic
     pairs = Pairs.of(new, liked, device)
     if pairs.n_without_negatives == len(pairs):
         raise ValueError(
-            "every user of user_items likes every item, so that nobody has an item to keep at a distance; leave "
-            "items in that are not liked"
+            "every user of user_items likes every item that anybody likes, so that nobody has an item to keep at a "
+            "distance; give more users' likes, or items that not all of them like"
         )
     return pairs
 

@@ -132,6 +132,8 @@ class Parts:
     item_ids: Ids
     matrix: sparse.csr_matrix  # empty if it was not kept
     item_likes: Counts
+    user_feature_ids: Ids | None
+    item_feature_ids: Ids | None
 
 
 def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Parts:
@@ -159,6 +161,8 @@ def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta
         _require(isinstance(networks, dict), "its networks are no mapping")
         made = [options for options in networks.values() if options is not None]
         _require(all(options["n_components"] == user[1] for options in made), "a network does not fit the tables")
+        user_tags, item_tags = (_under(f"{kind}_feature_ids.", tensors) for kind in ("user", "item"))
+        user_feature_ids, item_feature_ids = (unpack_ids(tags) if tags else None for tags in (user_tags, item_tags))
         packed = _under("user_items.", tensors)
         shape = (user[0], item[0])
         matrix = _unpack_csr(packed, shape) if packed else sparse.csr_matrix(shape, dtype=np.float32)
@@ -172,7 +176,7 @@ def checked_parts(path: str | os.PathLike[str], tensors: dict[str, Tensor], meta
     params = dict(metadata["params"])
     if isinstance(params.get("margin"), list):  # JSON has no tuples
         params["margin"] = tuple(params["margin"])
-    return Parts(params, tables, user_ids, item_ids, matrix, likes)
+    return Parts(params, tables, user_ids, item_ids, matrix, likes, user_feature_ids, item_feature_ids)
 
 
 def _require(good: bool, message: str) -> None:

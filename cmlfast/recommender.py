@@ -19,8 +19,10 @@ from cmlfast.growing import place_new
 from cmlfast.ids import Ids
 from cmlfast.interactions import Interactions, as_user_items
 from cmlfast.rarity import item_points, user_points
+from cmlfast.served import Served
 from cmlfast.serving import Positions, Scores, nearest, pair_scores, recall
 from cmlfast.settings import Settings
+from cmlfast.tagging import columns_of
 
 
 def held_out_matrix(held_out: Any, known: Interactions, name: str) -> sparse.csr_matrix:
@@ -44,8 +46,10 @@ class Recommender:
     user_items_: Interactions | None
     user_network_: nn.Module | None
     item_network_: nn.Module | None
+    _served: Served
     _known: Interactions  # the ids, and the training pairs if they were kept
-    _item_points: Tensor  # where users look for items; the embedding itself without rare_item_distance
+    item_feature_ids_: Ids | None
+    user_feature_ids_: Ids | None
 
     def recommend(
         self,
@@ -76,8 +80,9 @@ class Recommender:
             Items to leave out for everyone; the only items to choose from.
         recalculate_user : bool
             Place the users by ``user_items`` (see :func:`cmlfast.fold_in.fold_in`) instead of where training put them.
-        user_features : SciPy sparse matrix, array or Tensor of shape (Q, d'), optional
-            Of users whom the model shall place by their features alone.
+        user_features : SciPy sparse matrix, array, Tensor or Interactions of shape (Q, d'), optional
+            Of users whom the model shall place by their features alone; of `Interactions`, in the order of its rows, tags
+            are found by their names.
 
         Returns
         -------
@@ -101,6 +106,11 @@ class Recommender:
                     "user_features are given together with userid or recalculate_user; new users have no id, and are "
                     "placed either by their features or by what they like"
                 )
+            if isinstance(user_items, Interactions):
+                raise ValueError(
+                    "user_items is Interactions, but new users have no id to be found by; give a matrix with a row for "
+                    "each row of user_features"
+                )
             queries = self._place(user_features, "user")
             seen = self._likes(np.arange(len(queries)), user_items) if user_items is not None else None
         elif userid is None:
@@ -109,7 +119,7 @@ class Recommender:
             if user_items is None:
                 raise ValueError("recalculate_user is True, but user_items is None; give what the users like")
             seen = self._likes(_several(userid, "userid"), user_items)
-            queries = fold_in(self._kernels(), self.item_embedding_, seen, self._settings())
+            queries = fold_in(self._kernels(), self.item_embedding_, self._served.candidates, seen, self._settings())
         else:
             rows = positions(_several(userid, "userid"), self._known, "user", "userid")
             queries = self.user_embedding_[torch.from_numpy(rows).to(self.user_embedding_.device)]
@@ -117,8 +127,9 @@ class Recommender:
         left_out = None if filter_items is None else self._columns(filter_items, "filter_items")
         among = None if items is None else self._columns(items, "items")
         seen = seen if filter_already_liked_items else None
-        queries = user_points(queries, self._item_points)
-        found = nearest(self._kernels(), queries, self._item_points, int(N), seen, left_out, among)
+        points = self._item_points()
+        queries = user_points(queries, points)
+        found = nearest(self._kernels(), queries, points, int(N), seen, left_out, among)
         return _answer(*found, self._known.item_ids, userid is not None and np.ndim(userid) == 0)
 
     def predict(
@@ -130,7 +141,7 @@ class Recommender:
         ----------
         userid, itemid : ids, optional
             Q users and n items that the model knows, or one of either.
-        user_features, item_features : SciPy sparse matrix, array or Tensor, optional
+        user_features, item_features : SciPy sparse matrix, array, Tensor or Interactions, optional
             In their place, features of shape (Q, d') or (n, d) of new ones, which the model's networks place.
 
         Returns
@@ -152,7 +163,7 @@ class Recommender:
                 placed = self._place(features, kind)
                 sides.append(placed if kind == "user" else self._unliked(placed))
             else:
-                table = self.user_embedding_ if kind == "user" else self._item_points
+                table = self.user_embedding_ if kind == "user" else self._item_points()
                 rows = positions(_several(ids, f"{kind}id"), self._known, kind, f"{kind}id")
                 sides.append(table[torch.from_numpy(rows).to(table.device)])
         users, items = sides
@@ -229,8 +240,9 @@ class Recommender:
                 f"held_out has {overlap} of its {matrix.nnz} pairs in common with the training matrix or exclude, "
                 "which the ranking leaves out; hold out pairs that the model was not trained on"
             )
-        queries = user_points(self.user_embedding_, self._item_points)
-        return recall(self._kernels(), queries, self._item_points, matrix, seen, [int(one) for one in ks])
+        points = self._item_points()
+        queries = user_points(self.user_embedding_, points)
+        return recall(self._kernels(), queries, points, matrix, seen, [int(one) for one in ks])
 
     def _columns(self, ids: Iterable[Any], name: str) -> Positions:
         listed = _several(ids, name)
@@ -245,6 +257,10 @@ class Recommender:
 
     def _settings(self) -> Settings:
         raise NotImplementedError
+
+    def _item_points(self) -> Tensor:
+        """Return where users look for items, [J, r or r + 1]; the embedding itself without rare_item_distance."""
+        return self._served.points(self._settings().rare_item_distance)
 
     def _kernels(self) -> ModuleType:
         return backends.choose(self.backend, self.item_embedding_.device)[0]
@@ -285,8 +301,11 @@ class Recommender:
 
     def _place(self, given: Any, kind: str) -> Tensor:
         """Return vectors for features of new users or items."""
-        known: Tensor = getattr(self, f"{kind}_embedding_")
-        return place_new(given, getattr(self, f"{kind}_network_"), known, kind)
+        if isinstance(given, Interactions):
+            given = columns_of(given, getattr(self, f"{kind}_feature_ids_"), f"{kind}_features")
+        length = self._served.user_length if kind == "user" else self._served.item_length
+        placed = place_new(given, getattr(self, f"{kind}_network_"), length, kind)
+        return placed.to(self.item_embedding_.dtype)
 
     def _unliked(self, items: Tensor) -> Tensor:
         """Return the points at which users look for new items, without likes as they are."""

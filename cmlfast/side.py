@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cmlfast.alignment import rows_by_id
-from cmlfast.encoder import Encoder, place, predict
+from cmlfast.encoder import Encoder, place, predict, typical_length
 from cmlfast.features import Features
 from cmlfast.ids import Ids
 from cmlfast.networks import FeatureMLP
 from cmlfast.rarity import Counts
 from cmlfast.settings import Settings
+from cmlfast.tagging import rows_of
 from cmlfast.training import Tables, zeros
 
 
@@ -33,14 +33,15 @@ class Side:
     ----------
     features : Features
         Of all of them.
-    taking_part : Tensor
-        Shape [n], int64: the rows that are trained.
+    taking_part, others : Tensor
+        Shapes [n] and [m], int64: the rows that are trained, and those that are not.
     encoder : Encoder
         Of those.
     """
 
     features: Features
     taking_part: Tensor
+    others: Tensor
     encoder: Encoder
 
     @staticmethod
@@ -71,13 +72,13 @@ class Side:
         if given is None:
             return None
         name = f"{kind}_features"
-        features = Features.of(rows_by_id(given, ids, name), len(ids), name, device)
+        features = Features.of(rows_of(given, ids, None, name), len(ids), name, device)
         if network is None:
             network = FeatureMLP(features.n_columns, settings.n_components, seed=settings.seed)
-        taking_part = torch.from_numpy(np.flatnonzero(n_likes)).to(device)
+        taking_part, others = (torch.from_numpy(np.flatnonzero(rows)).to(device) for rows in (n_likes, n_likes == 0))
         trained = Features(features.take(taking_part))
         encoder = Encoder(network, trained, settings.feature_weight, settings.n_components, f"{kind}_network")
-        return Side(features, taking_part, encoder)
+        return Side(features, taking_part, others, encoder)
 
     def start(self, table: Tensor, settings: Settings) -> None:
         """Put the rows of a training [n, r] where the network, still untrained, places them."""
@@ -88,8 +89,11 @@ class Side:
     def whole(self, table: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the trained rows among all, the others where the network places them; likewise the accumulators."""
         rows, sums = (zeros((len(self.features), table.shape[1]), one.dtype).to(one.device) for one in (table, state))
-        rows.copy_(place(self.encoder.network, self.features, table, "features"))
         rows[self.taking_part], sums[self.taking_part] = table, state
+        if len(self.others):
+            others = Features(self.features.take(self.others))
+            placed = place(self.encoder.network, others, typical_length(table), "features")
+            rows[self.others] = placed.to(rows.dtype)
         return rows, sums
 
     def clone(self) -> Side:

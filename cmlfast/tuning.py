@@ -17,13 +17,13 @@ try:
 except ImportError as error:
     raise ImportError('tuning needs Optuna, which is not installed: pip install "cmlfast[tune]"') from error
 
-from cmlfast.alignment import rows_by_id
 from cmlfast.features import Features
 from cmlfast.interactions import Interactions, as_user_items
 from cmlfast.model import CML
 from cmlfast.settings import Settings, resolve
 from cmlfast.split import split_per_user
 from cmlfast.study import open_study, quiet
+from cmlfast.tagging import joined, rows_of
 from cmlfast.training import DivergedError
 
 SEARCHED = ("learning_rate", "margin", "n_negatives", "feature_weight")
@@ -130,6 +130,7 @@ def tune(
             raise ValueError(f"{name} is {fixed[name]!r}, but the search is for it; leave it out")
     likes = as_user_items(user_items)
     params = CML(**fixed, random_state=seed).get_params()
+    likes = joined(likes, item_features, user_features)
     train, validation, test = split_per_user(likes, seed)
     if test.nnz == 0:
         raise ValueError("no user of user_items has 5 likes or more, so that there is nothing to hold out")
@@ -139,7 +140,8 @@ def tune(
         ("user_features", user_features, likes.user_ids),
     ):
         if given is not None:
-            features[name] = Features.of(rows_by_id(given, ids, name), len(ids), name, torch.device("cpu")).rows
+            rows = rows_of(given, ids, None, name)
+            features[name] = Features.of(rows, len(ids), name, torch.device("cpu")).rows
     space = FEATURE_SPACE if features else SPACE
     start = _as_trial(resolve(params, train.nnz, *train.shape))
     # No trial ends early for its recall on the way: the margin and the learning rate fall, and settings that are best

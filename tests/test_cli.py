@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from cmlfast import CML, Interactions, datasets, split_per_user
-from cmlfast.tagging import join
 from cmlfast_cli import DEFAULTS, build_parser, main
 
 FAST = ["--n-components", "8", "--n-epochs", "10"]
@@ -159,8 +158,8 @@ def test_evaluate_trains_with_tags(likes, tags, capsys) -> None:
     assert main(["evaluate", str(likes), "--item-features", str(tags), *COLUMNS, *FAST, "-k", "5"]) == 0
     found = float(capsys.readouterr().out.split()[-1])
     given = Interactions.from_csv(likes, user="user", item="item", value="rating", min_value=4)
-    joined, features = join(given, Interactions.from_csv(tags, delimiter="\t"), "item")
-    train, validation, test = split_per_user(joined, seed=0)
+    features = Interactions.from_csv(tags, delimiter="\t")
+    train, validation, test = split_per_user(given, seed=0)
     model = CML(n_components=8, n_epochs=10, random_state=0)
     expected = model.fit(train, features, validation=validation).evaluate(test, 5, exclude=validation)["recall@5"]
     assert found == round(expected, 4)
@@ -206,7 +205,7 @@ def test_info(model, capsys) -> None:
         (
             ["train", "LIKES", *COLUMNS, "--model", "m", "--item-features", "LIKES"],
             3,
-            "no item has both likes and tags",
+            "no item has both likes and features",
         ),
         (["fly"], 2, "invalid choice"),
         ([], 2, "required"),

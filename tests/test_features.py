@@ -6,8 +6,6 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from cmlfast import Interactions
-from cmlfast.alignment import rows_by_id
 from cmlfast.features import Features
 from cmlfast.networks import SCALE, FeatureMLP, _SparseTimesDense
 
@@ -66,16 +64,6 @@ def test_what_the_caller_gave_is_left_alone() -> None:
     assert Features.of(matrix, 1, "f", CPU).rows.to_dense().tolist() == [[0, 1, 2]]
     for part, old in zip(parts, before, strict=True):
         assert np.array_equal(part, old)
-
-
-def test_interactions_are_found_by_id() -> None:
-    tags = Interactions(sparse.csr_matrix(np.eye(3)), ["a", "b", "c"], ["x", "y", "z"])
-    ids = np.array(["c", "a"], dtype=object)
-    rows = rows_by_id(tags, ids, "item_features")
-    assert Features.of(rows, 2, "item_features", CPU).rows.to_dense().tolist() == [[0, 0, 1], [1, 0, 0]]
-    assert rows_by_id(COO, ids, "item_features") is COO
-    with pytest.raises(ValueError, match="item_features must have a row for each: user id 'd' is not in the data"):
-        rows_by_id(tags, np.array(["d"], dtype=object), "item_features")
 
 
 @pytest.mark.parametrize(

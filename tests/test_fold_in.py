@@ -32,7 +32,7 @@ def model(split) -> CML:
 
 
 def placed(model: CML, liked: sparse.csr_matrix, kernels: Any = reference) -> Tensor:
-    return fold_in.fold_in(kernels, model.item_embedding_, liked, model._settings())
+    return fold_in.fold_in(kernels, model.item_embedding_, model._served.candidates, liked, model._settings())
 
 
 def test_a_batch_is_one_by_one_and_any_order_to_the_bit(model: CML) -> None:

@@ -1,5 +1,7 @@
 """partial_fit with features: new rows where the networks place them, items that stay frozen, accumulators kept."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -74,13 +76,41 @@ def test_interactions_need_the_new_ones_rows_alone() -> None:
     model = CML(**SMALL).fit(old, tags[:OLD_ITEMS])
     placed = model._place(tags[OLD_ITEMS : OLD_ITEMS + 3], "item")
     before = copies(model)
-    shown = Interactions(tags[[5, OLD_ITEMS + 2, OLD_ITEMS, OLD_ITEMS + 1]], ["other", items[-1], *items[-3:-1]])
+    shown = Interactions(tags[[5, OLD_ITEMS + 2, OLD_ITEMS, OLD_ITEMS + 1]], ["i0", items[-1], *items[-3:-1]])
     model.partial_fit(Interactions(sparse.csr_matrix((1, 3)), ["u3"], items[-3:]), shown)
     assert model.item_ids_.tolist() == items
     assert torch.equal(model.item_embedding_[OLD_ITEMS:], placed)
     assert torch.equal(model.item_embedding_[:OLD_ITEMS], before[1])
-    with pytest.raises(ValueError, match="item_features must have a row for each: user id 'i200' is not in the data"):
-        model.partial_fit(Interactions(sparse.csr_matrix((1, 1)), ["u3"], ["i200"]), shown)
+    with pytest.raises(
+        ValueError, match="item_features has no row for any: they are called 'i200' where they are liked"
+    ):
+        model.partial_fit(Interactions(sparse.csr_matrix((1, 1)), ["u3"], ["i200"]), Interactions(tags[:9], items[:9]))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_tags_are_found_by_their_names(saved: bool, tmp_path: Path) -> None:
+    """A table of new items has other tags in another order: known ones go to their columns, others are left out."""
+    users, items = names("u", OLD_USERS), names("i", OLD_ITEMS)
+    tags, tag_names = (TAGS > 0).astype(np.float32), names("t", TAGS.shape[1])
+    model = CML(**SMALL).fit(Interactions(OLD, users, items), Interactions(tags[:OLD_ITEMS], items, tag_names))
+    assert model.item_feature_ids_.tolist() == tag_names
+    assert model.user_feature_ids_ is None
+    if saved:
+        model.save(tmp_path / "m")
+        model = CML.load(tmp_path / "m")
+    placed = model._place(tags[OLD_ITEMS:], "item")
+    order = np.random.default_rng(0).permutation(TAGS.shape[1])
+    strange = sparse.hstack((np.ones((N_ITEMS - OLD_ITEMS, 1)), tags[OLD_ITEMS:][:, order]), "csr")
+    new = [f"new{n}" for n in range(N_ITEMS - OLD_ITEMS)]
+    shown = Interactions(strange, new, ["a tag of tomorrow", *(tag_names[tag] for tag in order)])
+    assert torch.equal(model._place(shown, "item"), placed)
+    assert np.array_equal(model.predict("u3", item_features=shown), model.predict("u3", item_features=tags[OLD_ITEMS:]))
+    model.partial_fit(sparse.csr_matrix(OLD.shape), shown, freeze_items=True)  # items that features alone name
+    assert model.item_ids_.tolist() == [*items, *new]
+    assert torch.equal(model.item_embedding_[OLD_ITEMS:], placed)
+    assert model.recommend("u3", N=N_ITEMS)[0].shape == (N_ITEMS - OLD[3].nnz,)
+    with pytest.raises(ValueError, match="item_features has none of the 30 tags that the model knows, such as 't0'"):
+        model.predict("u3", item_features=Interactions(tags[:2], new[:2]))
 
 
 @pytest.mark.parametrize("covariance_weight", [0.0, 5.0])

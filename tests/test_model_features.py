@@ -129,12 +129,22 @@ def test_covariance_weight_takes_correlations_out() -> None:
 def test_interactions_with_own_ids() -> None:
     """Features' rows are found by id, in whatever order they stand."""
     users, items = [f"u{n}" for n in range(N_USERS)], [f"i{n}" for n in range(N_ITEMS)]
-    backwards = Interactions(TAGS[::-1], items[::-1], [f"t{n}" for n in range(N_TAGS)])
+    tag_names = [f"t{n}" for n in range(N_TAGS)]
+    backwards = Interactions(TAGS[::-1], items[::-1], tag_names)
     model = CML(**SMALL).fit(Interactions(SEEN, users, items), backwards)
     binary = (TAGS > 0).astype(np.float32)  # as Interactions are
     assert torch.equal(model.item_embedding_, CML(**SMALL).fit(SEEN, binary).item_embedding_)
-    with pytest.raises(ValueError, match="item_features must have a row for each: user id 'i0' is not in the data"):
-        CML(**SMALL).fit(Interactions(SEEN, users, items), Interactions(TAGS[1:], items[1:]))
+    # An item without a row has no tags; an item without likes is placed, wherever it is named.
+    untagged = sparse.vstack((TAGS[:1] * 0, binary[1:]), "csr")
+    named = CML(**SMALL).fit(Interactions(SEEN, users, items), Interactions(TAGS[1:], items[1:], tag_names))
+    assert torch.equal(named.item_embedding_, CML(**SMALL).fit(SEEN, untagged).item_embedding_)
+    liked = np.setdiff1d(np.arange(N_ITEMS), WITHHELD)
+    likes = Interactions(SEEN[:, liked], users, [items[item] for item in liked])
+    named = CML(**SMALL).fit(likes, Interactions(TAGS, items, tag_names))
+    assert set(named.item_ids_) == set(items)
+    order = [items.index(one) for one in named.item_ids_]
+    assert order[len(liked) :] == WITHHELD.tolist()
+    assert torch.equal(named.item_embedding_, CML(**SMALL).fit(SEEN[:, order], binary[order]).item_embedding_)
 
 
 @pytest.mark.parametrize(
