@@ -132,7 +132,13 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_data(tune)
     _add_features(tune)
-    tune.add_argument("--trials", type=int, default=30, metavar="N", help="settings to try (default: 30)")
+    tune.add_argument(
+        "--trials",
+        type=int,
+        default=30,
+        metavar="N",
+        help="settings to have tried in the end, those of --study among them (default: 30)",
+    )
     tune.add_argument("--study", metavar="FILE", help="keep trials in this file (SQLite), and go on from those in it")
     _add_model(tune, left_out=SEARCHED)
     tune.set_defaults(**{name: DEFAULTS[name] for name in SEARCHED})
@@ -191,7 +197,8 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
     add("--balance", _float_or_none, "draw a user's pairs by 1 / (likes + this); none visits every pair once an epoch")
     add("--covariance-weight", float, "what correlated dimensions cost; acts from about 1e6 on")
     add("--feature-weight", float, "with features: how strongly items or users are drawn to where their tags put them")
-    add("--rare-item-distance", float, "put items with k likes farther away by this / (1 + k); try 0.3 on sparse data")
+    rare = "put items with k likes farther away by this / (1 + k); 0.3 suits sparse data without tags"
+    add("--rare-item-distance", float, f"{rare}; buries items that nobody likes yet")
     group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")
 
 

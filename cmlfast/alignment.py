@@ -61,10 +61,17 @@ def merged(user_items: Any, known: Interactions) -> tuple[Interactions, Interact
     Raises
     ------
     ValueError
-        If a matrix is smaller than ``known``, or larger where ``known`` has own ids.
+        If a matrix is smaller than ``known``, or larger where ``known`` has own ids; if `Interactions` have no user
+        and no item of ``known``.
     """
     given = as_user_items(user_items)
     if given is user_items:
+        both = zip((known.user_ids, known.item_ids), (given.user_ids, given.item_ids), strict=True)
+        if all(set(old.tolist()).isdisjoint(new.tolist()) for old, new in both):
+            raise ValueError(
+                f"user_items has no user and no item that the model knows, but for example user "
+                f"{given.user_ids.tolist()[0]!r} and item {given.item_ids.tolist()[0]!r}; are its columns swapped?"
+            )
         user_ids, rows = _extended(known.user_ids, given.user_ids)
         item_ids, columns = _extended(known.item_ids, given.item_ids)
     else:

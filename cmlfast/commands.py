@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from cmlfast import CML, Interactions, build_info, split_per_user
-from cmlfast.persistence import check_target
+from cmlfast.persistence import check_target, is_model
 from cmlfast.popularity import popularity_recall
 from cmlfast.settings import resolve
+from cmlfast.tables import column_names
 from cmlfast.tagging import KINDS, ids_of, joined
 from cmlfast_cli import DEFAULTS, SEARCHED
 
@@ -52,20 +53,41 @@ def _read_with_features(options: argparse.Namespace) -> tuple[Interactions, dict
     for kind in KINDS:
         path = getattr(options, f"{kind}_features")
         if path:
-            tags = _table(path)
+            tags = _tags(path)
             named = Interactions(tags.matrix, _like(tags.user_ids, ids_of(likes, kind)), tags.item_ids)
             features[f"{kind}_features"] = named
     return joined(likes, features.get("item_features"), features.get("user_features")), features
 
 
+def _tags(path: str) -> Interactions:
+    """Read a file of tags. It has two columns and no more, for what else is in it would be lost without a word."""
+    parquet, delimiter = _format(path)
+    names = column_names(path, None if parquet else delimiter)
+    if len(names) != 2:
+        raise ValueError(
+            f"{path} has {len(names)} columns, {', '.join(names[:6])}; a file of tags has two, ids and tags, and a row "
+            "for each tag that one has"
+        )
+    return _table(path)
+
+
 def _table(path: str, **columns: Any) -> Interactions:
+    parquet, delimiter = _format(path)
+    try:
+        if parquet:
+            return Interactions.from_parquet(path, **columns)
+        return Interactions.from_csv(path, **columns, delimiter=delimiter)
+    except ValueError as error:
+        raise error if path in str(error) else ValueError(f"{path}: {error}") from error
+
+
+def _format(path: str) -> tuple[bool, str]:
+    """Return whether a file is Parquet, and else its delimiter."""
     file = Path(path)
     if not file.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     suffixes = [suffix.lower() for suffix in file.suffixes]
-    if file.is_dir() or suffixes[-1:] in ([".parquet"], [".pq"]):
-        return Interactions.from_parquet(path, **columns)
-    return Interactions.from_csv(path, **columns, delimiter="\t" if ".tsv" in suffixes else ",")
+    return file.is_dir() or suffixes[-1:] in ([".parquet"], [".pq"]), "\t" if ".tsv" in suffixes else ","
 
 
 def _like(ids: Any, known: Any) -> Any:
@@ -79,6 +101,8 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     files = (options.data, options.validation, options.item_features, options.user_features)
     if target in [Path(path).resolve() for path in files if path]:
         raise ValueError(f"--model {options.model} is a file of data; give the model a name of its own")
+    if target.exists() and target.stat().st_size and not is_model(target):
+        raise ValueError(f"--model {options.model} is there and is no model; give another name, or remove that file")
     likes, features = _read_with_features(options)
     validation = _read(options.validation, options, likes) if options.validation else None
     _tell(likes, features)
@@ -186,12 +210,25 @@ def info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             "likes": likes,
             "epochs": len(model.history_),
             "last loss": f"{last['loss']:.4f}",
-            **model.get_params(),
+            **{name: value for name, value in model.get_params().items() if not name.endswith("_network")},
+            **_features_of(model),
             "n_negatives": model.n_negatives_,
             "batch_size": model.batch_size_,
         }
     for name, value in facts.items():
         print(f"{name:18} {value}")
+
+
+def _features_of(model: CML) -> dict[str, str]:
+    """Return what a model knows of features, for those kinds that have any."""
+    facts = {}
+    for kind in KINDS:
+        tags, network = getattr(model, f"{kind}_feature_ids_"), getattr(model, f"{kind}_network_")
+        if network is not None:
+            facts[f"{kind}_features"] = (
+                "by position" if tags is None else f"{len(tags):,}, such as {tags.tolist()[0]!r}"
+            )
+    return facts
 
 
 def _ids(texts: Sequence[str], known: Any) -> Any:

@@ -39,6 +39,15 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+def is_model(path: Path) -> bool:
+    """Whether a file is one that :func:`write` made."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except SafetensorError:
+        return False
+
+
 def write(path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
     """Write a model file in one step: readers see the old file or the new one, whole.
 

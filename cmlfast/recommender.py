@@ -81,8 +81,8 @@ class Recommender:
         recalculate_user : bool
             Place the users by ``user_items`` (see :func:`cmlfast.fold_in.fold_in`) instead of where training put them.
         user_features : SciPy sparse matrix, array, Tensor or Interactions of shape (Q, d'), optional
-            Of users whom the model shall place by their features alone; of `Interactions`, in the order of its rows, tags
-            are found by their names.
+            Of users whom the model shall place by their features alone; of `Interactions`, in the order of its rows,
+            tags are found by their names.
 
         Returns
         -------

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy.typing as npt
 import optuna
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from cmlfast.interactions import Interactions
 from cmlfast.persistence import check_target
 
 NAME = "cmlfast"
+DATA = ("user_items", "item_features", "user_features")
 SQLITE = b"SQLite format 3\0"  # how such a file begins
 
 
@@ -49,13 +51,15 @@ def open_study(
     study = optuna.create_study(
         storage=f"sqlite:///{target}", study_name=NAME, direction="maximize", load_if_exists=True
     )
-    new = {"data": _digest(likes, features), **{name: repr(value) for name, value in params.items()}}
+    data = {"user_items": _digest(likes.matrix.indptr.astype("<i8"), likes.matrix.indices.astype("<i8"), likes.shape)}
+    data |= {name: _digest(*_arrays(rows), rows.shape) for name, rows in features.items()}
+    new = {**data, **{name: repr(value) for name, value in params.items()}}
     old = study.user_attrs.get("searched", {}) if study.trials else new
     for name in sorted(new.keys() | old):
         if old.get(name) == new.get(name):
             continue
-        if name == "data":
-            raise ValueError(f"study is {str(path)!r}, a search on other data; give this one a file of its own")
+        if name in DATA:
+            raise ValueError(f"study is {str(path)!r}, a search on other {name}; give this one a file of its own")
         raise ValueError(
             f"study is {str(path)!r}, a search with {name}={old.get(name)}, not {new.get(name)}; give the same "
             f"{name} again, or this search a file of its own"
@@ -75,16 +79,16 @@ def quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _digest(likes: Interactions, features: Mapping[str, Tensor]) -> str:
-    """Return a hash of the data, by position: with other names for the ids, the figures would be the same."""
-    arrays = [likes.matrix.indptr.astype("<i8"), likes.matrix.indices.astype("<i8")]
-    shapes: list[tuple[Any, ...]] = [likes.shape]
-    for name, rows in features.items():
-        sparse = rows.layout == torch.sparse_csr
-        parts = (rows.crow_indices(), rows.col_indices(), rows.values()) if sparse else (rows,)
-        arrays += [part.numpy() for part in parts]
-        shapes += [(name, *rows.shape)]
-    digest = hashlib.sha256(repr(shapes).encode())
+def _arrays(features: Tensor) -> list[npt.NDArray[Any]]:
+    sparse = features.layout == torch.sparse_csr
+    parts = (features.crow_indices(), features.col_indices(), features.values()) if sparse else (features,)
+    return [part.numpy() for part in parts]
+
+
+def _digest(*parts: Any) -> str:
+    """Return a hash of arrays and a shape, by position: with other names for the ids, figures would be the same."""
+    *arrays, shape = parts
+    digest = hashlib.sha256(repr(tuple(shape)).encode())
     for array in arrays:
         digest.update(array.tobytes())
     return digest.hexdigest()

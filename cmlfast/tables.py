@@ -37,6 +37,21 @@ def read_frame(frame: Any, user: str | None, item: str | None, value: str | None
     return _select(table, _columns(table.column_names, user, item, value))
 
 
+def column_names(path: str | os.PathLike[str], delimiter: str | None) -> list[str]:
+    """Return the names of a text file's columns; of a Parquet file's, or a folder of them, if ``delimiter`` is None."""
+    try:
+        if delimiter is None:
+            from pyarrow import dataset
+
+            return list(dataset.dataset(path, format="parquet").schema.names)
+        from pyarrow import csv
+
+        with csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter)) as reader:
+            return list(reader.schema.names)
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)!r}: {error}") from error
+
+
 def read_csv(
     path: str | os.PathLike[str], user: str | None, item: str | None, value: str | None, delimiter: str
 ) -> Any:

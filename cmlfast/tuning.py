@@ -125,6 +125,8 @@ def tune(
     """
     if n_trials < 1:
         raise ValueError(f"n_trials is {n_trials}; it must be at least 1")
+    if "random_state" in fixed:
+        raise ValueError(f"random_state is {fixed['random_state']!r}; it is called seed here")
     for name in SEARCHED:
         if name in fixed:
             raise ValueError(f"{name} is {fixed[name]!r}, but the search is for it; leave it out")

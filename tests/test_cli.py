@@ -126,6 +126,10 @@ def tags(likes):
 def test_items_that_nobody_likes_are_placed_by_their_tags(likes, tags, tmp_path, capsys) -> None:
     path, arguments = tmp_path / "m", ["--item-features", str(tags), *COLUMNS, *FAST]
     assert main(["train", str(likes), "--model", str(path), *arguments]) == 0
+    told = capsys.readouterr().out
+    assert "4 tags of 50 of the 50 items with likes and of 2 without; 0 have likes and no tag" in told
+    assert main(["info", str(path)]) == 0
+    assert "item_features      4, such as 't0'" in capsys.readouterr().out
     model = CML.load(path)
     assert model.item_ids_[-2:].tolist() == ["i98", "i99"]
     assert model.user_items_.nnz == 700
@@ -174,6 +178,14 @@ def test_info(model, capsys) -> None:
     assert "n_components       8" in capsys.readouterr().out
 
 
+def test_a_model_may_be_replaced_by_a_model_and_a_new_empty_file_too(likes, tmp_path) -> None:
+    path = tmp_path / "m"
+    path.touch()
+    for seed in ("1", "2"):
+        assert main(["train", str(likes), *COLUMNS, "--model", str(path), *FAST, "--seed", seed]) == 0
+        assert CML.load(path).random_state == int(seed)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -205,7 +217,18 @@ def test_info(model, capsys) -> None:
         (
             ["train", "LIKES", *COLUMNS, "--model", "m", "--item-features", "LIKES"],
             3,
-            "no item has both likes and features",
+            "likes.csv has 3 columns, rating, item, user; a file of tags has two",
+        ),
+        (
+            ["train", "LIKES", *COLUMNS, "--model", "m", "--item-features", "STRANGE"],
+            3,
+            "no item has both likes and features: items are called 'i0' in the likes and 'x' in item_features",
+        ),
+        (["train", "LIKES", *COLUMNS, "--model", "STRANGE"], 3, "strange.csv is there and is no model; give another"),
+        (
+            ["train", "LIKES", *COLUMNS, "--model", "m", "--user-features", "EMPTY"],
+            3,
+            "empty.csv: the table has no row",
         ),
         (["fly"], 2, "invalid choice"),
         ([], 2, "required"),
@@ -214,6 +237,9 @@ def test_info(model, capsys) -> None:
 def test_errors_have_a_code_and_a_sentence(arguments, code, message, likes, model, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     places = {"LIKES": str(likes), "MODEL": str(model)}
+    for name, text in (("strange", "item,tag\nx,red\ny,blue\n"), ("empty", "user,town\n")):
+        places[name.upper()] = str(likes.with_name(f"{name}.csv"))
+        likes.with_name(f"{name}.csv").write_text(text)
     try:
         found = main([places.get(one, one) for one in arguments])
     except SystemExit as error:  # argparse
@@ -224,6 +250,7 @@ def test_errors_have_a_code_and_a_sentence(arguments, code, message, likes, mode
     assert "Traceback" not in output.err
     assert output.out == ""
     assert list(tmp_path.iterdir()) == []
+    assert likes.with_name("strange.csv").read_text().startswith("item,tag")
 
 
 def test_what_is_not_given_is_what_the_model_would_take() -> None:

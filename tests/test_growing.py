@@ -166,6 +166,18 @@ def test_a_partial_fit_is_reproducible_and_starts_as_fit_where_nothing_is_fitted
     assert torch.equal(fresh.item_embedding_, fitted().item_embedding_)
 
 
+def test_swapped_columns_are_noticed() -> None:
+    model = CML(**SMALL).fit(Interactions(OLD, names("u", OLD_USERS), names("i", OLD_ITEMS)))
+    before = copies(model)
+    swapped = Interactions(OLD.T.tocsr(), names("i", OLD_ITEMS), names("u", OLD_USERS))
+    with pytest.raises(
+        ValueError, match=r"no user and no item that the model knows, .* item 'u0'; are its columns swapped"
+    ):
+        model.partial_fit(swapped)
+    for after, old in zip(model._tables.all(), before, strict=True):
+        assert torch.equal(after, old)
+
+
 def test_no_items_to_freeze() -> None:
     model = CML(**SMALL)
     with pytest.raises(NotFittedError, match="freeze_items is True, but this CML is not fitted yet"):

@@ -162,12 +162,12 @@ def test_trials_that_diverge_are_passed_over_but_not_the_default(likes, calls, m
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"user_items": draw(seed=2)}, "a search on other data"),
+        ({"user_items": draw(seed=2)}, "a search on other user_items"),
         ({"n_epochs": 20}, "a search with n_epochs='auto', not 20; give the same n_epochs again"),
         ({"balance": None}, "a search with balance=30.0, not None"),
         ({"seed": 1}, "a search with seed=0, not 1"),
         ({"dtype": "bfloat16"}, "a search with dtype='float32', not 'bfloat16'"),
-        ({"item_features": np.eye(300)}, "a search on other data"),
+        ({"item_features": np.eye(300)}, "a search on other item_features"),
     ],
 )
 def test_a_study_of_something_else_is_refused_and_unchanged(likes, calls, tmp_path, change, message) -> None:
@@ -196,7 +196,7 @@ def test_features_bring_their_weight_into_the_search_and_are_part_of_the_data(li
     model = CML(**found.params).fit(train, **{name: arguments[name]})
     assert model.evaluate(test, exclude=validation)["recall@50"] == found.test
     assert settings(tune(likes, 3, **arguments).study) == settings(found.study)
-    with pytest.raises(ValueError, match="other data"):
+    with pytest.raises(ValueError, match=f"other {name}"):
         tune(likes, 3, **{**arguments, name: kind(tags[:, ::-1].astype(float))})
 
 
@@ -206,6 +206,7 @@ def test_wrong_arguments_are_named(likes, tmp_path, calls) -> None:
         ({"study": tmp_path / "likes.csv"}, "no SQLite file"),
         ({"n_trials": 0}, "n_trials is 0"),
         ({"margin": 1.0}, "margin is 1.0, but the search is for it"),
+        ({"random_state": 1}, "random_state is 1; it is called seed here"),
         ({"item_features": np.eye(4)}, r"item_features has shape \(4, 4\)"),
         ({"user_features": np.eye(4)}, r"user_features has shape \(4, 4\)"),
         ({"max_norm": -1}, "max_norm is -1"),
