@@ -257,7 +257,12 @@ class CML(Recommender, Estimator):
         return self
 
     def partial_fit(
-        self, user_items: Any, item_features: Any = None, user_features: Any = None, *, freeze_items: bool = False
+        self,
+        user_items: Any = None,
+        item_features: Any = None,
+        user_features: Any = None,
+        *,
+        freeze_items: bool = False,
     ) -> CML:
         """Train one epoch on new interactions, from where the model stands; fit nothing anew.
 
@@ -268,9 +273,9 @@ class CML(Recommender, Estimator):
 
         Parameters
         ----------
-        user_items : SciPy sparse matrix or Interactions
-            As in :meth:`fit`. Of the kind that the model was fitted on. With features it may be without likes: new
-            users or items are then placed, and nothing is trained.
+        user_items : SciPy sparse matrix or Interactions, optional
+            As in :meth:`fit`. Of the kind that the model was fitted on. With features it may be without likes, or left
+            out: new users or items are then placed, and nothing is trained.
         item_features, user_features : SciPy sparse matrix, Interactions, array or Tensor, optional
             For a model fitted with such features: a row for each item (user), those that the model knows first. Of
             `Interactions`, the new ones' rows are enough; they join even if ``user_items`` does not name them, and tags
@@ -297,7 +302,8 @@ class CML(Recommender, Estimator):
                     "call fit first"
                 )
             return self.fit(user_items, item_features, user_features)
-        new, liked = merged(user_items, self._known)
+        likes = sparse.csr_matrix(self._known.shape) if user_items is None else user_items
+        new, liked = merged(likes, self._known)
         given: tuple[tuple[Kind, Any], ...] = (("item", item_features), ("user", user_features))
         for kind, one in given:
             new, liked = widened(new, one, kind), widened(liked, one, kind)

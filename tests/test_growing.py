@@ -105,7 +105,7 @@ def test_tags_are_found_by_their_names(saved: bool, tmp_path: Path) -> None:
     shown = Interactions(strange, new, ["a tag of tomorrow", *(tag_names[tag] for tag in order)])
     assert torch.equal(model._place(shown, "item"), placed)
     assert np.array_equal(model.predict("u3", item_features=shown), model.predict("u3", item_features=tags[OLD_ITEMS:]))
-    model.partial_fit(sparse.csr_matrix(OLD.shape), shown, freeze_items=True)  # items that features alone name
+    model.partial_fit(item_features=shown)  # items that features alone name
     assert model.item_ids_.tolist() == [*items, *new]
     assert torch.equal(model.item_embedding_[OLD_ITEMS:], placed)
     assert model.recommend("u3", N=N_ITEMS)[0].shape == (N_ITEMS - OLD[3].nnz,)
@@ -176,6 +176,11 @@ def test_swapped_columns_are_noticed() -> None:
         model.partial_fit(swapped)
     for after, old in zip(model._tables.all(), before, strict=True):
         assert torch.equal(after, old)
+
+
+def test_nothing_at_all_is_an_error() -> None:
+    with pytest.raises(ValueError, match="user_items has no interactions"):
+        fitted().partial_fit()
 
 
 def test_no_items_to_freeze() -> None:
