@@ -63,7 +63,7 @@ def side(n: int, seed: int, settings: Settings) -> Side:
 
 def side_of(network: FeatureMLP, features: Features, settings: Settings) -> Side:
     encoder = Encoder(network, features, settings.feature_weight, R, "network")
-    return Side(features, torch.arange(len(features)), encoder)
+    return Side(features, torch.arange(len(features)), torch.arange(0), encoder)
 
 
 def with_features(case: Case, seed: int = 1) -> Case:
