@@ -14,6 +14,8 @@ Fit = dict[str, Any]
 class Fits:
     """Every fit that was measured, by what it was of; stored at once, all or nothing.
 
+    A change of the code does not make a fit new: begin another file after one that changes what is found.
+
     Parameters
     ----------
     path : Path, optional
