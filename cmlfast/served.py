@@ -23,18 +23,19 @@ class Served:
     item_likes : ndarray of shape (J,)
     by_features : bool
         Whether a network has placed the items that nobody likes.
+    points : dict
+        Where users look for items, by the `rare_item_distance` last asked for.
     """
 
     tables: Tables
     item_likes: Counts
     by_features: bool
-    _points: dict[float, Tensor] = field(default_factory=dict)
+    points: dict[float, Tensor] = field(default_factory=dict)
 
-    def points(self, rare_item_distance: float) -> Tensor:
-        """Return where users look for items, [J, r or r + 1]."""
-        if rare_item_distance not in self._points:
-            self._points = {rare_item_distance: item_points(self.tables.item, self.item_likes, rare_item_distance)}
-        return self._points[rare_item_distance]
+    def find_points(self, rare_item_distance: float) -> Tensor:
+        """Return where users look for items, [J, r or r + 1], and keep it."""
+        self.points = {rare_item_distance: item_points(self.tables.item, self.item_likes, rare_item_distance)}
+        return self.points[rare_item_distance]
 
     @cached_property
     def candidates(self) -> Tensor:
