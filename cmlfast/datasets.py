@@ -87,19 +87,20 @@ def movielens_100k(min_rating: float = 4) -> Dataset:
 
     It is taken from the copy in the package RecBole, which pip downloads from the user's package index
     without installing it, or else from the publisher. Both give the same interactions. Titles may differ in
-    small ways, such as spelling; articles stand behind the title in both ("Usual Suspects, The (1995)").
+    small ways, such as spelling; articles stand behind the title in both ("Usual Suspects, The (1995)"). Features are
+    the films' 19 genres, in the order of `cmlfast.movielens.GENRES`.
 
     Parameters
     ----------
     min_rating : float
         The least rating that is a like. All users and films are kept, those without any like too.
     """
-    interactions, titles = movielens.read(min_rating)
+    interactions, titles, genres = movielens.read(min_rating)
     return Dataset(
         movielens.NAME,
         interactions,
         titles,
-        None,
+        genres,
         description=(
             f"MovieLens 100K, ratings of {min_rating:g} and more. GroupLens Research, "
             "University of Minnesota: F. Maxwell Harper and Joseph A. Konstan, The MovieLens Datasets: "

@@ -9,13 +9,20 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 from pyarrow import csv
+from scipy import sparse
 
 from cmlfast.fetch import File, download_with_pip, fetch, find_local
 from cmlfast.interactions import Interactions
 
 NAME = "movielens-100k"
 N_USERS, N_ITEMS = 943, 1682
-InteractionsAndTitles: TypeAlias = tuple[Interactions, npt.NDArray[np.object_]]
+# In the order of the publisher's columns.
+GENRES = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+Films: TypeAlias = dict[int, tuple[str, list[str]]]  # by number: title and genres
+Everything: TypeAlias = tuple[Interactions, npt.NDArray[np.object_], sparse.csr_matrix]
 
 # RecBole carries the data set as an example. Its wheel is read as an archive; nothing is installed or run.
 WHEEL = File(
@@ -36,8 +43,8 @@ MEMBERS = {
 }
 
 
-def read(min_rating: float) -> InteractionsAndTitles:
-    """Return who rated which film with `min_rating` or more, and the films' titles.
+def read(min_rating: float) -> Everything:
+    """Return who rated which film with `min_rating` or more, and the films' titles and genres.
 
     Returns
     -------
@@ -45,6 +52,8 @@ def read(min_rating: float) -> InteractionsAndTitles:
         With the published ids, 1, 2, 3, ...
     titles : ndarray of shape (1682,), object of str
         "Toy Story (1995)"; the one film without a name and a year is "unknown".
+    genres : csr_matrix of shape (1682, 19), float32
+        1 where a film is of one of ``GENRES``.
 
     Raises
     ------
@@ -64,20 +73,25 @@ def read(min_rating: float) -> InteractionsAndTitles:
         return _read_original(archive.read("ml-100k/u.data"), archive.read("ml-100k/u.item"), min_rating)
 
 
-def _read_original(ratings: bytes, films: bytes, min_rating: float) -> InteractionsAndTitles:
-    """Read the publisher's files: no headers, Latin-1, the title with its year in the second field."""
-    fields = [line.split("|") for line in films.decode("latin-1").splitlines()]
-    return _interactions(ratings, 0, min_rating), _titles({int(film[0]): film[1] for film in fields})
+def _read_original(ratings: bytes, films: bytes, min_rating: float) -> Everything:
+    """Read the publisher's files: no headers, Latin-1, the title with its year second, a 0 or 1 for each genre last."""
+    known: Films = {}
+    for line in films.decode("latin-1").splitlines():
+        number, title, *_, marks = line.split("|", 5)
+        genres = [genre for genre, mark in zip(GENRES, marks.split("|"), strict=True) if mark == "1"]
+        known[int(number)] = (title, genres)
+    return _interactions(ratings, 0, min_rating), *_arrays(known)
 
 
-def _read_atomic(ratings: bytes, films: bytes, min_rating: float) -> InteractionsAndTitles:
-    """Read RecBole's files: a header, UTF-8, the year in a field of its own."""
+def _read_atomic(ratings: bytes, films: bytes, min_rating: float) -> Everything:
+    """Read RecBole's files: a header, UTF-8, the year in a field of its own, then the genres' names."""
     fields = [line.split("\t") for line in films.decode("utf-8").splitlines()[1:]]
-    titles = {int(film[0]): f"{film[1]} ({film[2]})" for film in fields}
     # The film without a name is "unknown" at the publisher's; here both of its fields misspell that.
-    return _interactions(ratings, 1, min_rating), _titles(
-        {film: "unknown" if title == "unkonwn (unkonwn)" else title for film, title in titles.items()}
-    )
+    known = {
+        int(number): ("unknown" if name == "unkonwn" else f"{name} ({year})", genres.split(" "))
+        for number, name, year, genres in fields
+    }
+    return _interactions(ratings, 1, min_rating), *_arrays(known)
 
 
 def _interactions(ratings: bytes, n_header_lines: int, min_rating: float) -> Interactions:
@@ -95,5 +109,11 @@ def _interactions(ratings: bytes, n_header_lines: int, min_rating: float) -> Int
     )
 
 
-def _titles(titles: dict[int, str]) -> npt.NDArray[np.object_]:
-    return np.array([titles[item].strip() for item in range(1, N_ITEMS + 1)], dtype=np.object_)
+def _arrays(films: Films) -> tuple[npt.NDArray[np.object_], sparse.csr_matrix]:
+    """Return titles and genres in the order of the numbers."""
+    titles, genres = zip(*(films[number] for number in range(1, N_ITEMS + 1)), strict=True)
+    rows = np.repeat(np.arange(N_ITEMS), [len(some) for some in genres])
+    columns = [GENRES.index(genre) for some in genres for genre in some]
+    shape = (N_ITEMS, len(GENRES))
+    marks = sparse.csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape)
+    return np.array([title.strip() for title in titles], dtype=np.object_), marks

@@ -6,6 +6,7 @@ import pytest
 from cmlfast import citeulike
 from cmlfast.datasets import load
 from cmlfast.metrics import recall_at_k
+from cmlfast.movielens import GENRES
 from cmlfast.split import split_per_user
 
 
@@ -17,6 +18,10 @@ def test_real_movielens(shared_data):
     assert everything.nnz == 100_000
     [star_wars] = np.flatnonzero(dataset.item_titles == "Star Wars (1977)")
     assert everything.matrix[:, [star_wars]].nnz == 583
+    # The publisher's marks: Star Wars is action, adventure, romance, science fiction and war; 725 films are dramas.
+    genres = [GENRES[column] for column in dataset.item_features[star_wars].indices]
+    assert genres == ["Action", "Adventure", "Romance", "Sci-Fi", "War"]
+    assert dataset.item_features.sum(0).A1[GENRES.index("Drama")] == 725
 
 
 @pytest.mark.parametrize(

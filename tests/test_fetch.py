@@ -61,6 +61,10 @@ def check(dataset) -> None:
         "Land Before Time III: The Time of the Great Giving (1995) (V)",
         "Film 1682 (1990)",
     ]
+    genres = dataset.item_features[interactions.item_index([1, 2, 267])]
+    assert genres.indices.tolist() == [3, 4, 5, 8, 0]
+    assert genres.indptr.tolist() == [0, 3, 4, 5]
+    assert dataset.item_features.shape == (1682, 19)
     assert "GroupLens" in dataset.description
     assert "commercial" in dataset.terms
 
