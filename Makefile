@@ -13,7 +13,7 @@ SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 .PHONY: demo test test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
 
 demo: $(VENV)/package
-	$(BIN)/python -m cmlfast.demo
+	$(BIN)/python -m cmlfast_cli.demo
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest

@@ -3,15 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cmlfast import ops, reference  # now: they register torch.ops.cmlfast.*
-from cmlfast._extension import build_info
+from cmlfast import _moved, ops
+from cmlfast.ops import reference  # now: it registers its twins of torch.ops.cmlfast.*
+from cmlfast.ops.extension import build_info
 
 if TYPE_CHECKING:
-    from cmlfast import datasets, optim
-    from cmlfast.interactions import Interactions
-    from cmlfast.metrics import recall_at_k
+    from cmlfast.data import datasets
+    from cmlfast.data.interactions import Interactions
+    from cmlfast.data.split import split_per_user
+    from cmlfast.evaluation.measures import recall_at_k
     from cmlfast.model import CML
-    from cmlfast.split import split_per_user
+    from cmlfast.ops import optim
 
 __all__ = [
     "CML",
@@ -28,19 +30,21 @@ __all__ = [
 # Imported when first asked for (PEP 562): SciPy and PyArrow take longer to import than all of the above.
 _LATER = {
     "CML": "model",
-    "Interactions": "interactions",
-    "datasets": "datasets",
-    "optim": "optim",
-    "recall_at_k": "metrics",
-    "split_per_user": "split",
+    "Interactions": "data.interactions",
+    "datasets": "data.datasets",
+    "optim": "ops.optim",
+    "recall_at_k": "evaluation.measures",
+    "split_per_user": "data.split",
 }
+
+_moved.install()
 
 
 def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'cmlfast' has no attribute '{name}'")
     module = import_module(f"cmlfast.{_LATER[name]}")
-    value = globals()[name] = module if name == _LATER[name] else getattr(module, name)
+    value = globals()[name] = getattr(module, name, module)
     return value
 
 

@@ -1,31 +1,59 @@
-"""`CML`: the estimator. Fits users and items into one ball, recommends the nearest items."""
+"""`CML`: the one class. It keeps parameters, has training make a `Fitted`, and hands that to what answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable
+from types import ModuleType
+from typing import Any, Generic, TypeVar
 
-import numpy as np
-import torch
+import numpy.typing as npt
 from scipy import sparse
-from torch import nn
+from torch import Tensor, nn
 
-from cmlfast import backends
-from cmlfast.alignment import merged
-from cmlfast.fitted import FittedModel
-from cmlfast.growing import grown_tables, liked_items, one_epoch
-from cmlfast.interactions import Interactions, as_user_items
-from cmlfast.rarity import item_points, likes_of_items, user_points
-from cmlfast.recommender import NotFittedError, held_out_matrix
-from cmlfast.serving import recall
-from cmlfast.settings import resolve
-from cmlfast.side import JointTables, Side
-from cmlfast.steps import choose_step
-from cmlfast.tagging import Kind, joined, tag_ids_of, widened
-from cmlfast.training import Pairs, Record, fit_tables, new_tables
+from cmlfast.data.align import Kind, Sides, joined, merged, widened
+from cmlfast.data.csr import Counts
+from cmlfast.data.ids import Ids
+from cmlfast.data.interactions import Interactions, as_user_items
+from cmlfast.evaluation.recall import evaluate, validation_recall
+from cmlfast.ops import backend
+from cmlfast.serving import persistence
+from cmlfast.serving.nearest import Scores
+from cmlfast.serving.recommend import predict, recommend, similar
+from cmlfast.training.fit import check_some, fit
+from cmlfast.training.fitted import Fitted
+from cmlfast.training.loop import Record
+from cmlfast.training.partial_fit import partial_fit
+from cmlfast.training.settings import Settings, resolve
+
+T = TypeVar("T")
 
 
-class CML(FittedModel):
+class NotFittedError(ValueError, AttributeError):
+    """The model has nothing to recommend from yet."""
+
+
+class _Learned(Generic[T]):
+    """An attribute of `CML` that fitting finds: read from its `Fitted`, `NotFittedError` before, never set alone."""
+
+    def __init__(self, read: Callable[[Fitted], T]) -> None:
+        self._read = read
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, model: CML | None, owner: type | None = None) -> T:
+        if model is None:
+            raise AttributeError(f"{self._name} belongs to a fitted model, not to its class")
+        return self._read(model._require_fitted())
+
+    def __set__(self, model: CML, value: Any) -> None:
+        raise AttributeError(f"{self._name} is what fit found and cannot be set; call fit or partial_fit to change it")
+
+
+class CML:
     """Collaborative Metric Learning (Hsieh et al., WWW 2017).
 
     Users and items are points of one ball, trained so that what a user likes is nearer than what they do not; the
@@ -41,7 +69,7 @@ class CML(FittedModel):
         items out, a narrow one then leaves alone what is in order already.
     n_negatives : int or "auto"
         U, the negatives drawn for a pair, of which the hardest counts (section 3.2). "auto" is 0.1 / density, at least
-        1 and at most 20: see :func:`cmlfast.settings.auto_n_negatives` for why.
+        1 and at most 20: see :func:`cmlfast.training.settings.auto_n_negatives` for why.
     learning_rate : float
         Of AdaGrad; falls linearly to 0 over the epochs.
     batch_size : int or "auto"
@@ -58,7 +86,7 @@ class CML(FittedModel):
         those with many likes. None visits every pair exactly once an epoch.
     covariance_weight : float
         lambda_c: what correlated dimensions cost (section 3.4, with DeCov's square; see
-        :func:`cmlfast.covariance.covariance_gradient`), over the users and items of a batch.
+        :func:`cmlfast.training.covariance.covariance_gradient`), over the users and items of a batch.
         A mean beside a loss that is a sum: it acts from about 1e6 on.
     feature_weight : float
         lambda_f: what a unit of squared distance between an item (or a user) and the place that the network finds by
@@ -70,7 +98,7 @@ class CML(FittedModel):
         and buries new items that features alone have placed.
     item_network, user_network : nn.Module, optional
         The networks f from features [n, d] (in torch's CSR layout if they were sparse) to [n, n_components]. ``fit``
-        trains copies. By default :class:`cmlfast.networks.FeatureMLP`: 256 ReLU units on rows scaled to unit length.
+        trains copies. By default :class:`cmlfast.features.FeatureMLP`: 256 ReLU units on rows scaled to unit length.
     patience : int
         With ``fit(validation=...)``: how many looks at the validation matrix, of some 20, may pass without a better
         Recall@50 before training stops.
@@ -123,6 +151,24 @@ class CML(FittedModel):
     >>> model = CML(random_state=0).fit(films.interactions)
     >>> ids, scores = model.recommend(196, N=3)
     """
+
+    user_embedding_ = _Learned[Tensor](lambda fitted: fitted.tables.user)
+    item_embedding_ = _Learned[Tensor](lambda fitted: fitted.tables.item)
+    item_likes_ = _Learned[Counts](lambda fitted: fitted.item_likes)
+    user_ids_ = _Learned[Ids](lambda fitted: fitted.known.user_ids)
+    item_ids_ = _Learned[Ids](lambda fitted: fitted.known.item_ids)
+    user_items_ = _Learned[Interactions | None](lambda fitted: fitted.known if fitted.has_pairs else None)
+    user_network_ = _Learned[nn.Module | None](lambda fitted: fitted.networks.user)
+    item_network_ = _Learned[nn.Module | None](lambda fitted: fitted.networks.item)
+    user_feature_ids_ = _Learned[Ids | None](lambda fitted: fitted.tag_ids.user)
+    item_feature_ids_ = _Learned[Ids | None](lambda fitted: fitted.tag_ids.item)
+    history_ = _Learned[list[Record]](lambda fitted: fitted.history)
+    n_negatives_ = _Learned[int](lambda fitted: fitted.settings.loss.n_negatives)
+    batch_size_ = _Learned[int](lambda fitted: fitted.settings.batch_size)
+    seed_ = _Learned[int](lambda fitted: fitted.settings.seed)
+    skipped_ = _Learned[dict[str, int]](lambda fitted: fitted.skipped)
+
+    _fitted: Fitted | None = None
 
     def __init__(
         self,
@@ -212,45 +258,17 @@ class CML(FittedModel):
             If the loss is no longer finite. A model that was fitted before is unchanged after any error.
         """
         train = as_user_items(user_items)
-        _check_some(train.matrix)
-        kernels, device = backends.choose(self.backend, self.device)
-        has_features = item_features is not None or user_features is not None
+        check_some(train.matrix)
+        kernels, device = backend.choose(self.backend, self.device)
         train = joined(train, item_features, user_features)
+        has_features = item_features is not None or user_features is not None
         settings = resolve(self.get_params(), train.nnz, *train.shape, has_features)
-        held_out = None if validation is None else held_out_matrix(validation, train, "validation")
-        likes = train.matrix
-        item_likes, user_likes = likes_of_items(likes), np.diff(likes.indptr)
-        users = Side.of(user_features, train.user_ids, user_likes, self.user_network, settings, device, "user")
-        items = Side.of(item_features, train.item_ids, item_likes, self.item_network, settings, device, "item")
-        if users:
-            likes = likes[users.taking_part.cpu().numpy()]
-        if items:
-            likes = likes[:, items.taking_part.cpu().numpy()]
-        pairs = _pairs(likes, likes, device)
-
-        def score(tables: JointTables) -> float:
-            everyone = tables.whole()
-            points = item_points(everyone.item, item_likes, settings.rare_item_distance)
-            queries = user_points(everyone.user, points)
-            return recall(kernels, queries, points, held_out, train.matrix, (50,))["recall@50"]
-
-        tables = JointTables(*new_tables(likes.shape[0], likes.shape[1], settings, device).all(), users, items)
-        tables.start(settings)
-        step = choose_step(kernels, settings, has_features)
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-            torch.manual_seed(settings.seed)  # for networks that draw, as dropout does
-            tables, history = fit_tables(
-                step, tables, pairs, settings, None if held_out is None else score, show_progress, callback
-            )
-        self._adopt(
-            tables.whole(), train, item_likes, settings, history, _skipped(train, pairs), self.keep_user_items,
-            items is not None,
+        score = None if validation is None else validation_recall(kernels, train, validation, settings)
+        # One assignment, of all that was found: a fit that fails leaves the old model.
+        self._fitted = fit(
+            train, Sides(user_features, item_features), Sides(self.user_network, self.item_network), settings, kernels,
+            device, keep_pairs=self.keep_user_items, score=score, show_progress=show_progress, callback=callback,
         )  # fmt: skip
-        self.user_network_, self.item_network_ = (
-            side.encoder.network.eval() if side else None for side in tables.sides()
-        )
-        self.user_feature_ids_, self.item_feature_ids_ = tag_ids_of(user_features), tag_ids_of(item_features)
-        self._without_network: list[str] = []
         return self
 
     def partial_fit(
@@ -292,69 +310,282 @@ class CML(FittedModel):
             there are features and no network for them, or new items that would be frozen at random places; if items
             are to be frozen and there are none yet (`NotFittedError`).
         """
-        if not self._is_fitted():
+        fitted = self._fitted
+        if fitted is None:
             if freeze_items:
                 raise NotFittedError(
                     "freeze_items is True, but this CML is not fitted yet and has no items to leave where they are; "
                     "call fit first"
                 )
             return self.fit(user_items, item_features, user_features)
-        likes = sparse.csr_matrix(self._known.shape) if user_items is None else user_items
-        new, liked = merged(likes, self._known)
+        likes = sparse.csr_matrix(fitted.known.shape) if user_items is None else user_items
+        new, liked = merged(likes, fitted.known)
         given: tuple[tuple[Kind, Any], ...] = (("item", item_features), ("user", user_features))
-        for kind, one in given:
-            new, liked = widened(new, one, kind), widened(liked, one, kind)
-        self._check_unchanged()
-        settings = self._settings()
-        kernels, device = backends.choose(self.backend, self.device)
-        networks: dict[str, nn.Module | None] = {"user": self.user_network_, "item": self.item_network_}
-        features = {"user": user_features, "item": item_features}
-        tag_ids = {"user": self.user_feature_ids_, "item": self.item_feature_ids_}
-        grown = grown_tables(self._tables, new, features, tag_ids, networks, settings, device)
-        n_new = new.n_items - len(self.item_embedding_)
-        if freeze_items and n_new and item_features is None:
-            raise ValueError(
-                f"freeze_items is True, but user_items has {n_new} new items, which would stay at random places; give "
-                "item_features to place them, or let items move"
-            )
-        history, pairs = self.history_, None
-        if new.nnz or (item_features is None and user_features is None):
-            by_features = self._served.by_features
-            items = liked_items(liked, grown) if by_features else np.arange(liked.n_items)
-            pairs = _pairs(new.matrix[:, items], liked.matrix[:, items], device)
-            step = choose_step(kernels, settings, with_features=False, freeze_items=freeze_items)
-            history = [*history, one_epoch(step, grown, items, pairs, settings, len(history))]
-        keep = self.keep_user_items and self.user_items_ is not None  # else there is but a part of the matrix
-        counts = likes_of_items(liked.matrix)
-        n_known = self._known.n_items
-        if freeze_items:
-            counts[:n_known] = self.item_likes_  # more likes would move the points at which items are searched
-        elif self.user_items_ is None:
-            counts[:n_known] += self.item_likes_
-        self._adopt(grown, liked, counts, settings, history, _skipped(new, pairs), keep, self._served.by_features)
+        for kind, features in given:
+            new, liked = widened(new, features, kind), widened(liked, features, kind)
+        self._check_n_components(fitted)
+        self._check_dtype(fitted)
+        settings = self._settings(fitted)
+        kernels, device = backend.choose(self.backend, self.device)
+        self._fitted = partial_fit(
+            fitted, new, liked, Sides(user_features, item_features), settings, kernels, device,
+            freeze_items=freeze_items, keep_pairs=self.keep_user_items,
+        )  # fmt: skip
         return self
 
+    def recommend(
+        self,
+        userid: Any = None,
+        user_items: Any = None,
+        N: int = 10,  # noqa: N803 (implicit's name)
+        filter_already_liked_items: bool = True,
+        filter_items: Iterable[Any] | None = None,
+        recalculate_user: bool = False,
+        items: Iterable[Any] | None = None,
+        *,
+        user_features: Any = None,
+    ) -> tuple[npt.NDArray[Any], Scores]:
+        """Return the nearest items of one user or of several: known ones, new ones with likes, or new with features.
 
-def _pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device) -> Pairs:
-    """Return the pairs to train on, or raise if there is nothing to learn from them."""
-    _check_some(new)
-    pairs = Pairs.of(new, liked, device)
-    if pairs.n_without_negatives == len(pairs):
-        raise ValueError(
-            "every user of user_items likes every item that anybody likes, so that nobody has an item to keep at a "
-            "distance; give more users' likes, or items that not all of them like"
-        )
-    return pairs
+        Parameters
+        ----------
+        userid : id or array of Q ids, optional
+            Own ids, or row numbers for a model fitted on a matrix. With ``recalculate_user`` also users that the model
+            does not know; with ``user_features``, leave it out.
+        user_items : SciPy sparse matrix of shape (Q, n_items), or Interactions of these users among others, optional
+            What these users like, a row for each; by default what the model was trained on.
+        N : int
+            How many items; fewer come back where there are no more.
+        filter_already_liked_items : bool
+            Leave out what ``user_items`` (or the training matrix) has for a user.
+        filter_items, items : ids, optional
+            Items to leave out for everyone; the only items to choose from.
+        recalculate_user : bool
+            Place the users by ``user_items`` (see :func:`cmlfast.fold_in.fold_in`) instead of where training put them.
+        user_features : SciPy sparse matrix, array, Tensor or Interactions of shape (Q, d'), optional
+            Of users whom the model shall place by their features alone; of `Interactions`, in the order of its rows,
+            tags are found by their names.
 
+        Returns
+        -------
+        ids : ndarray of shape (n,) for one user, (Q, n) for several
+            Best first; int32 where they are row or column numbers. Short rows of several users end in -1 (None where
+            ids are strings).
+        scores : ndarray of the same shape, float32
+            Minus the squared distances, descending; -inf behind a short row.
 
-def _check_some(likes: sparse.csr_matrix) -> None:
-    if likes.nnz == 0:
-        raise ValueError("user_items has no interactions; there is nothing to learn from")
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        KeyError
+            For an id that the model does not have.
+        IndexError
+            For a row number out of range, where ids are row numbers.
+        ValueError
+            If ``user_items`` does not have a row for each user and a column for each item, if the training matrix is
+            needed but was not kept, or if there is no network for ``user_features``.
+        """
+        fitted = self._require_fitted()
+        return recommend(
+            fitted, self._kernels(fitted), self._settings(fitted), userid, user_items, N, filter_already_liked_items,
+            filter_items, recalculate_user, items, user_features,
+        )  # fmt: skip
 
+    def predict(
+        self, userid: Any = None, itemid: Any = None, *, user_features: Any = None, item_features: Any = None
+    ) -> Scores:
+        """Return the scores of users with items, known or new.
 
-def _skipped(train: Interactions, pairs: Pairs | None) -> dict[str, int]:
-    return {
-        "duplicate_pairs": train.n_duplicates,
-        "dropped_values": train.n_dropped,
-        "pairs_without_negatives": pairs.n_without_negatives if pairs else 0,
-    }
+        Parameters
+        ----------
+        userid, itemid : ids, optional
+            Q users and n items that the model knows, or one of either.
+        user_features, item_features : SciPy sparse matrix, array, Tensor or Interactions, optional
+            In their place, features of shape (Q, d') or (n, d) of new ones, which the model's networks place.
+
+        Returns
+        -------
+        ndarray of shape (Q, n), float32
+            Minus the squared distances, as :meth:`recommend` returns them; without the dimension of what is one id.
+
+        Raises
+        ------
+        NotFittedError, KeyError, IndexError
+            As :meth:`recommend`.
+        ValueError
+            As :meth:`recommend`; and unless there are either ids or features of both.
+        """
+        fitted = self._require_fitted()
+        return predict(fitted, self._settings(fitted), userid, itemid, user_features, item_features)
+
+    def similar_items(self, itemid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
+        """Return the items nearest to an item (or to each of several), the item itself among them.
+
+        Parameters and results as in :meth:`recommend`.
+        """
+        fitted = self._require_fitted()
+        return similar(fitted, self._kernels(fitted), itemid, N, "item")
+
+    def similar_users(self, userid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
+        """Return the users nearest to a user (or to each of several), the user themselves among them.
+
+        Parameters and results as in :meth:`recommend`.
+        """
+        fitted = self._require_fitted()
+        return similar(fitted, self._kernels(fitted), userid, N, "user")
+
+    def evaluate(self, held_out: Any, k: int | Iterable[int] = (50, 100), exclude: Any = None) -> dict[str, float]:
+        """Return Recall@K on held-out likes (paper, section 4.2).
+
+        Every user with held-out items ranks all items except those of the training matrix and of ``exclude``; Recall@K
+        is the share of the held-out items among the first K, and the mean is over users.
+
+        Parameters
+        ----------
+        held_out : SciPy sparse matrix of shape (n_users, n_items), or Interactions
+            The likes to find.
+        k : int or several
+            The K.
+        exclude : the same as ``held_out``, optional
+            More items to leave out, such as the validation matrix when testing.
+
+        Returns
+        -------
+        dict
+            ``{"recall@50": ..., "recall@100": ...}``
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            For a matrix that does not fit the model, has no pairs or pairs that are left out of the ranking; for k
+            below 1.
+        """
+        fitted = self._require_fitted()
+        return evaluate(fitted, self._kernels(fitted), self._settings(fitted), held_out, k, exclude)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted model to one safetensors file, in one step.
+
+        Networks of your own are stored by their ``state_dict`` alone.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        OSError
+            If the file cannot be written. A file that was there is then unchanged.
+        ValueError
+            If a parameter was changed to what no model can have, or the model was loaded without its own network, which
+            would be lost.
+        """
+        fitted = self._require_fitted()
+        self._check_n_components(fitted)
+        self._settings(fitted)
+        persistence.save(path, fitted, self.get_params())
+
+    @classmethod
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        device: str = "cpu",
+        *,
+        item_network: nn.Module | None = None,
+        user_network: nn.Module | None = None,
+    ) -> CML:
+        """Read a model that :meth:`save` wrote; runs no code from the file.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+        device : str
+            Where the model shall live, as in the constructor.
+        item_network, user_network : nn.Module, optional
+            If the model was fitted with networks of your own: such networks, to take up the stored weights. Without
+            them the model serves all but new items (or users) with features, and cannot be saved.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        ValueError
+            If it is no model, damaged, or from a newer version; if a network does not fit.
+        """
+        stored = persistence.load(path)
+        own = Sides(user_network, item_network)
+        model = cls(**stored.params, user_network=own.user, item_network=own.item, device=device)
+        _, place = backend.choose(model.backend, device)
+        model._fitted = stored.fitted(model.get_params(), own, place)
+        return model
+
+    @classmethod
+    @functools.cache  # asked for with every recommendation
+    def _defaults(cls) -> dict[str, Any]:
+        parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+        return {parameter.name: parameter.default for parameter in parameters}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's parameters by name; ``deep`` is there for scikit-learn and changes nothing."""
+        return {name: getattr(self, name) for name in self._defaults()}
+
+    def set_params(self, **params: Any) -> CML:
+        """Set parameters by name and return the estimator itself.
+
+        Raises
+        ------
+        ValueError
+            For a name that is no parameter; nothing is set then.
+        """
+        known = self._defaults()
+        for name in params:
+            if name not in known:
+                raise ValueError(f"{name} is no parameter of {type(self).__name__}; it has {', '.join(known)}")
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def clone(self) -> CML:
+        """Return an unfitted estimator with the same parameters."""
+        return type(self)(**self.get_params())
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name, default in self._defaults().items()
+            if getattr(self, name) != default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._fitted is not None
+
+    def _require_fitted(self) -> Fitted:
+        if self._fitted is None:
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
+        return self._fitted
+
+    def _kernels(self, fitted: Fitted) -> ModuleType:
+        return backend.choose(self.backend, fitted.tables.item.device)[0]
+
+    def _settings(self, fitted: Fitted) -> Settings:
+        """Return the parameters as they are now, checked, with what "auto" came to in the fit."""
+        params = {**self.get_params(), "random_state": fitted.settings.seed}
+        found = {"n_negatives": fitted.settings.loss.n_negatives, "batch_size": fitted.settings.batch_size}
+        params |= {name: value for name, value in found.items() if params[name] == "auto"}
+        return resolve(params, 1, *fitted.known.shape)
+
+    def _check_n_components(self, fitted: Fitted) -> None:
+        n_components = fitted.tables.user.shape[1]
+        if self.n_components != n_components:
+            raise ValueError(
+                f"n_components is {self.n_components}, but the model has {n_components}; set it back, or fit anew"
+            )
+
+    def _check_dtype(self, fitted: Fitted) -> None:
+        if self.dtype != fitted.dtype:
+            raise ValueError(
+                f"dtype is {self.dtype!r}, but the model has tables of {fitted.dtype!r}; set it back, or fit anew"
+            )

@@ -1,0 +1,6 @@
+"""Files and frames become likes, ids and splits, in the order of a model; knows neither operators nor models.
+
+Other rooms take the modules named below.
+"""
+
+__all__ = ["align", "columns", "csr", "datasets", "ids", "interactions", "split", "tensor_file"]

@@ -1,0 +1,82 @@
+"""Likes as canonical binary CSR: sorted, no duplicates, every stored value 1; made, joined and counted here."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Counts: TypeAlias = npt.NDArray[np.int64]
+
+
+def binary_csr(matrix: Any) -> tuple[sparse.csr_matrix, int, int]:
+    """Return the places of a matrix's non-zeros; the matrix itself is left as it was.
+
+    Parameters
+    ----------
+    matrix : SciPy sparse matrix or array of shape (n_rows, n_columns)
+        In any format, of any integer, boolean or floating type.
+
+    Returns
+    -------
+    csr : scipy.sparse.csr_matrix of shape (n_rows, n_columns), float32
+        Ones; sorted indices, no duplicates.
+    n_duplicates : int
+        Stored entries that repeated another one's place.
+    n_zeros : int
+        Stored entries that were zero.
+
+    Raises
+    ------
+    TypeError
+        If `matrix` is not a SciPy sparse matrix.
+    ValueError
+        If it is not two-dimensional, has no rows or no columns, or contains negative or non-finite values.
+    """
+    if not sparse.issparse(matrix):
+        raise TypeError(
+            f"user_items is a {type(matrix).__name__}, not a SciPy sparse matrix: wrap a dense array in "
+            "scipy.sparse.csr_matrix, make a table an Interactions with Interactions.from_frame"
+        )
+    if len(matrix.shape) != 2 or 0 in matrix.shape:
+        raise ValueError(f"user_items has shape {matrix.shape}: it needs a row for each user, a column for each item")
+    # As COO, not as CSR, because SciPy's conversion to CSR sums duplicates unseen: 2 and -2 would be a zero.
+    entries = matrix.tocoo()
+    if entries.dtype.kind not in "buif":
+        raise ValueError(f"user_items has values of type {entries.dtype}: convert them to numbers")
+    wrong = entries.data[~(np.isfinite(entries.data) & (entries.data >= 0))]
+    if len(wrong):
+        raise ValueError(
+            f"user_items contains {wrong[0]} ({len(wrong)} negative or non-finite values): "
+            "store likes only, as values above zero"
+        )
+    kept = entries.data != 0
+    rows, columns = entries.row[kept], entries.col[kept]
+    ones = np.ones(len(rows), dtype=np.float32)
+    # A matrix, not an array: implicit's evaluators accept nothing else.
+    csr = sparse.csr_matrix((ones, (rows, columns)), shape=matrix.shape)
+    csr.sum_duplicates()
+    csr.data[:] = 1
+    return csr, len(rows) - csr.nnz, len(kept) - len(rows)
+
+
+def pairs_csr(rows: npt.NDArray[Any], columns: npt.NDArray[Any], shape: tuple[int, int]) -> sparse.csr_matrix:
+    """Return the canonical matrix of pairs, [n] rows and [n] columns."""
+    ones = np.ones(len(rows), dtype=np.float32)
+    matrix = sparse.csr_matrix((ones, (rows, columns)), shape=shape)
+    matrix.sum_duplicates()
+    return matrix
+
+
+def union(left: sparse.csr_matrix, right: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Return the pairs that are in either matrix, as canonical CSR."""
+    both = (left + right).tocsr()
+    both.sum_duplicates()
+    return both
+
+
+def likes_of_items(matrix: sparse.csr_matrix) -> Counts:
+    """Return how many users like each item, [J]."""
+    return np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.int64)

@@ -1,0 +1,160 @@
+"""Data sets to try the package on: `load("movielens-100k")`, `load("citeulike-t")`, `load("synthetic")`.
+
+The real ones belong to others and are not part of the package. Their files are looked for in the folder that
+the environment variable CMLFAST_DATA names (or its sub-folder of the data set's name), then in the user's
+cache, and are then downloaded into that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from cmlfast.data.datasets import citeulike, movielens, simulated
+from cmlfast.data.datasets.fetch import DatasetUnavailableError
+from cmlfast.data.interactions import Interactions
+
+__all__ = ["Dataset", "DatasetUnavailableError", "citeulike_t", "load", "movielens_100k", "synthetic"]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A data set.
+
+    Attributes
+    ----------
+    name : str
+        What `load` calls it.
+    interactions : Interactions of shape (n_users, n_items)
+        Who liked what.
+    item_titles : ndarray of shape (n_items,), object of str; or None
+        In the order of `interactions.item_ids`.
+    item_features : scipy.sparse.csr_matrix of shape (n_items, n_features), float32; or None
+        In the same order.
+    description : str
+        What it is and whose it is.
+    terms : str
+        What its owners allow.
+    """
+
+    name: str
+    interactions: Interactions
+    item_titles: npt.NDArray[np.object_] | None
+    item_features: sparse.csr_matrix | None
+    description: str
+    terms: str
+
+
+def load(name: str, **options: Any) -> Dataset:
+    """Load a data set by name.
+
+    Parameters
+    ----------
+    name : {"movielens-100k", "citeulike-t", "synthetic"}
+        Which.
+    **options
+        The arguments of `movielens_100k`, `citeulike_t` or `synthetic`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such data set.
+    DatasetUnavailableError
+        If it is not on this machine and cannot be downloaded.
+    """
+    loaders: dict[str, Callable[..., Dataset]] = {
+        movielens.NAME: movielens_100k,
+        citeulike.NAME: citeulike_t,
+        "synthetic": synthetic,
+    }
+    if name not in loaders:
+        raise ValueError(f"name={name!r} is no data set: choose from {', '.join(loaders)}")
+    return loaders[name](**options)
+
+
+def movielens_100k(min_rating: float = 4) -> Dataset:
+    """Load MovieLens 100K: 943 people's ratings, from 1 to 5, of 1,682 films.
+
+    The data belongs to GroupLens Research, University of Minnesota: F. Maxwell Harper and Joseph A. Konstan,
+    The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015. Their terms: for research; acknowledge
+    them; no redistribution and no commercial use without their permission.
+
+    It is taken from the copy in the package RecBole, which pip downloads from the user's package index
+    without installing it, or else from the publisher. Both give the same interactions. Titles may differ in
+    small ways, such as spelling; articles stand behind the title in both ("Usual Suspects, The (1995)"). Features are
+    the films' 19 genres, in the order of `cmlfast.movielens.GENRES`.
+
+    Parameters
+    ----------
+    min_rating : float
+        The least rating that is a like. All users and films are kept, those without any like too.
+    """
+    interactions, titles, genres = movielens.read(min_rating)
+    return Dataset(
+        movielens.NAME,
+        interactions,
+        titles,
+        genres,
+        description=(
+            f"MovieLens 100K, ratings of {min_rating:g} and more. GroupLens Research, "
+            "University of Minnesota: F. Maxwell Harper and Joseph A. Konstan, The MovieLens Datasets: "
+            "History and Context, 2015."
+        ),
+        terms=(
+            "For research. Acknowledge GroupLens in publications; no redistribution and no commercial use "
+            "without their permission; nothing may suggest that they endorse the work."
+        ),
+    )
+
+
+def citeulike_t(variant: Literal["clean", "as_published"] = "clean") -> Dataset:
+    """Load citeulike-t: 7,947 people's libraries of 25,975 scientific articles, and the articles' tags.
+
+    The data was collected by Hao Wang, Binyi Chen and Wu-Jun Li (Collaborative Topic Regression with Social
+    Regularization for Tag Recommendation, IJCAI 2013) and comes from their public repository.
+
+    Parameters
+    ----------
+    variant : {"clean", "as_published"}
+        Each line of the files starts with how many ids follow. "clean" reads that so: 134,860 pairs, 8,311
+        tags of at least 5 articles. "as_published" reads it as an id: 142,794 pairs, 10,399 tags. Those are
+        the figures of the paper on Collaborative Metric Learning; only for comparing with it.
+    """
+    interactions, features = citeulike.read(variant)
+    return Dataset(
+        citeulike.NAME,
+        interactions,
+        None,
+        features,
+        description=(
+            f"citeulike-t ({variant}), articles in the libraries of CiteULike's users, with their tags. "
+            "Hao Wang, Binyi Chen and Wu-Jun Li, Collaborative Topic Regression with Social Regularization "
+            "for Tag Recommendation, IJCAI 2013."
+        ),
+        terms="Published for research, without a licence. Cite the paper.",
+    )
+
+
+def synthetic(
+    n_users: int = 1000, n_items: int = 2000, n_pairs: int = 40000, n_groups: int = 20, seed: int = 0
+) -> Dataset:
+    """Make up a data set with tastes to learn: users like their own group's items most, popular ones more.
+
+    Parameters
+    ----------
+    n_users, n_items, n_pairs, n_groups, seed : int
+        As in `simulated.draw`.
+    """
+    return Dataset(
+        "synthetic",
+        simulated.draw(n_users, n_items, n_pairs, n_groups, seed),
+        None,
+        None,
+        description=f"Made up: {n_groups} groups of users and items, seed {seed}.",
+        terms="None: it is nobody's.",
+    )

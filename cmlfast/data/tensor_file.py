@@ -1,0 +1,166 @@
+"""One safetensors file: tensors, and JSON in its header. Loading runs no code; writes are atomic."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from scipy import sparse
+from torch import Tensor
+
+from cmlfast.data.ids import Ids
+
+# 1 had float32 tables only, and no parameter `dtype`; 2 had no networks; 3 had no counts of likes
+FORMAT = 4
+KEY = "cmlfast"
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Return the file that writing to ``path`` replaces (behind symbolic links), or raise ``OSError`` if it cannot."""
+    target = Path(path).resolve()
+    if target.is_dir():
+        raise IsADirectoryError(f"path is {str(path)!r}, a folder; give the name of a file in it")
+    if target.exists() and not target.is_file():
+        raise OSError(f"path is {str(path)!r}, which is no regular file; give the name of a file")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"path is {str(path)!r}, but its folder does not exist; create it first")
+    if not os.access(target.parent, os.W_OK):
+        raise PermissionError(f"path is {str(path)!r}, but its folder cannot be written to; choose another")
+    return target
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file is one that :func:`write` made."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except SafetensorError:
+        return False
+
+
+def write(path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write a model file in one step: readers see the old file or the new one, whole.
+
+    Raises
+    ------
+    OSError
+        If ``path`` cannot be written to; an older file there is then untouched.
+    """
+    target = check_target(path)
+    mode = target.stat().st_mode & 0o777 if target.exists() else None
+    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}.part"
+    # A parameter may be a NumPy number, which JSON does not know.
+    header = {KEY: json.dumps({"format": FORMAT, **metadata}, default=lambda number: number.item())}
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=header)
+        if mode is not None:
+            temporary.chmod(mode)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a model file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is no model of this package, damaged, or of a newer format.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"path is {str(path)!r}, but there is no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except SafetensorError as error:
+        raise ValueError(f"path is {str(path)!r}, which is damaged or no model file: {error}") from error
+    if header is None:
+        raise ValueError(f"path is {str(path)!r}, a safetensors file that cmlfast did not write")
+    metadata = json.loads(header)
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
+        raise ValueError(f"path is {str(path)!r}, whose header is damaged; save the model again")
+    if metadata["format"] > FORMAT:
+        raise ValueError(
+            f"path is {str(path)!r}, written by a newer cmlfast (format {metadata['format']}, this one reads "
+            f"{FORMAT}); upgrade cmlfast"
+        )
+    return tensors, metadata
+
+
+def pack_ids(ids: Ids) -> dict[str, Tensor]:
+    """Turn ids into tensors: integers as they are, strings as UTF-8 bytes with their ends."""
+    if ids.dtype != object:
+        return {"numbers": torch.from_numpy(np.asarray(ids, dtype=np.int64))}
+    encoded = [str(one).encode() for one in ids]
+    ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
+    return {
+        "bytes": torch.from_numpy(np.frombuffer(b"".join(encoded), dtype=np.uint8).copy()),
+        "ends": torch.from_numpy(ends),
+    }
+
+
+def unpack_ids(tensors: dict[str, Tensor]) -> Ids:
+    """Undo `pack_ids`."""
+    if "numbers" in tensors:
+        numbers: Ids = tensors["numbers"].numpy()
+        return numbers
+    text = tensors["bytes"].numpy().tobytes()
+    ends = tensors["ends"].tolist()
+    return np.array([text[begin:end].decode() for begin, end in zip([0, *ends], ends, strict=False)], dtype=object)
+
+
+def pack_csr(matrix: sparse.csr_matrix) -> dict[str, Tensor]:
+    """Turn the places of a binary CSR matrix into tensors."""
+    return {name: torch.from_numpy(np.asarray(getattr(matrix, name))) for name in ("indptr", "indices")}
+
+
+def require(good: bool, message: str) -> None:
+    """Raise ``ValueError(message)`` unless ``good``."""
+    if not good:
+        raise ValueError(message)
+
+
+def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors whose names begin with a prefix, without it."""
+    return {name[len(prefix) :]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def unpack_csr(tensors: dict[str, Tensor], shape: tuple[int, int], name: str) -> sparse.csr_matrix:
+    """Undo `pack_csr`; SciPy itself would follow wrong offsets out of the arrays. ``name`` is the tensors' prefix."""
+    indptr, indices = tensors["indptr"].numpy(), tensors["indices"].numpy()
+    for part, array in (("indptr", indptr), ("indices", indices)):
+        require(
+            array.dtype.kind == "i" and array.ndim == 1,
+            f"tensor {name}.{part} is {array.dtype} of {array.ndim} dimensions; it must be integers in one",
+        )
+    require(
+        len(indptr) == shape[0] + 1,
+        f"tensor {name}.indptr has {len(indptr)} offsets; {shape[0]} rows have {shape[0] + 1}",
+    )
+    require(
+        indptr[0] == 0 and indptr[-1] == len(indices),
+        f"tensor {name}.indptr goes from {indptr[0]} to {indptr[-1]}; it must go from 0 to {len(indices)}",
+    )
+    falls = np.flatnonzero(np.diff(indptr) < 0)
+    if len(falls):
+        at = int(falls[0])
+        raise ValueError(f"tensor {name}.indptr falls at position {at + 1}, from {indptr[at]} to {indptr[at + 1]}")
+    require(
+        len(indices) == 0 or 0 <= indices.min() <= indices.max() < shape[1],
+        f"tensor {name}.indices holds numbers outside of 0 to {shape[1] - 1}",
+    )
+    return sparse.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=shape)

@@ -1,0 +1,179 @@
+"""What torch is told of the operators: shapes of results, and the gradients of ``warp_hinge`` on every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cmlfast.ops.arithmetic import pair_gradients, rank_weights, wide_type, widen
+
+# For the arguments behind the two tables, of `warp_hinge` and of `warp_hinge_sampled`.
+NO_GRADIENT_OF_HINGE, NO_GRADIENT_OF_SAMPLED = (None,) * 8, (None,) * 11
+
+
+def save_for_hinge(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Keep what the gradient of ``warp_hinge`` needs: the tables and [N] ids, nothing of size N x U."""
+    user_vectors, item_vectors, users, positives, negatives, _, n_items, rank_weight, metric, sparse_grad = inputs
+    options = (negatives.shape[1], n_items, rank_weight, metric)
+    _save(ctx, (user_vectors, item_vectors, users, positives), output, options, sparse_grad)
+
+
+def save_for_hinge_sampled(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    """Keep what the gradient of ``warp_hinge_sampled`` needs."""
+    (
+        user_vectors,
+        item_vectors,
+        _,
+        _,
+        users,
+        positives,
+        n_negatives,
+        _,
+        _,
+        _,
+        rank_weight,
+        metric,
+        sparse_grad,
+    ) = inputs
+    options = (n_negatives, item_vectors.shape[0], rank_weight, metric)
+    _save(ctx, (user_vectors, item_vectors, users, positives), output, options, sparse_grad)
+
+
+def _save(
+    ctx: Any,
+    tensors: tuple[Tensor, ...],
+    output: tuple[Tensor, Tensor, Tensor],
+    options: tuple[int, int, bool, str],
+    sparse_grad: bool,
+) -> None:
+    _, hardest, impostors = output
+    ctx.mark_non_differentiable(hardest, impostors)
+    ctx.save_for_backward(*tensors, hardest, impostors)
+    ctx.options = options
+    ctx.sparse_grad = sparse_grad
+
+
+def table_gradients(ctx: Any, grad_loss: Tensor, dense: Callable[..., tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Gradients in the user and the item table, dense through ``dense`` or as uncoalesced sparse tensors."""
+    if ctx.sparse_grad:
+        return sparse_gradients(grad_loss, *ctx.saved_tensors, *ctx.options)
+    return dense(grad_loss.contiguous(), *ctx.saved_tensors, *ctx.options)
+
+
+def gradient_entries(
+    grad_loss: Tensor,
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    hardest: Tensor,
+    impostors: Tensor,
+    n_negatives: int,
+    n_items: int,
+    rank_weight: bool,
+    metric: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return what each active pair adds to which row, in batch order, as it is computed: float32 for 16-bit tables.
+
+    Returns
+    -------
+    user_rows, by_user : Tensor
+        Shapes [A] and [A, r].
+    item_rows, by_item : Tensor
+        Shapes [2 A] and [2 A, r], a pair's positive before its negative.
+    """
+    weights = user_vectors.new_tensor(
+        rank_weights(n_items, n_negatives, rank_weight), dtype=wide_type(user_vectors.dtype)
+    )
+    active = ((impostors > 0) & (hardest >= 0)).nonzero()[:, 0]  # [A]
+    user, positive, negative = (ids[active].long() for ids in (users, positives, hardest))
+    factor = (1.0 if metric == "dot" else 2.0) * weights[impostors[active].long()] * grad_loss[active]
+    by_user, by_item = pair_gradients(
+        factor, widen(user_vectors[user]), widen(item_vectors[positive]), widen(item_vectors[negative]), metric
+    )
+    return user, by_user, torch.stack((positive, negative), 1).flatten(), by_item.flatten(0, 1)
+
+
+def sparse_gradients(
+    grad_loss: Tensor, user_vectors: Tensor, item_vectors: Tensor, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    """Return `gradient_entries`, rounded to the tables' type, as ``F.embedding(sparse=True)`` does: uncoalesced."""
+    user_rows, by_user, item_rows, by_item = gradient_entries(grad_loss, user_vectors, item_vectors, *rest)
+    return (
+        torch.sparse_coo_tensor(
+            user_rows[None], by_user.to(user_vectors.dtype), user_vectors.shape, check_invariants=False
+        ),
+        torch.sparse_coo_tensor(
+            item_rows[None], by_item.to(item_vectors.dtype), item_vectors.shape, check_invariants=False
+        ),
+    )
+
+
+def register(library: str) -> None:
+    """Tell torch the operators' output shapes (for ``torch.compile`` and ``torch.export``) and gradients."""
+    fake = torch.library.register_fake
+
+    @fake(f"{library}::sample_negatives")
+    def _(
+        indptr: Tensor,
+        indices: Tensor,
+        users: Tensor,
+        positives: Tensor,
+        n_items: int,
+        n_negatives: int,
+        *_: Any,
+    ) -> Tensor:
+        return users.new_empty((users.shape[0], n_negatives))
+
+    def hinge_outputs(tables: Tensor, users: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n = users.shape[0]
+        return tables.new_empty(n, dtype=torch.float32), users.new_empty(n), users.new_empty(n)
+
+    @fake(f"{library}::warp_hinge")
+    def _(user_vectors: Tensor, item_vectors: Tensor, users: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return hinge_outputs(user_vectors, users)
+
+    @fake(f"{library}::warp_hinge_sampled")
+    def _(
+        user_vectors: Tensor, item_vectors: Tensor, indptr: Tensor, indices: Tensor, users: Tensor, *_: Any
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        return hinge_outputs(user_vectors, users)
+
+    @fake(f"{library}::warp_hinge_backward")
+    def _(grad_loss: Tensor, user_vectors: Tensor, item_vectors: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
+        return user_vectors.new_empty(user_vectors.shape), item_vectors.new_empty(item_vectors.shape)
+
+    @fake(f"{library}::adagrad_clip_")
+    def _(*_: Any) -> None:
+        return None
+
+    @fake(f"{library}::cml_step_")
+    def _(user_w: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+        count = user_w.new_empty((), dtype=torch.int64)
+        return user_w.new_empty((), dtype=torch.float64), count, torch.empty_like(count)
+
+    @fake(f"{library}::topk")
+    def _(queries: Tensor, items: Tensor, k: int, *_: Any) -> tuple[Tensor, Tensor]:
+        values = queries.new_empty((queries.shape[0], k), dtype=torch.float32)
+        return values.new_empty(values.shape, dtype=torch.int64), values
+
+    def gradients(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, Tensor]:
+        return table_gradients(ctx, grad_loss, getattr(torch.ops, library).warp_hinge_backward)
+
+    def no_second(*_: Any) -> None:
+        raise RuntimeError("the gradient of warp_hinge cannot be differentiated again")
+
+    torch.library.register_autograd(f"{library}::warp_hinge_backward", no_second)
+    torch.library.register_autograd(
+        f"{library}::warp_hinge",
+        lambda ctx, *grads: gradients(ctx, grads[0]) + NO_GRADIENT_OF_HINGE,
+        setup_context=save_for_hinge,
+    )
+    torch.library.register_autograd(
+        f"{library}::warp_hinge_sampled",
+        lambda ctx, *grads: gradients(ctx, grads[0]) + NO_GRADIENT_OF_SAMPLED,
+        setup_context=save_for_hinge_sampled,
+    )

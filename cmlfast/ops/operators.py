@@ -1,0 +1,362 @@
+"""The operators, compiled: a typed function each, with its shape function and its gradient.
+
+``torch.ops.cmlfast.<name>`` is the same operator without the types. Every operator has a twin of the same name and
+signature in :mod:`cmlfast.reference`, and gives the same bits. With N pairs in a batch, U negatives a pair, r
+dimensions, I users and J items; ids are int64, or int32 throughout one call.
+
+Tables are float32, bfloat16 or float16, both tables of a call of one type; all else is float32. Arithmetic is float32
+whatever the tables' type: rows of 16 bits are widened, exactly, when they are read, and a new row is rounded once, when
+it is stored.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cmlfast.ops.autograd import register
+from cmlfast.ops.extension import has_extension, kernels
+
+__all__ = [
+    "adagrad_clip_",
+    "cml_step_",
+    "sample_negatives",
+    "topk",
+    "warp_hinge",
+    "warp_hinge_sampled",
+]
+
+_kernels = kernels()
+
+
+def sample_negatives(
+    indptr: Tensor,
+    indices: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    n_items: int,
+    n_negatives: int,
+    seed: int,
+    offset: int,
+) -> Tensor:
+    """Draw items that the users of a batch have not liked, uniformly and without rejection.
+
+    A pair's negatives are a pure function of (seed, user, positive, offset): the order of the batch, threads and
+    devices do not matter.
+
+    Parameters
+    ----------
+    indptr, indices : Tensor
+        Shapes [I + 1] and [nnz]: the users' positives as CSR rows, each sorted ascending and without repeats.
+    users, positives : Tensor
+        Shape [N]: the pairs (i, j).
+    n_items : int
+        J, the size of the catalogue, at most 2**31 - 1.
+    n_negatives : int
+        U, the draws for a pair (paper, section 3.2).
+    seed : int
+        Key of the Philox-4x32-10 generator.
+    offset : int
+        The epoch, or the step for pairs drawn with replacement; its low 32 bits count.
+
+    Returns
+    -------
+    Tensor
+        Shape [N, U], in the type of ``users``. -1 throughout for a user who likes every item.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, dtype or count.
+    IndexError
+        For an id out of range.
+    """
+    result: Tensor = _kernels.sample_negatives(indptr, indices, users, positives, n_items, n_negatives, seed, offset)
+    return result
+
+
+def warp_hinge(
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    margin: float,
+    n_items: int,
+    rank_weight: bool = True,
+    metric: str = "sqeuclidean",
+    sparse_grad: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rank-weighted hinge loss of each pair against its hardest negative (paper, equation 1 and section 3.2).
+
+    ``loss = w max(0, m + d(i, j) - d(i, k))`` with k the nearest of the pair's negatives (the first on a tie), M the
+    number of negatives inside the margin and ``w = log(floor(J M / U) + 1)``, a constant for the gradient.
+
+    Parameters
+    ----------
+    user_vectors, item_vectors : Tensor
+        Shapes [I, r] and [J, r], float32, bfloat16 or float16. The loss is differentiable in both; gradients come in
+        the tables' type, each number summed in float32 and rounded once, to nearest.
+    users, positives : Tensor
+        Shape [N]: the pairs (i, j).
+    negatives : Tensor
+        Shape [N, U]: items, or -1 throughout a row for a pair without negatives, whose loss is 0.
+    margin : float
+        m, in units of the distance.
+    n_items : int
+        J in the rank estimate.
+    rank_weight : bool
+        False takes w = 1.
+    metric : {"sqeuclidean", "dot"}
+        Distance of a user and an item: the squared Euclidean distance, or minus the dot product.
+    sparse_grad : bool
+        Give sparse gradients, as ``torch.nn.functional.embedding(sparse=True)`` does; every entry is rounded then.
+
+    Returns
+    -------
+    loss : Tensor
+        Shape [N], float32.
+    hardest : Tensor
+        Shape [N]: k, or -1.
+    impostors : Tensor
+        Shape [N]: M.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, dtype, count or metric.
+    IndexError
+        For an id out of range.
+    """
+    result: tuple[Tensor, Tensor, Tensor] = _kernels.warp_hinge(
+        user_vectors,
+        item_vectors,
+        users,
+        positives,
+        negatives,
+        margin,
+        n_items,
+        rank_weight,
+        metric,
+        sparse_grad,
+    )
+    return result
+
+
+def warp_hinge_sampled(
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    n_negatives: int,
+    margin: float,
+    seed: int,
+    offset: int,
+    rank_weight: bool = True,
+    metric: str = "sqeuclidean",
+    sparse_grad: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`warp_hinge` of the negatives that :func:`sample_negatives` draws, without an [N, U] temporary.
+
+    Parameters
+    ----------
+    user_vectors, item_vectors : Tensor
+        Shapes [I, r] and [J, r], as in :func:`warp_hinge`; J is also the catalogue that is drawn from.
+    indptr, indices, users, positives, n_negatives, seed, offset
+        As in :func:`sample_negatives`.
+    margin, rank_weight, metric, sparse_grad
+        As in :func:`warp_hinge`.
+
+    Returns
+    -------
+    loss, hardest, impostors : Tensor
+        Shape [N] each, as in :func:`warp_hinge`.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, dtype, count or metric.
+    IndexError
+        For an id out of range.
+    """
+    result: tuple[Tensor, Tensor, Tensor] = _kernels.warp_hinge_sampled(
+        user_vectors, item_vectors, indptr, indices, users, positives, n_negatives, margin, seed, offset,
+        rank_weight, metric, sparse_grad,
+    )  # fmt: skip
+    return result
+
+
+def adagrad_clip_(
+    weight: Tensor,
+    state: Tensor,
+    rows: Tensor,
+    grads: Tensor,
+    lr: float,
+    eps: float = 1e-10,
+    max_norm: float = 1.0,
+    stochastic_rounding: bool = False,
+    seed: int = 0,
+    offset: int = 0,
+) -> None:
+    """AdaGrad on the named rows of a table, then the clip into the ball (paper, section 3.5, steps 4 and 5), in place.
+
+    Repeated rows are summed first: ``G += g g``, ``y -= lr g / (sqrt(G) + eps)``, ``y *= min(1, max_norm / |y|)``.
+
+    Parameters
+    ----------
+    weight : Tensor
+        Shape [I, r], float32, bfloat16 or float16: the table.
+    state : Tensor
+        Shape [I, r], float32: its accumulator G.
+    rows : Tensor
+        Shape [P]: row ids, which may repeat.
+    grads : Tensor
+        Shape [P, r], float32.
+    lr, eps, max_norm : float
+        Learning rate, the term that keeps the division finite, and the radius of the ball. The norm is that of the row
+        before it is rounded.
+    stochastic_rounding : bool
+        How a new row is rounded to 16 bits; float32 tables ignore it. False rounds to nearest: a step smaller than half
+        a unit in the last place of its number is lost, however often it is repeated. True rounds up or down by chance,
+        in proportion to the distances, so that the expected value is the number itself and small steps add up.
+    seed, offset : int
+        What the chance is a pure function of, together with row and column: the key of the Philox-4x32-10 generator,
+        and the number of the step, whose low 32 bits count. Give every step its own.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, dtype or number.
+    IndexError
+        For an id out of range; nothing has changed then.
+    """
+    _refuse_leaves(weight=weight, state=state)
+    _kernels.adagrad_clip_(weight, state, rows, grads, lr, eps, max_norm, stochastic_rounding, seed, offset)
+    _bump_versions(weight, state)
+
+
+def cml_step_(
+    user_w: Tensor,
+    item_w: Tensor,
+    user_state: Tensor,
+    item_state: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    n_negatives: int,
+    margin: float,
+    lr: float,
+    eps: float,
+    max_norm: float,
+    rank_weight: bool,
+    seed: int,
+    offset: int,
+    stochastic_rounding: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One training step of the paper (section 3.5) on both tables, in place.
+
+    Draws negatives, finds each pair's hardest, and takes an AdaGrad step with clip on every row that a pair with a
+    positive hinge names. The batch's loss is the sum over its pairs; every gradient is taken at the old weights.
+
+    Parameters
+    ----------
+    user_w, item_w : Tensor
+        Shapes [I, r] and [J, r], float32, bfloat16 or float16: the tables.
+    user_state, item_state : Tensor
+        Shapes [I, r] and [J, r], float32: their AdaGrad accumulators.
+    indptr, indices, users, positives, n_negatives, seed, offset
+        As in :func:`sample_negatives`.
+    margin, rank_weight
+        As in :func:`warp_hinge`.
+    lr, eps, max_norm, stochastic_rounding
+        As in :func:`adagrad_clip_`. The chance is drawn with ``seed`` and ``offset``, apart from the negatives and for
+        each table on its own.
+
+    Returns
+    -------
+    loss : Tensor
+        Shape [], float64: the sum of the pairs' losses before the step.
+    impostors : Tensor
+        Shape [], int64: the number of negatives inside the margin.
+    active : Tensor
+        Shape [], int64: the number of pairs with a positive hinge.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, dtype or number; nothing has changed then.
+    IndexError
+        For an id out of range; nothing has changed then.
+
+    Notes
+    -----
+    On a GPU the host waits for nothing, so that a step can be captured into a CUDA graph (which keeps ``seed`` and
+    ``offset`` as they were). An id out of range cannot raise there: nothing changes, the loss is NaN and both counts
+    are -1.
+    """
+    _refuse_leaves(user_w=user_w, item_w=item_w, user_state=user_state, item_state=item_state)
+    result: tuple[Tensor, Tensor, Tensor] = _kernels.cml_step_(
+        user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, margin, lr, eps,
+        max_norm, rank_weight, seed, offset, stochastic_rounding,
+    )  # fmt: skip
+    _bump_versions(user_w, item_w, user_state, item_state)
+    return result
+
+
+def topk(
+    queries: Tensor,
+    items: Tensor,
+    k: int,
+    seen_indptr: Tensor | None = None,
+    seen_indices: Tensor | None = None,
+    metric: str = "sqeuclidean",
+) -> tuple[Tensor, Tensor]:
+    """Return the k nearest items of each query, exact, nearest first, ties by id.
+
+    Parameters
+    ----------
+    queries, items : Tensor
+        Shapes [Q, r] and [J, r], float32, bfloat16 or float16.
+    k : int
+        How many; may exceed J.
+    seen_indptr, seen_indices : Tensor, optional
+        Shapes [Q + 1] and [nnz]: a CSR row for each query of items to leave out, masked before the selection.
+    metric : {"sqeuclidean", "dot"}
+        Nearest by squared Euclidean distance, or largest dot product first.
+
+    Returns
+    -------
+    ids : Tensor
+        Shape [Q, k], int64; -1 where fewer than k items are left. An item whose distance is NaN is never listed.
+    values : Tensor
+        Shape [Q, k], float32: squared distances (inf at -1), or dot products (-inf at -1).
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, dtype, count or metric.
+    IndexError
+        For an id out of range.
+    """
+    result: tuple[Tensor, Tensor] = _kernels.topk(queries, items, k, seen_indptr, seen_indices, metric)
+    return result
+
+
+def _refuse_leaves(**tensors: Tensor) -> None:
+    """Refuse what torch's own in-place operators refuse."""
+    for name, tensor in tensors.items():
+        if torch.is_grad_enabled() and tensor.requires_grad:
+            raise ValueError(f"{name} requires grad and would change in place; call this under torch.no_grad()")
+
+
+def _bump_versions(*tensors: Tensor) -> None:
+    """Let autograd see the change, so that a backward pass that needs the old values raises."""
+    if not torch.compiler.is_compiling():
+        torch.autograd.graph.increment_version(tensors)
+
+
+if has_extension():
+    register("cmlfast")

@@ -1,0 +1,6 @@
+"""A `Fitted` becomes answers, and a file: search, recommendations, fold-in, saving and loading.
+
+Other rooms take the modules named below.
+"""
+
+__all__ = ["nearest", "persistence", "queries", "recommend"]

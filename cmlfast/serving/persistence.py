@@ -1,0 +1,196 @@
+"""A fitted model to one file and back: what :class:`Fitted` holds, by name, and the parameters in the header."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from cmlfast.data.align import Sides
+from cmlfast.data.csr import Counts, likes_of_items
+from cmlfast.data.ids import Ids
+from cmlfast.data.interactions import Interactions
+from cmlfast.data.tensor_file import pack_csr, pack_ids, read, require, under, unpack_csr, unpack_ids, write
+from cmlfast.features.network import pack_network, unpack_network
+from cmlfast.training.fitted import Fitted
+from cmlfast.training.settings import DTYPES, resolve
+from cmlfast.training.tables import Tables
+
+TABLES = ("user", "item", "user_state", "item_state")
+
+
+def save(path: str | os.PathLike[str], fitted: Fitted, params: dict[str, Any]) -> None:
+    """Write what was fitted and the parameters of its class, see :meth:`cmlfast.CML.save`."""
+    if fitted.missing_networks:
+        raise ValueError(
+            f"this model was loaded without its own {' and '.join(fitted.missing_networks)}, which would be missing "
+            "in the new file; pass it to load"
+        )
+    tensors = dict(zip(TABLES, fitted.tables.all(), strict=True))
+    tensors |= _named("user_ids", pack_ids(fitted.known.user_ids))
+    tensors |= _named("item_ids", pack_ids(fitted.known.item_ids))
+    tensors["item_likes"] = torch.from_numpy(fitted.item_likes)
+    if fitted.has_pairs:
+        tensors |= _named("user_items", pack_csr(fitted.known.matrix))
+    networks = {}
+    for kind in ("user", "item"):
+        tags, network = fitted.tag_ids[kind], fitted.networks[kind]
+        if tags is not None:
+            tensors |= _named(f"{kind}_feature_ids", pack_ids(tags))
+        if network is not None:
+            weights, networks[f"{kind}_network"] = pack_network(network)
+            tensors |= _named(f"{kind}_network", weights)
+    settings = fitted.settings
+    stored = {name: value for name, value in params.items() if not name.endswith("_network")}
+    stored |= {
+        "random_state": settings.seed,
+        "device": str(params["device"]),
+        "dtype": fitted.dtype,
+        "keep_user_items": fitted.has_pairs,
+    }
+    metadata = {
+        "params": stored,
+        "networks": networks,
+        "history": fitted.history,
+        "n_negatives": settings.loss.n_negatives,
+        "batch_size": settings.batch_size,
+        "skipped": fitted.skipped,
+    }
+    write(path, tensors, metadata)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a model's file holds, checked.
+
+    Attributes
+    ----------
+    params : dict
+        Of the class, networks apart.
+    """
+
+    params: dict[str, Any]
+    _tensors: dict[str, Tensor]
+    _metadata: dict[str, Any]
+    _known: Interactions  # without pairs if they were not kept
+    _item_likes: Counts
+    _tag_ids: Sides[Ids | None]
+
+    def fitted(self, params: dict[str, Any], own: Sides[nn.Module | None], device: torch.device) -> Fitted:
+        """Return what was fitted.
+
+        Parameters
+        ----------
+        params : dict
+            Of the class that reads it.
+        own : Sides of nn.Module or None
+            The caller's networks, to take up the stored weights of such.
+        device : torch.device
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a parameter or a network does not fit.
+        """
+        resolved = {"n_negatives": self._metadata["n_negatives"], "batch_size": self._metadata["batch_size"]}
+        stored = self._metadata.get("networks", {})
+        networks = {}
+        for kind in ("user", "item"):
+            name = f"{kind}_network"
+            network = unpack_network(stored.get(name), self._tensors, name, own[kind])
+            networks[kind] = network and network.to(device)
+        missing = [f"{kind}_network" for kind in ("item", "user") if networks[kind] is None]
+        return Fitted(
+            tables=Tables(*(self._tensors[name].to(device) for name in TABLES)),
+            known=self._known,
+            has_pairs=params["keep_user_items"],
+            item_likes=self._item_likes,
+            settings=resolve({**params, **resolved}, 1, *self._known.shape),
+            history=self._metadata["history"],
+            skipped=self._metadata["skipped"],
+            networks=Sides(**networks),
+            tag_ids=self._tag_ids,
+            by_features="item_network" in stored,
+            missing_networks=tuple(name for name in missing if name in stored),
+        )
+
+
+def load(path: str | os.PathLike[str]) -> Stored:
+    """Read a model's file and check that its parts fit together, before anything uses them.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it is no model, from a newer version, or something in it is missing, or has another type, shape or range
+        than it must have.
+    """
+    tensors, metadata = read(path)
+    try:
+        return _checked(tensors, metadata)
+    except (KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"path is {str(path)!r}, which is damaged: {error!r}; save the model again") from error
+    except ValueError as error:
+        raise ValueError(f"path is {str(path)!r}, which is damaged: {error}; save the model again") from error
+
+
+def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
+    missing = {"params", "history", "n_negatives", "batch_size", "skipped"} - metadata.keys()
+    require(not missing, f"the header lacks {sorted(missing)}")
+    require(isinstance(metadata["params"], dict), "its params are no mapping")
+    params = dict(metadata["params"])
+    if isinstance(params.get("margin"), list):  # JSON has no tuples
+        params["margin"] = tuple(params["margin"])
+    user, item = _checked_tables(tensors, DTYPES[params.get("dtype", "float32")])
+    user_ids, item_ids = (unpack_ids(under(f"{kind}_ids.", tensors)) for kind in ("user", "item"))
+    require(
+        (len(user_ids), len(item_ids)) == (user[0], item[0]),
+        f"there are {len(user_ids)} user_ids and {len(item_ids)} item_ids for tables of {user[0]} and {item[0]} rows",
+    )
+    networks = metadata.get("networks", {})
+    require(isinstance(networks, dict), "its networks are no mapping")
+    made = [options for options in networks.values() if options is not None]
+    require(all(options["n_components"] == user[1] for options in made), "a network does not fit the tables")
+    tags = (under(f"{kind}_feature_ids.", tensors) for kind in ("user", "item"))
+    tag_ids: Sides[Ids | None] = Sides(*(unpack_ids(packed) if packed else None for packed in tags))
+    packed, shape = under("user_items.", tensors), (user[0], item[0])
+    matrix = unpack_csr(packed, shape, "user_items") if packed else sparse.csr_matrix(shape, dtype=np.float32)
+    likes = tensors["item_likes"].numpy() if "item_likes" in tensors else likes_of_items(matrix)
+    require(
+        likes.dtype == np.int64 and likes.shape == (item[0],),
+        f"tensor item_likes is {likes.dtype} {list(likes.shape)}; it must be int64 [{item[0]}]",
+    )
+    require(bool((likes >= 0).all()), "tensor item_likes holds negative counts")
+    return Stored(params, tensors, metadata, Interactions(matrix, user_ids, item_ids), likes, tag_ids)
+
+
+def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype) -> tuple[torch.Size, torch.Size]:
+    """Return the shapes of the users' and the items' table."""
+    user, item = tensors["user"], tensors["item"]
+    for name in TABLES:
+        expected = torch.float32 if name.endswith("_state") else dtype
+        require(
+            tensors[name].dtype == expected and tensors[name].dim() == 2,
+            f"tensor {name} is {tensors[name].dtype} of {tensors[name].dim()} dimensions; it must be {expected} of two",
+        )
+    require(
+        user.shape[1] == item.shape[1],
+        f"tensor user is {list(user.shape)} and item {list(item.shape)}: both need the same number of columns",
+    )
+    for name, table in (("user", user), ("item", item)):
+        state = tensors[f"{name}_state"]
+        require(
+            state.shape == table.shape, f"tensor {name} is {list(table.shape)} and {name}_state {list(state.shape)}"
+        )
+    return user.shape, item.shape
+
+
+def _named(prefix: str, parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Undo :func:`cmlfast.data.tensor_file.under`."""
+    return {f"{prefix}.{name}": tensor for name, tensor in parts.items()}

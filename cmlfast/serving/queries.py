@@ -1,0 +1,109 @@
+"""What a question brings, ids, likes or features, as rows and vectors of the model; what was found, as ids."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import sparse
+from torch import Tensor
+
+from cmlfast.data.align import Kind, aligned, ids_of, is_numbered, positions
+from cmlfast.data.ids import Ids
+from cmlfast.data.interactions import Interactions, as_user_items
+from cmlfast.features.encoder import place_new
+from cmlfast.features.tags import columns_of
+from cmlfast.serving.nearest import Positions, Scores
+from cmlfast.training.fitted import Fitted
+
+
+def listed(ids: Any, name: str) -> Any:
+    """Return one id, or a sequence of them, as a sequence, without mixing types as NumPy would."""
+    if np.ndim(ids) == 0:
+        return [ids.item() if isinstance(ids, np.generic | np.ndarray) else ids]
+    several = ids if isinstance(ids, np.ndarray) else list(ids)
+    if np.ndim(several) != 1:
+        raise ValueError(f"{name} has {np.ndim(several)} dimensions; give one id or a list of them")
+    return several
+
+
+def check_count(value: Any, name: str) -> None:
+    """Raise ``TypeError`` or ``ValueError`` unless a number of answers is an integer of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} is {value!r}; it must be an integer of at least 1")
+    if value < 1:
+        raise ValueError(f"{name} is {value}; it must be at least 1")
+
+
+def rows_of_ids(fitted: Fitted, ids: Any, kind: Kind, name: str) -> Positions:
+    """Return the rows of one or several ids, [Q]; see :func:`cmlfast.data.align.positions` for what it raises."""
+    return positions(listed(ids, name), fitted.known, kind, name)
+
+
+def picked(table: Tensor, rows: Positions) -> Tensor:
+    """Return rows of a table, [Q, r]."""
+    return table[torch.from_numpy(rows).to(table.device)]
+
+
+def likes_of_known(fitted: Fitted, rows: Positions, user_items: Any) -> sparse.csr_matrix:
+    """Return what users of the model like, [Q, J]: by ``user_items``, or by the training where that is None."""
+    if user_items is None:
+        if not fitted.has_pairs:
+            raise ValueError(
+                "user_items is None, but the training matrix was not kept with the model; pass what these users "
+                "like, or filter_already_liked_items=False"
+            )
+        return fitted.known.matrix[rows]
+    if isinstance(user_items, Interactions):
+        return aligned(user_items, fitted.known, "user_items")[rows]
+    return likes_of(fitted, rows, user_items)
+
+
+def likes_of(fitted: Fitted, users: Any, user_items: Any) -> sparse.csr_matrix:
+    """Return what some users like, known or not, [Q, J]: the rows of a matrix, or found in Interactions by id."""
+    known = fitted.known
+    if isinstance(user_items, Interactions):
+        likes = user_items.matrix[user_items.user_index(np.asarray(users))].tocoo()
+        try:
+            columns = known.item_index(user_items.item_ids)
+        except KeyError as error:
+            raise ValueError(f"user_items does not fit the model: {error.args[0]}") from error
+        shape = (len(users), known.n_items)
+        return as_user_items(sparse.csr_matrix((likes.data, (likes.row, columns[likes.col])), shape=shape)).matrix
+    expected = (len(users), known.n_items)
+    if len(users) == 0 and np.shape(user_items) == expected:
+        return sparse.csr_matrix(expected)  # nobody asks, which is no mistake as it would be in training
+    given = as_user_items(user_items)
+    if given.shape != expected:
+        raise ValueError(
+            f"user_items has shape {given.shape}, but it needs a row for each user of userid and a column for "
+            f"each item, {expected}; index it with userid"
+        )
+    return given.matrix
+
+
+def placed_by_features(fitted: Fitted, features: Any, kind: Kind) -> Tensor:
+    """Return vectors of new users or items, [n, r], where the model's network puts them by their features."""
+    if isinstance(features, Interactions):
+        features = columns_of(features, fitted.tag_ids[kind], f"{kind}_features")
+    placed = place_new(features, fitted.networks[kind], fitted.typical_lengths[kind], kind)
+    return placed.to(fitted.tables.item.dtype)
+
+
+def answer(
+    found: Positions, scores: Scores, fitted: Fitted, kind: Kind, scalar: bool
+) -> tuple[npt.NDArray[Any], Scores]:
+    """Turn positions [Q, n] into ids, and drop the only row's padding and its dimension for a single query."""
+    ids: Ids = ids_of(fitted.known, kind)
+    named: Any
+    if is_numbered(ids):
+        named = found.astype(np.int32)  # what implicit's evaluators take
+    else:
+        named = ids[found]
+        named[found < 0] = None if ids.dtype == object else -1
+    if not scalar:
+        return named, scores
+    kept = found[0] >= 0
+    return named[0][kept], scores[0][kept]

@@ -1,0 +1,113 @@
+"""What a fitted model answers: the nearest items of users, the nearest neighbours of either, the scores of pairs.
+
+Each function takes the kernels to search with and the settings as they are now: ``rare_item_distance`` and what fold-in
+reads may change after the fit. :class:`cmlfast.CML` documents the other arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cmlfast.data.align import Kind
+from cmlfast.data.interactions import Interactions
+from cmlfast.serving.fold_in import fold_in
+from cmlfast.serving.nearest import Scores, nearest, pair_scores
+from cmlfast.serving.queries import (
+    answer,
+    check_count,
+    likes_of,
+    likes_of_known,
+    listed,
+    picked,
+    placed_by_features,
+    rows_of_ids,
+)
+from cmlfast.training.fitted import Fitted, item_points, user_points
+from cmlfast.training.settings import Settings
+
+
+def recommend(
+    fitted: Fitted,
+    kernels: ModuleType,
+    settings: Settings,
+    userid: Any,
+    user_items: Any,
+    n: int,
+    filter_already_liked_items: bool,
+    filter_items: Iterable[Any] | None,
+    recalculate_user: bool,
+    items: Iterable[Any] | None,
+    user_features: Any,
+) -> tuple[npt.NDArray[Any], Scores]:
+    """Return ids and scores of the nearest items, see :meth:`cmlfast.CML.recommend`."""
+    check_count(n, "N")
+    if user_features is not None:
+        if userid is not None or recalculate_user:
+            raise ValueError(
+                "user_features are given together with userid or recalculate_user; new users have no id, and are "
+                "placed either by their features or by what they like"
+            )
+        if isinstance(user_items, Interactions):
+            raise ValueError(
+                "user_items is Interactions, but new users have no id to be found by; give a matrix with a row for "
+                "each row of user_features"
+            )
+        queries = placed_by_features(fitted, user_features, "user")  # [Q, r]
+        seen = None if user_items is None else likes_of(fitted, np.arange(len(queries)), user_items)  # [Q, J]
+    elif userid is None:
+        raise ValueError("userid is missing; give the id of a user, or user_features of new users")
+    elif recalculate_user:
+        if user_items is None:
+            raise ValueError("recalculate_user is True, but user_items is None; give what the users like")
+        seen = likes_of(fitted, listed(userid, "userid"), user_items)
+        queries = fold_in(kernels, fitted.tables.item, fitted.candidates, seen, settings)
+    else:
+        rows = rows_of_ids(fitted, userid, "user", "userid")
+        queries = picked(fitted.tables.user, rows)
+        seen = likes_of_known(fitted, rows, user_items) if filter_already_liked_items else None
+    left_out = None if filter_items is None else rows_of_ids(fitted, filter_items, "item", "filter_items")
+    among = None if items is None else rows_of_ids(fitted, items, "item", "items")
+    points = fitted.points(settings.rare_item_distance)
+    found = nearest(
+        kernels, user_points(queries, points), points, int(n), seen if filter_already_liked_items else None, left_out,
+        among,
+    )  # fmt: skip
+    return answer(*found, fitted, "item", userid is not None and np.ndim(userid) == 0)
+
+
+def similar(fitted: Fitted, kernels: ModuleType, wanted: Any, n: int, kind: Kind) -> tuple[npt.NDArray[Any], Scores]:
+    """Return ids and scores of the items nearest to items, or the users nearest to users."""
+    rows = rows_of_ids(fitted, wanted, kind, f"{kind}id")
+    check_count(n, "N")
+    table = fitted.tables.item if kind == "item" else fitted.tables.user
+    return answer(*nearest(kernels, picked(table, rows), table, int(n)), fitted, kind, np.ndim(wanted) == 0)
+
+
+def predict(
+    fitted: Fitted, settings: Settings, userid: Any, itemid: Any, user_features: Any, item_features: Any
+) -> Scores:
+    """Return the scores of users with items, see :meth:`cmlfast.CML.predict`."""
+    given: tuple[tuple[Kind, Any, Any], ...] = (("user", userid, user_features), ("item", itemid, item_features))
+    for kind, ids, features in given:
+        if (ids is None) == (features is None):
+            raise ValueError(f"give either {kind}id, of {kind}s the model knows, or {kind}_features, of new ones")
+    if user_features is not None:
+        users = placed_by_features(fitted, user_features, "user")  # [Q, r]
+    else:
+        users = picked(fitted.tables.user, rows_of_ids(fitted, userid, "user", "userid"))
+    if item_features is not None:
+        new = placed_by_features(fitted, item_features, "item")
+        items = item_points(new, np.zeros(len(new), np.int64), settings.rare_item_distance)  # nobody likes them yet
+    else:
+        points = fitted.points(settings.rare_item_distance)
+        items = picked(points, rows_of_ids(fitted, itemid, "item", "itemid"))  # [n, r or r + 1]
+    scores = pair_scores(user_points(users, items), items).cpu().numpy()
+    for axis, ids in ((1, itemid), (0, userid)):
+        if ids is not None and np.ndim(ids) == 0:
+            scores = scores.squeeze(axis)
+    return scores

@@ -1,0 +1,8 @@
+"""Likes become two tables (paper, sections 3.2 to 3.5): settings, losses, steps, epochs, and `Fitted`, their result.
+
+Other rooms take the modules named below.
+"""
+
+from cmlfast.training.loop import DivergedError
+
+__all__ = ["DivergedError", "fit", "fitted", "loop", "loss", "partial_fit", "settings", "tables"]

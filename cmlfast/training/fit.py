@@ -1,0 +1,114 @@
+"""From likes to what was fitted: the order of everything in a training from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import nn
+
+from cmlfast.data.align import Sides
+from cmlfast.data.csr import likes_of_items
+from cmlfast.data.interactions import Interactions
+from cmlfast.features.tags import tag_ids_of
+from cmlfast.training.fitted import Fitted
+from cmlfast.training.loop import Record, fit_tables
+from cmlfast.training.pairs import Pairs
+from cmlfast.training.settings import Settings
+from cmlfast.training.side_information import JointTables, Side
+from cmlfast.training.step import choose_step
+from cmlfast.training.tables import Tables, new_tables
+
+
+def fit(
+    train: Interactions,
+    features: Sides[Any],
+    networks: Sides[nn.Module | None],
+    settings: Settings,
+    kernels: ModuleType,
+    device: torch.device,
+    *,
+    keep_pairs: bool,
+    score: Callable[[Tables], float] | None,
+    show_progress: bool | None,
+    callback: Callable[[Record], Any] | None,
+) -> Fitted:
+    """Train from scratch.
+
+    Parameters
+    ----------
+    train : Interactions
+        All users and items, those that features alone name included.
+    features, networks : Sides
+        As ``CML.fit`` and ``CML`` take them; None for none.
+    settings : Settings
+    kernels : module
+        Where the operators are.
+    device : torch.device
+    keep_pairs : bool
+        Keep the training matrix.
+    score : callable, optional
+        The recall of tables of all users and items on held-out likes, by which training stops.
+    show_progress, callback
+        As ``CML.fit`` takes them.
+    """
+    likes = train.matrix
+    item_likes, user_likes = likes_of_items(likes), np.diff(likes.indptr)
+    users = Side.of(features.user, train.user_ids, user_likes, networks.user, settings, device, "user")
+    items = Side.of(features.item, train.item_ids, item_likes, networks.item, settings, device, "item")
+    if users:
+        likes = likes[users.taking_part.cpu().numpy()]
+    if items:
+        likes = likes[:, items.taking_part.cpu().numpy()]
+    pairs = checked_pairs(likes, likes, device)
+    tables = JointTables(*new_tables(likes.shape[0], likes.shape[1], settings, device).all(), users, items)
+    tables.start(settings)
+    step = choose_step(kernels, settings, with_features=users is not None or items is not None)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(settings.seed)  # for networks that draw, as dropout does
+        tables, history = fit_tables(
+            step, tables, pairs, settings, score and (lambda joint: score(joint.whole())), show_progress, callback
+        )
+    return Fitted(
+        tables=tables.whole(),
+        known=Fitted.known_pairs(train, keep_pairs),
+        has_pairs=keep_pairs,
+        item_likes=item_likes,
+        settings=settings,
+        history=history,
+        skipped=skipped(train, pairs),
+        networks=Sides(*(side.encoder.network.eval() if side else None for side in tables.sides())),
+        tag_ids=Sides(*(tag_ids_of(given) for given in features)),
+        by_features=items is not None,
+    )
+
+
+def checked_pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device) -> Pairs:
+    """Return the pairs to train on, or raise ``ValueError`` if there is nothing to learn from them."""
+    check_some(new)
+    pairs = Pairs.of(new, liked, device)
+    if pairs.n_without_negatives == len(pairs):
+        raise ValueError(
+            "every user of user_items likes every item that anybody likes, so that nobody has an item to keep at a "
+            "distance; give more users' likes, or items that not all of them like"
+        )
+    return pairs
+
+
+def check_some(likes: sparse.csr_matrix) -> None:
+    """Raise ``ValueError`` if there is nothing to learn from."""
+    if likes.nnz == 0:
+        raise ValueError("user_items has no interactions; there is nothing to learn from")
+
+
+def skipped(train: Interactions, pairs: Pairs | None) -> dict[str, int]:
+    """Count what is not trained on."""
+    return {
+        "duplicate_pairs": train.n_duplicates,
+        "dropped_values": train.n_dropped,
+        "pairs_without_negatives": pairs.n_without_negatives if pairs else 0,
+    }

@@ -1,0 +1,113 @@
+"""What a training leaves: one frozen record, which serving asks and a file keeps, and what is derived from it once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cmlfast.data.align import Sides, without_pairs
+from cmlfast.data.csr import Counts
+from cmlfast.data.ids import Ids
+from cmlfast.data.interactions import Interactions
+from cmlfast.features.encoder import typical_length
+from cmlfast.training.loop import Record
+from cmlfast.training.settings import Settings
+from cmlfast.training.tables import Tables
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted.
+
+    Attributes
+    ----------
+    tables : Tables
+        Of all users and items.
+    known : Interactions
+        Their ids, and the training pairs if those were kept.
+    has_pairs : bool
+        Whether they were.
+    item_likes : ndarray of shape (J,)
+        How many likes of each item the training had.
+    settings : Settings
+        Of the training.
+    history : list of dict
+        An entry for every epoch.
+    skipped : dict
+        Counts of what was not trained on.
+    networks : Sides of nn.Module or None
+        What places users and items by their features.
+    tag_ids : Sides of ndarray or None
+        The names of the features' columns.
+    by_features : bool
+        Whether a network has placed the items that nobody likes.
+    missing_networks : tuple of str
+        Networks that the model's file has and the model has not.
+    """
+
+    tables: Tables
+    known: Interactions
+    has_pairs: bool
+    item_likes: Counts
+    settings: Settings
+    history: list[Record]
+    skipped: dict[str, int]
+    networks: Sides[nn.Module | None]
+    tag_ids: Sides[Ids | None]
+    by_features: bool
+    missing_networks: tuple[str, ...] = ()
+    _points: dict[float, Tensor] = field(default_factory=dict, init=False, repr=False)
+
+    @staticmethod
+    def known_pairs(known: Interactions, keep: bool) -> Interactions:
+        """Return what is kept of the training matrix: all of it, or the ids alone."""
+        return known if keep else without_pairs(known)
+
+    @property
+    def dtype(self) -> str:
+        """The tables' type, by the parameter's name for it."""
+        return str(self.tables.user.dtype).removeprefix("torch.")
+
+    def points(self, rare_item_distance: float) -> Tensor:
+        """Return where users look for items, [J, r or r + 1], and keep it until another distance is asked for."""
+        if rare_item_distance not in self._points:
+            found = item_points(self.tables.item, self.item_likes, rare_item_distance)
+            self._points.clear()
+            self._points[rare_item_distance] = found
+        return self._points[rare_item_distance]
+
+    @cached_property
+    def candidates(self) -> Tensor:
+        """The items that may be negatives, as in training: [C], ascending."""
+        item = self.tables.item
+        if not self.by_features:
+            return torch.arange(len(item), device=item.device)
+        liked = torch.from_numpy(self.item_likes > 0).to(item.device)
+        return (liked | self.tables.item_state.any(1)).nonzero()[:, 0]
+
+    @cached_property
+    def typical_lengths(self) -> Sides[Tensor]:
+        """The users' and the items' typical length."""
+        return Sides(typical_length(self.tables.user), typical_length(self.tables.item))
+
+
+def item_points(items: Tensor, likes: Counts, rare_item_distance: float) -> Tensor:
+    """Return the points at which items are searched, [J, r + 1]; the table [J, r] itself if the distance is 0.
+
+    An item with k likes gets the coordinate sqrt(rare_item_distance / (1 + k)), a user 0, so that the squared distance
+    between them grows by rare_item_distance / (1 + k).
+    """
+    if rare_item_distance == 0:
+        return items
+    heights = np.sqrt(rare_item_distance / (1 + likes))  # [J]
+    return torch.cat((items, torch.from_numpy(heights).to(items)[:, None]), 1)
+
+
+def user_points(users: Tensor, points: Tensor) -> Tensor:
+    """Return users [Q, r] among the items' points [J, r or r + 1]: their coordinates, then 0."""
+    return functional.pad(users, (0, points.shape[1] - users.shape[1]))

@@ -1,0 +1,115 @@
+"""The training loop (paper, section 3.5): epochs, learning rate, early stopping."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from cmlfast.training.loss import Step
+from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.schedule import Schedule
+from cmlfast.training.settings import Settings
+from cmlfast.training.tables import AnyTables
+
+EVALUATIONS = 20  # how often a fit looks at its validation matrix
+
+Record = dict[str, float]
+
+
+class DivergedError(ArithmeticError):
+    """Training produced numbers that are not finite."""
+
+
+def run_epoch(
+    step: Step, tables: AnyTables, pairs: Pairs, settings: Settings, epoch: int, progress: Schedule
+) -> Record:
+    """Visit as many pairs as there are, see :meth:`Pairs.order`; return what was seen.
+
+    ``progress`` says where in the training the epoch begins and ends: the learning rate falls linearly to 0 over the
+    training, and a loss may have a schedule of its own.
+    """
+    started = time.perf_counter()
+    n = len(pairs)
+    order = pairs.order(settings.seed, epoch, settings.balance)
+    users, items = pairs.users.index_select(0, order), pairs.items.index_select(0, order)  # [N] each
+    n_batches = -(-n // settings.batch_size)
+    # Dealt like cards, so that a pair's repeats meet in no batch; all at once, for it is slow between kernels.
+    dealt = [(users[batch::n_batches], items[batch::n_batches]) for batch in range(n_batches)]
+    rate = Schedule(settings.learning_rate, 0.0)
+    all_totals = []
+    for number, likes in enumerate(dealt):
+        # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows
+        # of 16 bits draw how they are rounded, in every step.
+        by_epoch = settings.balance is None and settings.dtype == torch.float32
+        offset = epoch if by_epoch else epoch * n_batches + number
+        now = progress.at(number / n_batches)
+        all_totals.append(step(tables, pairs, Batch(*likes, rate.at(now), now, offset), settings))
+    # Read at the end only: on a GPU, reading waits for the step.
+    sums = torch.stack([total for totals in all_totals for total in totals]).view(n_batches, -1)  # [n_batches, ...]
+    totals = [math.fsum(column) for column in zip(*sums.tolist(), strict=True)]
+    record = {
+        "epoch": epoch + 1,
+        **settings.loss.record(totals, n, progress.first),
+        "learning_rate": rate.at(progress.first),
+        "seconds": time.perf_counter() - started,
+    }
+    check_finite(record, settings)
+    return record
+
+
+def check_finite(record: Record, settings: Settings, *tables: Tensor) -> None:
+    """Raise ``DivergedError`` unless an epoch's loss and the tables are finite.
+
+    A loss is that before its step. What the last step did only the tables show; what earlier ones did they show still.
+    """
+    if not (math.isfinite(record["loss"]) and all(table.isfinite().all() for table in tables)):
+        raise DivergedError(
+            f"training diverged in epoch {record['epoch']}, with a loss of {record['loss']:g}: learning_rate is "
+            f"{settings.learning_rate:g} and max_norm {settings.max_norm:g}, lower either"
+        )
+
+
+def fit_tables(
+    step: Step,
+    tables: AnyTables,
+    pairs: Pairs,
+    settings: Settings,
+    score: Callable[[AnyTables], float] | None,
+    show_progress: bool | None,
+    callback: Callable[[Record], Any] | None,
+) -> tuple[AnyTables, list[Record]]:
+    """Train for all epochs, or until validation stops improving; return the (best) tables and the history.
+
+    ``score`` is looked at some ``EVALUATIONS`` times; higher is better. ``callback`` ends training by returning True.
+    """
+    history: list[Record] = []
+    best, best_score, waited = tables, -math.inf, 0
+    every = max(1, settings.n_epochs // EVALUATIONS)
+    # disable=None shows the bar on a terminal only
+    disable = None if show_progress is None else not show_progress
+    with tqdm(range(settings.n_epochs), desc="CML", unit="epoch", disable=disable) as bar:
+        for epoch in bar:
+            progress = Schedule(epoch / settings.n_epochs, (epoch + 1) / settings.n_epochs)
+            record = run_epoch(step, tables, pairs, settings, epoch, progress)
+            last = epoch + 1 == settings.n_epochs
+            if score and ((epoch + 1) % every == 0 or last):
+                record["recall@50"] = score(tables)
+                if record["recall@50"] > best_score:
+                    best, best_score, waited = tables if last else tables.clone(), record["recall@50"], 0
+                else:
+                    waited += 1
+            history.append(record)
+            shown = {"loss": f"{record['loss']:.3f}"}
+            if score and best_score >= 0:
+                shown["best recall@50"] = f"{best_score:.4f}"
+            bar.set_postfix(shown)
+            if waited >= settings.patience or (callback and callback(dict(record)) is True):
+                break
+    check_finite(history[-1], settings, tables.user, tables.item)
+    return best, history

@@ -1,0 +1,48 @@
+"""What a loss is: an object with its own settings that can take a step, or say what it asks of each row.
+
+A second loss is a file beside ``warp.py`` that does what :class:`Loss` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from cmlfast.training.pairs import Batch, Pairs
+    from cmlfast.training.settings import Settings
+    from cmlfast.training.tables import Tables
+
+EPSILON = 1e-10  # AdaGrad's
+
+# Of a step, scalars that add up over an epoch: its loss, then what the loss counts.
+Totals: TypeAlias = tuple[Tensor, ...]
+Step: TypeAlias = "Callable[[Any, Pairs, Batch, Settings], Totals]"  # changes the tables
+
+
+class RowGradients(NamedTuple):
+    """What a loss asks of the rows that it names, which may repeat; at the weights before the step."""
+
+    users: Tensor  # [P]
+    by_user: Tensor  # [P, r]
+    items: Tensor  # [Q]
+    by_item: Tensor  # [Q, r]
+    batch_items: Tensor  # [M], distinct: the items that the batch is about, which regularizers pull at
+
+
+class Loss(Protocol):
+    """A loss and its settings."""
+
+    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
+        """Take a whole step where this loss is all there is."""
+
+    def gradients(
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings
+    ) -> tuple[Totals, RowGradients]:
+        """Return what it asks of each row, for a step together with other terms; change nothing."""
+
+    def record(self, totals: Sequence[float], n_pairs: int, progress: float) -> dict[str, float]:
+        """Return an epoch's entries of the history; ``loss`` is one, ``progress`` is where the epoch began."""

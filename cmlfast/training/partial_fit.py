@@ -1,0 +1,166 @@
+"""One epoch more, from where a fitted model stands, on new likes, with room for new users and items."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from cmlfast.data.align import Sides
+from cmlfast.data.csr import likes_of_items
+from cmlfast.data.ids import Ids
+from cmlfast.data.interactions import Interactions
+from cmlfast.features.encoder import place_new, typical_length
+from cmlfast.features.rows import Features
+from cmlfast.features.tags import rows_of
+from cmlfast.training.fit import checked_pairs, skipped
+from cmlfast.training.fitted import Fitted
+from cmlfast.training.loop import Record, check_finite, run_epoch
+from cmlfast.training.loss import Step
+from cmlfast.training.pairs import Pairs
+from cmlfast.training.schedule import Schedule
+from cmlfast.training.settings import Settings
+from cmlfast.training.side_information import JointTables
+from cmlfast.training.step import choose_step
+from cmlfast.training.tables import Tables, new_tables
+
+
+def partial_fit(
+    fitted: Fitted,
+    new: Interactions,
+    liked: Interactions,
+    features: Sides[Any],
+    settings: Settings,
+    kernels: ModuleType,
+    device: torch.device,
+    *,
+    freeze_items: bool,
+    keep_pairs: bool,
+) -> Fitted:
+    """Train one epoch on new likes.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        Where to go on from; it stays as it is.
+    new, liked : Interactions
+        The new likes, and these together with what the model kept: of all users and items, the model's first.
+    features : Sides
+        Of new users and items, as ``CML.partial_fit`` takes them; None for none.
+    settings, kernels, device
+        As :func:`cmlfast.training.fit.fit` takes them.
+    freeze_items : bool
+        Leave items where they are.
+    keep_pairs : bool
+        Keep the training matrix, if the model has one.
+
+    Raises
+    ------
+    ValueError
+        If new items would be frozen at random places, there is nothing to learn from, or features do not fit.
+    """
+    grown = grown_tables(fitted.tables, new, features, fitted.tag_ids, fitted.networks, settings, device)
+    n_known = fitted.known.n_items
+    n_new = new.n_items - n_known
+    if freeze_items and n_new and features.item is None:
+        raise ValueError(
+            f"freeze_items is True, but user_items has {n_new} new items, which would stay at random places; give "
+            "item_features to place them, or let items move"
+        )
+    history, pairs = fitted.history, None
+    if new.nnz or (features.item is None and features.user is None):
+        items = liked_items(liked, grown) if fitted.by_features else np.arange(liked.n_items)
+        pairs = checked_pairs(new.matrix[:, items], liked.matrix[:, items], device)
+        step = choose_step(kernels, settings, with_features=False, freeze_items=freeze_items)
+        history = [*history, one_epoch(step, grown, items, pairs, settings, len(history))]
+    counts = likes_of_items(liked.matrix)
+    if freeze_items:
+        counts[:n_known] = fitted.item_likes  # more likes would move the points at which items are searched
+    elif not fitted.has_pairs:
+        counts[:n_known] += fitted.item_likes
+    keep = keep_pairs and fitted.has_pairs  # else there is but a part of the matrix
+    return replace(
+        fitted,
+        tables=grown,
+        known=Fitted.known_pairs(liked, keep),
+        has_pairs=keep,
+        item_likes=counts,
+        settings=settings,
+        history=history,
+        skipped=skipped(new, pairs),
+    )
+
+
+def grown_tables(
+    old: Tables,
+    new: Interactions,
+    features: Sides[Any],
+    tag_ids: Sides[Ids | None],
+    networks: Sides[nn.Module | None],
+    settings: Settings,
+    device: torch.device,
+) -> Tables:
+    """Return tables for all users and items of ``new``: the old rows first, then new ones.
+
+    Parameters
+    ----------
+    old : Tables
+        Of the model.
+    new : Interactions
+        With the model's users and items first.
+    features, tag_ids, networks : Sides
+        What was given for them, the names of its columns, and what places new rows by it. Without features they are
+        random.
+    """
+    if new.shape == (len(old.user), len(old.item)):
+        grown = Tables(*(table.to(device, copy=True) for table in old.all()))
+    else:
+        grown = new_tables(*new.shape, settings, device)
+        for before, after in zip(old.all(), grown.all(), strict=True):
+            after[: len(before)] = before
+    for kind, ids, table, n_old in (
+        ("user", new.user_ids, grown.user, len(old.user)),
+        ("item", new.item_ids, grown.item, len(old.item)),
+    ):
+        if features[kind] is not None:
+            name = f"{kind}_features"
+            fresh = rows_of(features[kind], ids[n_old:], tag_ids[kind], name)
+            if fresh is features[kind]:  # with a row for every one, the old ones too
+                whole = Features.of(fresh, len(ids), name, device)
+                fresh = Features(whole.take(torch.arange(n_old, len(ids), device=device)))
+            length = typical_length(table[:n_old])
+            table[n_old:] = place_new(fresh, networks[kind], length, kind).to(table.dtype)
+    return grown
+
+
+def liked_items(liked: Interactions, tables: Tables) -> npt.NDArray[np.integer]:
+    """Return the items that anybody likes or once liked: as in fit, others that a network placed are no negatives.
+
+    Those that were liked once show it by their accumulators, also where the matrix was not kept.
+    """
+    trained = tables.item_state.any(1).cpu().numpy()
+    return np.union1d(liked.matrix.indices, np.flatnonzero(trained))
+
+
+def one_epoch(
+    step: Step,
+    tables: Tables,
+    items: npt.NDArray[np.integer],
+    pairs: Pairs,
+    settings: Settings,
+    epoch: int,
+) -> Record:
+    """Train an epoch with the last margin; ``pairs`` count items by their place in ``items``. Return what was seen."""
+    places = torch.from_numpy(items.astype(np.int64)).to(tables.item.device)
+    part = JointTables(tables.user, tables.item[places], tables.user_state, tables.item_state[places])
+    settings = replace(settings, loss=settings.loss.with_last_margin())
+    # The epoch's number, and so its draws, were not used before.
+    record = run_epoch(step, part, pairs, settings, epoch, Schedule(0.0, 1.0))
+    check_finite(record, settings, part.user, part.item)
+    tables.item[places], tables.item_state[places] = part.item, part.item_state
+    return record

@@ -1,0 +1,82 @@
+"""The paper's loss (equation 1, section 3.2): a hinge against the hardest of U negatives, weighted by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import torch
+
+from cmlfast.ops.arithmetic import lane_sum
+from cmlfast.ops.autograd import gradient_entries
+from cmlfast.training.loss import EPSILON, RowGradients, Totals
+from cmlfast.training.schedule import Schedule
+
+if TYPE_CHECKING:
+    from cmlfast.training.pairs import Batch, Pairs
+    from cmlfast.training.settings import Settings
+    from cmlfast.training.tables import Tables
+
+
+@dataclass(frozen=True)
+class Warp:
+    """The loss and its settings.
+
+    Attributes
+    ----------
+    margin : Schedule
+        From the first to the last, in squared distance.
+    n_negatives : int
+        U.
+    rank_weight : bool
+        Whether a pair is weighted by its estimated rank.
+    """
+
+    margin: Schedule
+    n_negatives: int
+    rank_weight: bool
+
+    def with_last_margin(self) -> Warp:
+        """Return the loss as it is when a training ends."""
+        return replace(self, margin=Schedule(self.margin.last, self.margin.last))
+
+    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
+        """Take the step with one fused operator, ``cml_step_``; return loss, impostors and active pairs."""
+        totals: Totals = kernels.cml_step_(
+            *tables.all(), pairs.indptr, pairs.indices, batch.users, batch.items,
+            n_negatives=self.n_negatives, margin=self.margin.at(batch.progress), lr=batch.rate, eps=EPSILON,
+            max_norm=settings.max_norm, rank_weight=self.rank_weight, seed=settings.seed, offset=batch.offset,
+            stochastic_rounding=True,  # which float32 tables ignore
+        )  # fmt: skip
+        return totals
+
+    def gradients(
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings
+    ) -> tuple[Totals, RowGradients]:
+        """Return loss, impostors and active pairs, and what the active ones ask of their rows."""
+        ids = batch.users, batch.items
+        loss, hardest, impostors = kernels.warp_hinge_sampled(
+            tables.user, tables.item, pairs.indptr, pairs.indices, *ids, n_negatives=self.n_negatives,
+            margin=self.margin.at(batch.progress), seed=settings.seed, offset=batch.offset,
+            rank_weight=self.rank_weight,
+        )  # fmt: skip
+        entries = gradient_entries(
+            torch.ones_like(loss), tables.user, tables.item, *ids, hardest, impostors, self.n_negatives,
+            len(tables.item), self.rank_weight, "sqeuclidean",
+        )  # fmt: skip
+        # Its positives, and the negatives that the loss is of.
+        batch_items = torch.cat((batch.items, hardest[hardest >= 0])).unique().long()
+        n_active = torch.tensor(len(entries[0]), device=loss.device)
+        return (lane_sum(loss.double()), impostors.long().sum(), n_active), RowGradients(*entries, batch_items)
+
+    def record(self, totals: Sequence[float], n_pairs: int, progress: float) -> dict[str, float]:
+        """Return means over pairs, the share of impostors among the negatives, and the margin."""
+        loss, impostors, active = totals
+        return {
+            "loss": loss / n_pairs,
+            "impostors": impostors / (n_pairs * self.n_negatives),
+            "active": active / n_pairs,
+            "margin": self.margin.at(progress),
+        }
