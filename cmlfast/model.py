@@ -515,10 +515,10 @@ class CML:
             If it is no model, damaged, or from a newer version; if a network does not fit.
         """
         stored = persistence.load(path)
-        own = Sides(user_network, item_network)
-        model = cls(**stored.params, user_network=own.user, item_network=own.item, device=device)
+        own = {"user_network": user_network, "item_network": item_network}
+        model = cls(**{**stored.params, **own, "device": device})
         _, place = backend.choose(model.backend, device)
-        model._fitted = stored.fitted(model.get_params(), own, place)
+        model._fitted = stored.fitted(model.get_params(), Sides(user_network, item_network), place)
         return model
 
     @classmethod

@@ -17,7 +17,8 @@ import torch
 from emulated import Functions, load
 from simt.build import why_not as why_not_emulated
 
-from cmlfast import _extension, ops, reference
+from cmlfast import ops, reference
+from cmlfast.ops import extension
 
 ISAS = ("baseline", "avx2", "avx512")
 THREADS = (1, 2, 3)
@@ -98,12 +99,12 @@ EMULATED = Functions()
 
 def why_not(isa: str) -> str:
     """Return why the kernels of an instruction set cannot run here, or ""."""
-    if not _extension.has_extension():
-        return _extension.why_no_extension()
+    if not extension.has_extension():
+        return extension.why_no_extension()
     before = os.environ.get("CMLFAST_ISA")
     os.environ["CMLFAST_ISA"] = isa
     try:
-        found = _extension.build_info()["isa"]
+        found = extension.build_info()["isa"]
     except ValueError as error:
         return str(error)
     finally:
@@ -118,10 +119,10 @@ def implementations() -> list[Backend]:
     """Every implementation once."""
     result = [
         REFERENCE,
-        Backend("cpu", ops, missing=_extension.why_no_extension()),
+        Backend("cpu", ops, missing=extension.why_no_extension()),
         Backend("emulated", EMULATED, schedule=SCHEDULES[0], missing=why_not_emulated(), steps_raise=False),
     ]
-    if torch.cuda.is_available() and _extension.has_cuda_kernels():
+    if torch.cuda.is_available() and extension.has_cuda_kernels():
         result.append(Backend("cuda", ops, device="cuda", steps_raise=False))
     return result
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from backends import backend, implementation, kernel  # noqa: F401  (fixtures)
 
-from cmlfast import fetch
+from cmlfast.data.datasets import fetch
 
 # Tables are small here, so that threads would mostly wait for each other; tests of threads set their own number.
 torch.set_num_threads(1)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from simt import build
 
-from cmlfast import ops
+from cmlfast.ops import autograd, operators
 
 LIBRARY = "cmlfast_emulated"  # torch.ops.cmlfast_emulated
 VARIANT = os.environ.get("CMLFAST_SIMT_VARIANT", "plain")  # a process has one: the library's name is taken then
@@ -18,7 +18,7 @@ VARIANT = os.environ.get("CMLFAST_SIMT_VARIANT", "plain")  # a process has one: 
 def load() -> ModuleType:
     """Build and load the emulator, and tell torch its operators' shapes and gradients."""
     module = build.load(VARIANT)
-    ops._register(LIBRARY)
+    autograd.register(LIBRARY)
     return module
 
 
@@ -29,6 +29,6 @@ class Functions:
         load()
         if name == "warp_hinge_backward":
             return getattr(torch.ops, LIBRARY).warp_hinge_backward
-        function = getattr(ops, name)
-        names = {**vars(ops), "_kernels": getattr(torch.ops, LIBRARY)}
+        function = getattr(operators, name)
+        names = {**vars(operators), "_kernels": getattr(torch.ops, LIBRARY)}
         return FunctionType(function.__code__, names, name, function.__defaults__)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from batches import Batch, make_batch
+from cmlfast.popularity import popularity_recall
 from oracle import draw, pair
 from scipy import sparse
 from torch import Tensor
 
 from cmlfast import build_info, datasets, ops, split_per_user
-from cmlfast.popularity import popularity_recall
 from cmlfast.training import Pairs
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from cmlfast.settings import resolve
 from scipy import sparse
 
 from cmlfast import CML, build_info, datasets, ops
-from cmlfast.settings import resolve
 from cmlfast.training import Pairs, new_tables
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from batches import Batch, make_batch
+from cmlfast._arithmetic import rank_weights
 
 from cmlfast import reference
-from cmlfast._arithmetic import rank_weights
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/ is not installed
 from benchmarks import torch_cml, torch_compiled

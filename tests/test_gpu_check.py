@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from batches import make_batch
+from cmlfast._arithmetic import rank_weights
 
 from benchmarks.gpu_check import check, determinism, look, operator_tests, parts, torch_step
 from benchmarks.gpu_check.part import Context, Outcome, Part, Run, run_parts
@@ -28,7 +29,6 @@ from benchmarks.gpu_check.results import (
     speed_table,
 )
 from cmlfast import reference
-from cmlfast._arithmetic import rank_weights
 
 BUILD = {"extension": True, "reason": "", "cuda_kernels": True, "cuda_architectures": "80 90", "version": "1"}
 FACTS: dict[str, Any] = {

@@ -1,10 +1,15 @@
 """The six operators on embedding tables, compiled and in plain torch, for anybody's torch model; knows torch alone.
 
 Here stand the compiled ones, as typed functions; :mod:`cmlfast.reference` has their twins. Other rooms also take the
-modules named below.
+modules imported below.
 """
 
-from cmlfast.ops import arithmetic, autograd, backend, extension, optim, reference
+from cmlfast.ops import arithmetic as arithmetic
+from cmlfast.ops import autograd as autograd
+from cmlfast.ops import backend as backend
+from cmlfast.ops import extension as extension
+from cmlfast.ops import optim as optim
+from cmlfast.ops import reference as reference
 from cmlfast.ops.operators import (
     adagrad_clip_,
     cml_step_,
@@ -16,13 +21,7 @@ from cmlfast.ops.operators import (
 
 __all__ = [
     "adagrad_clip_",
-    "arithmetic",
-    "autograd",
-    "backend",
     "cml_step_",
-    "extension",
-    "optim",
-    "reference",
     "sample_negatives",
     "topk",
     "warp_hinge",

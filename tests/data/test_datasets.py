@@ -1,0 +1,75 @@
+"""The data sets' known figures, and what a made-up one must have for a model to learn."""
+
+import numpy as np
+import pytest
+
+from cmlfast.data.datasets import citeulike, load
+from cmlfast.data.datasets.movielens import GENRES
+from cmlfast.data.split import split_per_user
+from cmlfast.evaluation.measures import recall_at_k
+
+
+def test_real_movielens(shared_data):
+    dataset = load("movielens-100k")
+    # The published ratings: 34,174 fours and 21,201 fives of 100,000, 583 of Star Wars in all.
+    assert dataset.interactions.nnz == 34_174 + 21_201
+    everything = load("movielens-100k", min_rating=1).interactions
+    assert everything.nnz == 100_000
+    [star_wars] = np.flatnonzero(dataset.item_titles == "Star Wars (1977)")
+    assert everything.matrix[:, [star_wars]].nnz == 583
+    # The publisher's marks: Star Wars is action, adventure, romance, science fiction and war; 725 films are dramas.
+    genres = [GENRES[column] for column in dataset.item_features[star_wars].indices]
+    assert genres == ["Action", "Adventure", "Romance", "Sci-Fi", "War"]
+    assert dataset.item_features.sum(0).A1[GENRES.index("Drama")] == 725
+
+
+@pytest.mark.parametrize(
+    ("variant", "n_pairs", "n_tags"), [("clean", 134_860, 8_311), ("as_published", 142_794, 10_399)]
+)
+def test_citeulike_t(shared_data, variant, n_pairs, n_tags):
+    dataset = load("citeulike-t", variant=variant)
+    assert dataset.interactions.shape == (7_947, 25_975)
+    assert dataset.interactions.nnz == n_pairs
+    assert dataset.item_features.shape == (25_975, n_tags)
+    assert dataset.item_features.dtype == np.float32
+    assert (dataset.item_features.data == 1).all()
+    assert dataset.item_features.sum(axis=0).min() == 5
+    first = citeulike.fetch(citeulike.NAME, [citeulike.USERS])[1].read_text().splitlines()[0].split()
+    expected = sorted(map(int, first[1:] if variant == "clean" else set(first)))
+    assert dataset.interactions.matrix[0].indices.tolist() == expected
+
+
+def test_synthetic_is_seeded():
+    one, again, other = (load("synthetic", seed=seed).interactions for seed in (0, 0, 1))
+    assert one.shape == (1000, 2000)
+    assert one.nnz == again.nnz == other.nnz == 40_000
+    assert (one.matrix != again.matrix).nnz == 0
+    assert (one.matrix != other.matrix).nnz > 0
+
+
+def test_synthetic_has_taste_and_popularity():
+    train, _, test = split_per_user(load("synthetic").interactions, 0)
+    seen = train.matrix.toarray() > 0
+    popularity = seen.sum(axis=0)
+    assert np.sort(popularity)[-200:].sum() > 0.3 * popularity.sum()  # a tenth of the items
+    neighbours = (train.matrix @ train.matrix.T @ train.matrix).toarray()  # what those with the same items like
+
+    def recall(scores):
+        return recall_at_k(np.argsort(-np.where(seen, -1.0, scores), axis=1), test.matrix, 50)
+
+    chance = 50 / 2000
+    assert recall(popularity) > 3 * chance
+    assert recall(neighbours) > 1.4 * recall(popularity)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match="name='movielens-1b' is no data set: choose from movielens-100k"):
+        load("movielens-1b")
+    with pytest.raises(ValueError, match="variant='dirty' is unknown"):
+        load("citeulike-t", variant="dirty")
+    with pytest.raises(ValueError, match="n_pairs=600 is more than a quarter"):
+        load("synthetic", n_users=20, n_items=100, n_pairs=600)
+    with pytest.raises(ValueError, match="n_groups=0"):
+        load("synthetic", n_groups=0)
+    with pytest.raises(ValueError, match="n_groups=30 is more than n_items=20"):
+        load("synthetic", n_items=20, n_groups=30)
