@@ -16,7 +16,7 @@ demo: $(VENV)/package
 	$(BIN)/python -m cmlfast_cli.demo
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # The CUDA kernels' source on the CPU under AddressSanitizer, UBSan and a race detector; `test` runs it without those.
 test-emulated: $(VENV)/test

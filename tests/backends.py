@@ -22,8 +22,9 @@ from cmlfast.ops import extension
 
 ISAS = ("baseline", "avx2", "avx512")
 THREADS = (1, 2, 3)
-# Orders in which the emulator lets blocks, warps and lanes run, and the seed of the random ones.
-SCHEDULES = (("forward", 0), ("reverse", 0), ("random", 1), ("random", 2))
+# Orders in which the emulator lets blocks, warps and lanes run, and the seed of the random one. That no order matters is
+# for the race detector to prove (`simt.check`).
+SCHEDULES = (("forward", 0), ("reverse", 0), ("random", 1))
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from simt import build, sanitized
 
 SELECTED = "(emulated-forward or emulated-cml or emulated-warp or emulated-topk) and not opcheck"
-TESTS = [str(path) for name in ("test_ops_*.py", "test_storage*.py") for path in sorted(sanitized.TESTS.glob(name))]
-ARGUMENTS = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", SELECTED, *TESTS]
+OPS = sanitized.TESTS / "ops"
+TESTS = [str(path) for name in ("test_ops_*.py", "test_storage*.py") for path in sorted(OPS.glob(name))]
+SPREAD = ["-n", "auto", "--dist", "loadfile"]  # over all cores
+ARGUMENTS = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *SPREAD, "-k", SELECTED, *TESTS]
 
 
 def in_race() -> subprocess.CompletedProcess[str]:
