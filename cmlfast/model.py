@@ -69,7 +69,7 @@ class CML:
         items out, a narrow one then leaves alone what is in order already.
     n_negatives : int or "auto"
         U, the negatives drawn for a pair, of which the hardest counts (section 3.2). "auto" is 0.1 / density, at least
-        1 and at most 20: see :func:`cmlfast.training.settings.auto_n_negatives` for why.
+        1 and at most 20: see :func:`cmlfast.training.warp.auto_n_negatives` for why.
     learning_rate : float
         Of AdaGrad; falls linearly to 0 over the epochs.
     batch_size : int or "auto"

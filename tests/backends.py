@@ -22,8 +22,8 @@ from cmlfast.ops import extension
 
 ISAS = ("baseline", "avx2", "avx512")
 THREADS = (1, 2, 3)
-# Orders in which the emulator lets blocks, warps and lanes run, and the seed of the random one. That no order matters is
-# for the race detector to prove (`simt.check`).
+# Orders in which the emulator lets blocks, warps and lanes run, and the seed of the random one. That no order matters
+# is for the race detector to prove (`simt.check`).
 SCHEDULES = (("forward", 0), ("reverse", 0), ("random", 1))
 
 

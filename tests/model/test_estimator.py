@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from cmlfast import CML
-from cmlfast.training.settings import auto_batch_size, auto_n_negatives, resolve_seed
+from cmlfast.training.settings import auto_batch_size, resolve_seed
+from cmlfast.training.warp import auto_n_negatives
 
 
 def test_parameters_by_name() -> None:
@@ -42,7 +43,7 @@ def test_constructor_only_stores() -> None:
     ],
 )
 def test_auto_n_negatives(n_pairs, n_users, n_items, expected) -> None:
-    assert auto_n_negatives(n_pairs, n_users, n_items) == expected
+    assert auto_n_negatives(n_pairs / (n_users * n_items)) == expected
 
 
 def test_auto_batch_size() -> None:
