@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,18 @@ def test_arrows_run_one_way(room: str) -> None:
     assert FILES[room]
     found = {str(file.relative_to(ROOT)): complaints(room, file.read_text()) for file in FILES[room]}
     assert {file: wrong for file, wrong in found.items() if wrong} == {}
+
+
+def test_no_file_imports_itself_by_way_of_others() -> None:
+    modules = {}
+    for file in (one for files in FILES.values() for one in files if one.name != "__init__.py"):
+        modules[".".join(file.relative_to(ROOT).with_suffix("").parts)] = set(imports(file.read_text()))
+    arrows = {
+        module: {other for other in modules if other in names or any(name.startswith(f"{other}.") for name in names)}
+        for module, names in modules.items()
+    }
+    assert sum(map(len, arrows.values())) > len(arrows)
+    TopologicalSorter(arrows).prepare()  # raises CycleError, with the circle
 
 
 def test_a_wrong_arrow_is_seen() -> None:

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from cmlfast.training.pairs import Batch, Pairs
-    from cmlfast.training.settings import Settings
-    from cmlfast.training.tables import Tables
+from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.tables import Tables, TableSettings
 
 EPSILON = 1e-10  # AdaGrad's
 
 # Of a step, scalars that add up over an epoch: its loss, then what the loss counts.
 Totals: TypeAlias = tuple[Tensor, ...]
-Step: TypeAlias = "Callable[[Any, Pairs, Batch, Settings], Totals]"  # changes the tables
+Step: TypeAlias = "Callable[[Any, Pairs, Batch, Any], Totals]"  # changes the tables
 
 
 class RowGradients(NamedTuple):
@@ -36,11 +34,11 @@ class RowGradients(NamedTuple):
 class Loss(Protocol):
     """A loss and its settings."""
 
-    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
+    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
         """Take a whole step where this loss is all there is."""
 
     def gradients(
-        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings
     ) -> tuple[Totals, RowGradients]:
         """Return what it asks of each row, for a step together with other terms; change nothing."""
 

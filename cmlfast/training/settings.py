@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from cmlfast.training.parameters import integer, not_negative, positive
+from cmlfast.training.tables import TableSettings
 from cmlfast.training.warp import Warp
 
 MAX_BATCH_SIZE = 10_000
@@ -19,22 +20,18 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(TableSettings):
     """Parameters of one fit, checked and resolved."""
 
-    n_components: int
     loss: Warp  # with its own settings
     learning_rate: float
     batch_size: int
     n_epochs: int
-    max_norm: float
     balance: float | None
     covariance_weight: float
     feature_weight: float
     rare_item_distance: float
     patience: int
-    dtype: torch.dtype  # of the tables
-    seed: int
 
 
 def auto_batch_size(n_pairs: int) -> int:

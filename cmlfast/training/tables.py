@@ -11,11 +11,20 @@ import torch
 from torch import Tensor
 
 from cmlfast.ops.arithmetic import lane_sum, sqrt
-from cmlfast.training.settings import Settings
 
 CACHE_LINE = 64  # bytes
 
 AnyTables = TypeVar("AnyTables", bound="Tables")
+
+
+@dataclass(frozen=True)
+class TableSettings:
+    """What both tables are, and what every step keeps them to."""
+
+    n_components: int
+    max_norm: float
+    dtype: torch.dtype
+    seed: int
 
 
 @dataclass
@@ -36,7 +45,7 @@ class Tables:
         return self.user, self.item, self.user_state, self.item_state
 
 
-def new_rows(n: int, settings: Settings, stream: int) -> Tensor:
+def new_rows(n: int, settings: TableSettings, stream: int) -> Tensor:
     """Draw rows [n, r] on the CPU: normal with deviation 1 / sqrt(r), clipped into the ball, rounded once."""
     # NumPy's generator and our own sum, for torch's depend on the instruction set.
     draws = np.random.default_rng([settings.seed, stream]).standard_normal((n, settings.n_components), np.float32)
@@ -46,7 +55,7 @@ def new_rows(n: int, settings: Settings, stream: int) -> Tensor:
     return clipped.to(settings.dtype)
 
 
-def new_tables(n_users: int, n_items: int, settings: Settings, device: torch.device) -> Tables:
+def new_tables(n_users: int, n_items: int, settings: TableSettings, device: torch.device) -> Tables:
     """Draw both tables; the accumulators start at 0, float32 whatever the tables' type."""
     shapes = [(n, settings.n_components) for n in (n_users, n_items)]
     user, item = (zeros(shape, settings.dtype) for shape in shapes)

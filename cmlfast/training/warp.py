@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from cmlfast.ops.arithmetic import lane_sum
 from cmlfast.ops.autograd import gradient_entries
 from cmlfast.training.loss import EPSILON, RowGradients, Totals
+from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.parameters import boolean, integer, positive
 from cmlfast.training.schedule import Schedule
-
-if TYPE_CHECKING:
-    from cmlfast.training.pairs import Batch, Pairs
-    from cmlfast.training.settings import Settings
-    from cmlfast.training.tables import Tables
+from cmlfast.training.tables import Tables, TableSettings
 
 MAX_NEGATIVES = 20  # the upper end of the paper's U (section 3.2)
 NEGATIVES_PER_DENSITY = 0.1
@@ -58,7 +55,7 @@ class Warp:
         """Return the loss as it is when a training ends."""
         return replace(self, margin=Schedule(self.margin.last, self.margin.last))
 
-    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
+    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
         """Take the step with one fused operator, ``cml_step_``; return loss, impostors and active pairs."""
         totals: Totals = kernels.cml_step_(
             *tables.all(), pairs.indptr, pairs.indices, batch.users, batch.items,
@@ -69,7 +66,7 @@ class Warp:
         return totals
 
     def gradients(
-        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings
     ) -> tuple[Totals, RowGradients]:
         """Return loss, impostors and active pairs, and what the active ones ask of their rows."""
         ids = batch.users, batch.items
