@@ -144,8 +144,8 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
         static_cast<float>(margin)};
     const ScanResults results{arena.at(loss), DeviceIdsOut(arena.at(hardest)), DeviceIdsOut(arena.at(impostors)),
                               arena.at(factor), groups.entries(arena)};
-    launch(stream, n, kTeamsInBlock, scan_pairs<L, Metric::kSquaredEuclidean>, batch,
-           const_cast<const float*>(arena.at(weights)), results, const_cast<const int*>(arena.at(fault)));
+    launch(stream, n, kTeamsInBlock, scan_pairs<L, Metric::kSquaredEuclidean>,
+           ScanArguments<Storage>{batch, arena.at(weights), results, arena.at(fault)});
     groups.sort(arena, stream);
 
     // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read

@@ -44,26 +44,32 @@ struct ScanResults {
   RowEntries entries;      // of the pairs whose hinge is above 0
 };
 
-// weights [U + 1] has the rank weight of each number of impostors. If *fault is not 0, the ids are bad and nothing may
-// be looked at; null without.
+// One argument: as four, they cost registers, and so warps.
+template <typename Storage>
+struct ScanArguments {
+  PairBatch<Storage> batch;
+  const float* weights;  // [U + 1], the rank weight of each number of impostors
+  ScanResults results;
+  const int* fault;  // not 0 if the ids are bad, and nothing may be looked at; null without
+};
+
 template <typename L, Metric kMetric>
-__global__ void __launch_bounds__(kBlock, kScanBlocks)
-    scan_pairs(PairBatch<typename L::Storage> batch, const float* weights, ScanResults results, const int* fault) {
+__global__ void __launch_bounds__(kBlock, kScanBlocks) scan_pairs(ScanArguments<typename L::Storage> a) {
   using Storage = typename L::Storage;
   const Team team;
   const int64_t n = Team::number();
-  if (n >= batch.n_pairs) return;
-  const bool sound = fault == nullptr || *fault == 0;
-  const int64_t user = sound ? batch.users[n] : 0;
-  const int64_t positive = sound ? batch.positives[n] : 0;
-  const int n_negatives = static_cast<int>(batch.negatives.n);
+  if (n >= a.batch.n_pairs) return;
+  const bool sound = a.fault == nullptr || *a.fault == 0;
+  const int64_t user = sound ? a.batch.users[n] : 0;
+  const int64_t positive = sound ? a.batch.positives[n] : 0;
+  const int n_negatives = static_cast<int>(a.batch.negatives.n);
 
   PairScan scan;
   float positive_distance = 0.0f;
   int32_t hardest = -1;                                 // items are below 2^31
   const auto look_at_all = [&](const auto& negative) {  // negative(q) is the q-th negative
-    const Storage* user_row = batch.user_vectors + user * batch.r;
-    const Tile<L> user_tile = L::kOneTile ? load_tile<L>(team, user_row, 0, batch.r) : zero_tile<L>();
+    const Storage* user_row = a.batch.user_vectors + user * a.batch.r;
+    const Tile<L> user_tile = L::kOneTile ? load_tile<L>(team, user_row, 0, a.batch.r) : zero_tile<L>();
     // Slot 0 is the positive, slot 1 + q the q-th negative.
     for (int eight = 0; eight <= n_negatives; eight += kTeam) {
       const int slot = eight + team.thread;
@@ -78,40 +84,41 @@ __global__ void __launch_bounds__(kBlock, kScanBlocks)
 #pragma unroll
         for (int g = 0; g < 4; ++g) {
           ids[g] = team.from(id, four + g);
-          rows[g] = batch.item_vectors + ids[g] * batch.r;
+          rows[g] = a.batch.item_vectors + ids[g] * a.batch.r;
         }
         const int n_rows = left < 4 ? left : 4;
         float distance[4];
-        distances4<L, kMetric>(team, user_tile, user_row, rows, n_rows, batch.r, distance);
+        distances4<L, kMetric>(team, user_tile, user_row, rows, n_rows, a.batch.r, distance);
 #pragma unroll
         for (int g = 0; g < 4; ++g) {
           const int at = eight + four + g;
           if (at == 0) positive_distance = distance[0];
           if (at == 0 || g >= n_rows) continue;
-          see_negative(scan, at, batch.margin, positive_distance, distance[g]);
+          see_negative(scan, at, a.batch.margin, positive_distance, distance[g]);
           if (scan.nearest_at == at) hardest = ids[g];
         }
       }
     }
   };
-  if (sound && batch.negatives.drawn) {
-    const PairDraws draws(batch.negatives.sampler, user, positive);
+  if (sound && a.batch.negatives.drawn) {
+    const PairDraws draws(a.batch.negatives.sampler, user, positive);
     if (draws.n_others() > 0) {
       look_at_all([&](int q) { return draws.item(pick(draws.words(q / 4), q % 4)); });
     }
   } else if (sound) {
-    const DeviceIds given = batch.negatives.given.from(n * n_negatives);
+    const DeviceIds given = a.batch.negatives.given.from(n * n_negatives);
     if (given[0] >= 0) look_at_all([&](int q) { return given[q]; });
   }
 
   if (team.thread != 0) return;
-  const float value = hardest < 0 ? 0.0f : hinge(batch.margin, positive_distance, scan.nearest);
-  const float weight = weights[scan.impostors];
-  results.loss[n] = weighted_relu(weight, value);
-  results.hardest.set(n, hardest);
-  results.impostors.set(n, scan.impostors);
-  if (results.factor) results.factor[n] = gradient_factor(kMetric, weight);
-  if (results.entries.keys) write_entries(results.entries, batch.n_pairs, n, value > 0.0f, user, positive, hardest);
+  const float value = hardest < 0 ? 0.0f : hinge(a.batch.margin, positive_distance, scan.nearest);
+  const float weight = a.weights[scan.impostors];
+  a.results.loss[n] = weighted_relu(weight, value);
+  a.results.hardest.set(n, hardest);
+  a.results.impostors.set(n, scan.impostors);
+  if (a.results.factor) a.results.factor[n] = gradient_factor(kMetric, weight);
+  if (a.results.entries.keys)
+    write_entries(a.results.entries, a.batch.n_pairs, n, value > 0.0f, user, positive, hardest);
 }
 
 }  // namespace

@@ -42,8 +42,7 @@ Outputs scan(const Device& device, const Tensor& user_vectors, const Tensor& ite
     const ScanResults results{static_cast<float*>(loss.data_ptr()), DeviceIdsOut(Ids(hardest)),
                               DeviceIdsOut(Ids(impostors)), nullptr, RowEntries()};
     const auto kernel = metric == Metric::kDot ? scan_pairs<L, Metric::kDot> : scan_pairs<L, Metric::kSquaredEuclidean>;
-    launch(device.stream, n, kTeamsInBlock, kernel, batch, const_cast<const float*>(arena.at(weights)), results,
-           static_cast<const int*>(nullptr));
+    launch(device.stream, n, kTeamsInBlock, kernel, ScanArguments<Storage>{batch, arena.at(weights), results, nullptr});
   });
   return {loss, hardest, impostors};
 }
