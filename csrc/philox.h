@@ -28,4 +28,11 @@ CMLFAST_FN Words4 philox(uint64_t seed, uint32_t c0, uint32_t c1, uint32_t c2, u
   return {{c0, c1, c2, c3}};
 }
 
+// One of the four, without an array that would have to live in memory.
+CMLFAST_FN uint32_t pick(const Words4& words, int64_t i) {
+  const uint32_t low = i & 1 ? words.word[1] : words.word[0];
+  const uint32_t high = i & 1 ? words.word[3] : words.word[2];
+  return i & 2 ? high : low;
+}
+
 }  // namespace cmlfast

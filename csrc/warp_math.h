@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "philox.h"
 #include "portable.h"
 
 namespace cmlfast {
@@ -37,6 +38,19 @@ CMLFAST_FN int64_t bounded(uint32_t word, int64_t n) {
   return static_cast<int64_t>((static_cast<uint64_t>(word) * static_cast<uint64_t>(n)) >> 32);
 }
 
+// What the negatives of a pair are a function of.
+struct PairSeed {
+  uint64_t seed;
+  uint32_t user;
+  uint32_t positive;
+  uint32_t offset;
+};
+
+// The random words of negatives 4 block .. 4 block + 3.
+CMLFAST_FN Words4 negative_words(const PairSeed& pair, uint32_t block) {
+  return philox(pair.seed, pair.user, pair.positive, pair.offset, block);
+}
+
 // m + d(i, j) - d(i, k): above 0, item k is an impostor.
 CMLFAST_FN float hinge(float margin, float positive, float negative) { return (margin + positive) - negative; }
 
@@ -64,6 +78,12 @@ CMLFAST_FN float weighted_relu(float weight, float value) { return value <= 0.0f
 CMLFAST_FN float gradient_factor(Metric metric, float weight) {
   return metric == Metric::kDot ? weight : 2.0f * weight;
 }
+
+struct StepSizes {
+  float lr;
+  float eps;
+  float max_norm;
+};
 
 // One element of AdaGrad: G += g^2, y -= lr g / (sqrt(G) + eps).
 CMLFAST_FN void adagrad_element(float& weight, float& state, float gradient, float lr, float eps) {

@@ -4,38 +4,13 @@
 #include <vector>
 
 #include "../arguments.h"
-#include "prefetch.h"
-#include "row_groups.h"
+#include "finish.h"
+#include "group.h"
+#include "sum.h"
 #include "with_storage.h"
 
 namespace cmlfast {
 namespace {
-
-template <typename Storage>
-void update_rows(const Matrix& table, const Matrix& sums, const Ids& rows, const Matrix& gradient, float lr, float eps,
-                 float max_norm, const Rounding& rounding) {
-  const int64_t r = table.n_columns();
-  const RowKernels& kernels = row_kernels();
-  std::vector<int64_t> named(rows.size());
-  for (int64_t i = 0; i < rows.size(); ++i) named[i] = rows[i];
-  RowGroups(named, table.n_rows())
-      .reduce(
-          r,
-          [&](const RowGroups::Named* run, int64_t n, float* out) {
-            std::fill(out, out + r, 0.0f);
-            for (int64_t i = 0; i < n; ++i) kernels.add(out, gradient.row<float>(run[i].position), r);
-          },
-          [&](int64_t row, int64_t position) {
-            prefetch_row(gradient.row<float>(position), r);
-            prefetch_row(table.row<Storage>(row), r);
-            prefetch_row(sums.row<float>(row), r);
-          },
-          [&](int64_t, int64_t row, float* total) {
-            Storage* weight = table.row<Storage>(row);
-            kernels.of<Storage>().adagrad_clip(weight, sums.row<float>(row), total, r, lr, eps, max_norm, rounding, row,
-                                               weight);
-          });
-}
 
 void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows, const Tensor& grads, double lr,
                    double eps, double max_norm, bool stochastic_rounding, int64_t seed, int64_t offset) {
@@ -45,10 +20,13 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
   Matrix sums(state);
   const Matrix gradient(grads);
   const Ids row_ids(rows);
+  const StepSizes sizes{static_cast<float>(lr), static_cast<float>(eps), static_cast<float>(max_norm)};
   const Rounding rounding{stochastic_rounding, static_cast<uint64_t>(seed), static_cast<uint32_t>(offset), 0};
+  std::vector<int64_t> named(row_ids.size());
+  for (int64_t i = 0; i < row_ids.size(); ++i) named[i] = row_ids[i];
+  const RowGroups groups(named, table.n_rows());
   with_storage(weight, [&](auto storage) {
-    update_rows<decltype(storage)>(table, sums, row_ids, gradient, static_cast<float>(lr), static_cast<float>(eps),
-                                   static_cast<float>(max_norm), rounding);
+    sum_rows(groups, GivenShares{gradient}, Update<decltype(storage)>{table, sums, nullptr, sizes, rounding});
   });
   table.store();
   sums.store();

@@ -1,12 +1,15 @@
-// cml_step_: a whole training step (paper, section 3.5) on both tables in place: draw, scan, gradient, AdaGrad, clip.
+// cml_step_: a whole training step (paper, section 3.5) on both tables in place: draw, scan, group, sum, finish.
 #include <torch/csrc/stable/library.h>
 
 #include <memory>
 #include <vector>
 
-#include "negatives.h"
-#include "pair_gradient.h"
-#include "pair_scan.h"
+#include "batch.h"
+#include "draw.h"
+#include "finish.h"
+#include "group.h"
+#include "scan.h"
+#include "sum.h"
 #include "with_storage.h"
 
 namespace cmlfast {
@@ -33,36 +36,22 @@ struct Tables {
   Matrix item_sums;
 };
 
-struct StepSizes {
-  float lr;
-  float eps;
-  float max_norm;
-};
-
 // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read old
 // item rows), item rows change in place (they read old user rows), then the fresh rows move in.
 template <typename Storage>
-void update(const Tables& tables, const PairGradient<Storage>& gradient, const StepSizes& sizes,
+void update(const Tables& tables, const PairBatch& batch, const ScanResults& scanned, const StepSizes& sizes,
             const Rounding& of_users, const Rounding& of_items) {
-  const auto adagrad_clip = row_kernels().of<Storage>().adagrad_clip;
   const int64_t r = tables.user_w.n_columns();
-  const RowGroups& user_groups = gradient.user_groups();
+  std::vector<float> factor(scanned.weight);
+  for (float& weight : factor) weight = gradient_factor(batch.metric, weight);
+  const PairGroups groups(batch, scanned.hardest, scanned.active);
+  const RowGroups& user_groups = groups.users();
   const std::unique_ptr<Storage[]> fresh(new Storage[user_groups.n_groups() * r]);  // [G, r]
-  const auto fetch_from = [&](const Matrix& table, const Matrix& sums) {
-    return [&table, &sums, r](int64_t row) {
-      prefetch_row(table.row<Storage>(row), r);
-      prefetch_row(sums.row<float>(row), r);
-    };
-  };
-  gradient.for_each_user(fetch_from(tables.user_w, tables.user_sums), [&](int64_t group, int64_t row, float* total) {
-    adagrad_clip(tables.user_w.row<Storage>(row), tables.user_sums.row<float>(row), total, r, sizes.lr, sizes.eps,
-                 sizes.max_norm, of_users, row, fresh.get() + group * r);
-  });
-  gradient.for_each_item(fetch_from(tables.item_w, tables.item_sums), [&](int64_t, int64_t row, float* total) {
-    Storage* weight = tables.item_w.row<Storage>(row);
-    adagrad_clip(weight, tables.item_sums.row<float>(row), total, r, sizes.lr, sizes.eps, sizes.max_norm, of_items, row,
-                 weight);
-  });
+
+  sum_rows(user_groups, UserShares<Storage>{batch, factor, scanned.hardest},
+           Update<Storage>{tables.user_w, tables.user_sums, fresh.get(), sizes, of_users});
+  sum_rows(groups.items(), ItemShares<Storage>(batch, factor, scanned.hardest),
+           Update<Storage>{tables.item_w, tables.item_sums, nullptr, sizes, of_items});
   parallel_for(0, user_groups.n_groups(), grain_for(r), [&](int64_t begin, int64_t end) {
     for (int64_t group = begin; group < end; ++group) {
       const Storage* row = fresh.get() + group * r;
@@ -83,7 +72,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   Tables tables{Matrix(user_w), Matrix(item_w), Matrix(user_state), Matrix(item_state)};
   const Ids user(users);
   const Ids positive(positives);
-  const NegativeSampler sampler(indptr, indices, n_items, seed, offset);
+  const Sampler sampler(indptr, indices, n_items, seed, offset);
   const StepSizes sizes{static_cast<float>(lr), static_cast<float>(eps), static_cast<float>(max_norm)};
   const Rounding of_users{stochastic_rounding, static_cast<uint64_t>(seed), static_cast<uint32_t>(offset), 0};
   Rounding of_items = of_users;
@@ -92,13 +81,11 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const PairBatch batch{
       tables.user_w, tables.item_w, user, positive, n_negatives, static_cast<float>(margin), Metric::kSquaredEuclidean};
   const std::vector<float> weights = rank_weights(n_items, n_negatives, rank_weight);
-  const PairResults results = with_storage(user_w, [&](auto storage) {
+  const ScanResults results = with_storage(user_w, [&](auto storage) {
     using Storage = decltype(storage);
-    PairResults found = scan_pairs<Storage>(
+    ScanResults found = scan_pairs<Storage>(
         batch, weights, [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
-    std::vector<float> factor(found.weight);
-    for (float& weight : factor) weight = gradient_factor(batch.metric, weight);
-    update(tables, PairGradient<Storage>(batch, factor, found.hardest, found.active), sizes, of_users, of_items);
+    update<Storage>(tables, batch, found, sizes, of_users, of_items);
     return found;
   });
   for (Matrix* matrix : {&tables.user_w, &tables.item_w, &tables.user_sums, &tables.item_sums}) matrix->store();

@@ -7,9 +7,9 @@ constexpr int kDraws = 4 * kBlocks;   // each gives four words
 constexpr int64_t kMostCounted = 64;  // positives looked at one by one
 
 // words[4 b + i] = word i of block `first + b`.
-inline void philox_blocks(const PairDraw& pair, uint32_t first, uint32_t* words) {
+inline void philox_blocks(const PairSeed& pair, uint32_t first, uint32_t* words) {
   for (int b = 0; b < kBlocks; ++b) {
-    const Words4 block = philox(pair.seed, pair.user, pair.positive, pair.offset, first + b);
+    const Words4 block = negative_words(pair, first + b);
     for (int i = 0; i < 4; ++i) words[4 * b + i] = block.word[i];
   }
 }
@@ -37,7 +37,7 @@ inline void nth_not_liked_each(const Id* positives, int64_t n_positives, int64_t
 }
 
 template <typename Id>
-void draw_negatives(const PairDraw& pair, const Id* positives, int64_t n_positives, int64_t n_others, int64_t n,
+void draw_negatives(const PairSeed& pair, const Id* positives, int64_t n_positives, int64_t n_others, int64_t n,
                     int64_t* ids) {
   for (int64_t first = 0; first < n; first += kDraws) {
     const int64_t count = n - first < kDraws ? n - first : kDraws;

@@ -9,22 +9,16 @@ namespace cmlfast {
 struct Bfloat16;
 struct Float16;
 struct PairScan;
+struct PairSeed;
 struct Rounding;
+struct StepSizes;
 
-// factor * (a - b) for rows a, b [r]: what one pair adds to a row's gradient.
+// What a pair adds to a row's gradient: factor * (a - b) for rows a, b [r].
 template <typename Storage>
-struct ScaledDifference {
+struct Share {
   const Storage* a;
   const Storage* b;
   float factor;
-};
-
-// What the negatives of a pair are a function of.
-struct PairDraw {
-  uint64_t seed;
-  uint32_t user;
-  uint32_t positive;
-  uint32_t offset;
 };
 
 // The loops over tables of one storage type. All arithmetic is float32.
@@ -37,16 +31,16 @@ struct TableKernels {
   void (*minus_dots)(const Storage* query, const Storage* rows, const int64_t* ids, const int64_t* soon, int64_t n,
                      int64_t r, float* out);
 
-  // out[e] = sum of the terms' elements e < r, in order
-  void (*sum_scaled_differences)(const ScaledDifference<Storage>* terms, int64_t n, int64_t r, float* out);
+  // out[e] = sum of the shares' elements e < r, in order
+  void (*sum_shares)(const Share<Storage>* shares, int64_t n, int64_t r, float* out);
 
   // out[e] = values[e], e < r, to the nearest
   void (*store)(const float* values, int64_t r, Storage* out);
 
   // One AdaGrad step on a row [r], the clip into the ball, and the only rounding to Storage. Uses up `gradient`. `out`
   // receives the new row and may be `weight` itself; `row` is its number.
-  void (*adagrad_clip)(const Storage* weight, float* state, float* gradient, int64_t r, float lr, float eps,
-                       float max_norm, const Rounding& rounding, int64_t row, Storage* out);
+  void (*adagrad_clip)(const Storage* weight, float* state, float* gradient, int64_t r, const StepSizes& sizes,
+                       const Rounding& rounding, int64_t row, Storage* out);
 };
 
 struct RowKernels {
@@ -59,9 +53,9 @@ struct RowKernels {
   PairScan (*see_negatives)(float margin, const float* distance, int64_t n);
 
   // ids[0 .. n) = the pair's negatives, of the n_others items that are not among the user's sorted positives.
-  void (*draw_from_int32)(const PairDraw& pair, const int32_t* positives, int64_t n_positives, int64_t n_others,
+  void (*draw_from_int32)(const PairSeed& pair, const int32_t* positives, int64_t n_positives, int64_t n_others,
                           int64_t n, int64_t* ids);
-  void (*draw_from_int64)(const PairDraw& pair, const int64_t* positives, int64_t n_positives, int64_t n_others,
+  void (*draw_from_int64)(const PairSeed& pair, const int64_t* positives, int64_t n_positives, int64_t n_others,
                           int64_t n, int64_t* ids);
 
   TableKernels<float> float32;

@@ -88,31 +88,31 @@ PairScan see_negatives(float margin, const float* distance, int64_t n) {
   return {distance[at], at, impostors};
 }
 
-// The sum of kVectors vectors' elements, from element `at` on, over all terms; in registers from the first term to the
+// The sum of kVectors vectors' elements, from element `at` on, over all shares; in registers from the first to the
 // last.
 template <int kVectors, typename Storage, typename Count>
-inline void sum_terms(const ScaledDifference<Storage>* terms, int64_t n_terms, int64_t at, Count n, float* out) {
+inline void sum_vectors(const Share<Storage>* shares, int64_t n_shares, int64_t at, Count n, float* out) {
   Vector sum[kVectors];
   for (int v = 0; v < kVectors; ++v) sum[v] = Vector::zero();
-  for (int64_t i = 0; i < n_terms; ++i) {
-    const Vector factor = Vector::all(terms[i].factor);
+  for (int64_t i = 0; i < n_shares; ++i) {
+    const Vector factor = Vector::all(shares[i].factor);
     for (int v = 0; v < kVectors; ++v) {
       const int64_t e = at + v * Vector::kWidth;
-      sum[v] = sum[v] + factor * (load(terms[i].a + e, n) - load(terms[i].b + e, n));
+      sum[v] = sum[v] + factor * (load(shares[i].a + e, n) - load(shares[i].b + e, n));
     }
   }
   for (int v = 0; v < kVectors; ++v) store(sum[v], out + at + v * Vector::kWidth, n);
 }
 
 template <typename Storage>
-void sum_scaled_differences(const ScaledDifference<Storage>* terms, int64_t n, int64_t r, float* out) {
+void sum_shares(const Share<Storage>* shares, int64_t n, int64_t r, float* out) {
   constexpr int kVectors = 4;
   int64_t at = 0;
   for (; at + kVectors * Vector::kWidth <= r; at += kVectors * Vector::kWidth) {
-    sum_terms<kVectors>(terms, n, at, Whole(), out);
+    sum_vectors<kVectors>(shares, n, at, Whole(), out);
   }
-  for (; at + Vector::kWidth <= r; at += Vector::kWidth) sum_terms<1>(terms, n, at, Whole(), out);
-  if (at < r) sum_terms<1>(terms, n, at, r - at, out);
+  for (; at + Vector::kWidth <= r; at += Vector::kWidth) sum_vectors<1>(shares, n, at, Whole(), out);
+  if (at < r) sum_vectors<1>(shares, n, at, r - at, out);
 }
 
 void add(float* __restrict sum, const float* __restrict part, int64_t r) {
@@ -140,11 +140,11 @@ void store_stochastic(const float* __restrict values, int64_t r, const Rounding&
 }
 
 template <typename Storage>
-void adagrad_clip(const Storage* weight, float* state, float* gradient, int64_t r, float lr, float eps, float max_norm,
+void adagrad_clip(const Storage* weight, float* state, float* gradient, int64_t r, const StepSizes& sizes,
                   const Rounding& rounding, int64_t row, Storage* out) {
   float* updated = gradient;
-  const Vector rate = Vector::all(lr);
-  const Vector epsilon = Vector::all(eps);
+  const Vector rate = Vector::all(sizes.lr);
+  const Vector epsilon = Vector::all(sizes.eps);
   Lanes squares = Lanes::zero();
   for_each_vector(r, [&](auto n, int64_t at, int p) {  // adagrad_element, and the sum for the norm
     const Vector g = load(gradient + at, n);
@@ -155,7 +155,7 @@ void adagrad_clip(const Storage* weight, float* state, float* gradient, int64_t 
     y = load(updated + at, n);  // elements behind the row's end are 0 again, also where eps is
     squares.part[p] = squares.part[p] + y * y;
   });
-  const Vector factor = Vector::all(clip_factor(fold(squares), max_norm));
+  const Vector factor = Vector::all(clip_factor(fold(squares), sizes.max_norm));
   if constexpr (sizeof(Storage) == sizeof(float)) {
     for_each_vector(r, [&](auto n, int64_t at, int) { store(load(updated + at, n) * factor, out + at, n); });
   } else {
@@ -170,7 +170,7 @@ void adagrad_clip(const Storage* weight, float* state, float* gradient, int64_t 
 
 template <typename Storage>
 constexpr TableKernels<Storage> table_kernels() {
-  return {scan<SquaredDifference, Storage>, scan<Product, Storage>, sum_scaled_differences<Storage>, store_row<Storage>,
+  return {scan<SquaredDifference, Storage>, scan<Product, Storage>, sum_shares<Storage>, store_row<Storage>,
           adagrad_clip<Storage>};
 }
 

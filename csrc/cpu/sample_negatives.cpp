@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "negatives.h"
+#include "draw.h"
 
 namespace cmlfast {
 namespace {
@@ -12,7 +12,7 @@ Tensor sample_negatives(const Tensor& indptr, const Tensor& indices, const Tenso
                         int64_t n_items, int64_t n_negatives, int64_t seed, int64_t offset) {
   check_sampling(indptr, indices, users, positives, n_items, n_negatives);
   check_sample_negatives_ids(indptr, indices, users, positives, n_items);
-  const NegativeSampler sampler(indptr, indices, n_items, seed, offset);
+  const Sampler sampler(indptr, indices, n_items, seed, offset);
   const Ids user(users);
   const Ids positive(positives);
 

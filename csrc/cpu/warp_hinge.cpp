@@ -5,9 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "negatives.h"
-#include "pair_gradient.h"
-#include "pair_scan.h"
+#include "batch.h"
+#include "draw.h"
+#include "finish.h"
+#include "group.h"
+#include "scan.h"
+#include "sum.h"
 #include "with_storage.h"
 
 namespace cmlfast {
@@ -15,7 +18,7 @@ namespace {
 
 using Outputs = std::tuple<Tensor, Tensor, Tensor>;  // loss [N] float32, hardest [N] ids, impostors [N] ids
 
-Outputs to_tensors(const PairResults& results, const Tensor& users, const Tensor& user_vectors) {
+Outputs to_tensors(const ScanResults& results, const Tensor& users, const Tensor& user_vectors) {
   const int64_t n = users.size(0);
   Tensor loss = torch::stable::new_empty(user_vectors, {n}, ScalarType::Float);
   Tensor hardest = torch::stable::new_empty(users, {n});
@@ -44,7 +47,7 @@ Outputs warp_hinge(const Tensor& user_vectors, const Tensor& item_vectors, const
   const PairBatch batch{user_table,          item_table, user, positive, n_negatives, static_cast<float>(margin),
                         parse_metric(metric)};
   const std::vector<float> weights = rank_weights(n_items, n_negatives, rank_weight);
-  const PairResults results = with_storage(user_vectors, [&](auto storage) {
+  const ScanResults results = with_storage(user_vectors, [&](auto storage) {
     return scan_pairs<decltype(storage)>(batch, weights, [&](int64_t n, int64_t* ids) {
       for (int64_t q = 0; q < n_negatives; ++q) ids[q] = negative[n * n_negatives + q];
       return ids[0] >= 0;
@@ -64,12 +67,12 @@ Outputs warp_hinge_sampled(const Tensor& user_vectors, const Tensor& item_vector
   const Matrix item_table(item_vectors);
   const Ids user(users);
   const Ids positive(positives);
-  const NegativeSampler sampler(indptr, indices, n_items, seed, offset);
+  const Sampler sampler(indptr, indices, n_items, seed, offset);
 
   const PairBatch batch{user_table,          item_table, user, positive, n_negatives, static_cast<float>(margin),
                         parse_metric(metric)};
   const std::vector<float> weights = rank_weights(n_items, n_negatives, rank_weight);
-  const PairResults results = with_storage(user_vectors, [&](auto storage) {
+  const ScanResults results = with_storage(user_vectors, [&](auto storage) {
     return scan_pairs<decltype(storage)>(
         batch, weights, [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
   });
@@ -112,14 +115,9 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
   const PairBatch batch{user_table, item_table, user, positive, n_negatives, 0.0f, kind};
   with_storage(user_vectors, [&](auto storage) {
     using Storage = decltype(storage);
-    const auto store = row_kernels().of<Storage>().store;
-    const int64_t r = user_table.n_columns();
-    const PairGradient<Storage> gradient(batch, factor, hardest_ids, active);
-    const auto nothing = [](int64_t) {};  // what is only written need not be fetched
-    gradient.for_each_user(
-        nothing, [&](int64_t, int64_t row, const float* total) { store(total, r, user_out.row<Storage>(row)); });
-    gradient.for_each_item(
-        nothing, [&](int64_t, int64_t row, const float* total) { store(total, r, item_out.row<Storage>(row)); });
+    const PairGroups groups(batch, hardest_ids, active);
+    sum_rows(groups.users(), UserShares<Storage>{batch, factor, hardest_ids}, StoreGradient<Storage>{user_out});
+    sum_rows(groups.items(), ItemShares<Storage>(batch, factor, hardest_ids), StoreGradient<Storage>{item_out});
   });
   return {user_grad, item_grad};
 }

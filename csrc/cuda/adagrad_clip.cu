@@ -1,13 +1,12 @@
 // adagrad_clip_: one AdaGrad step, then the clip into the ball, on the rows that a batch names (rows may repeat).
 #include "arena.h"
 #include "check_ids.cuh"
-#include "finish_rows.cuh"
+#include "device.h"
+#include "finish.cuh"
+#include "group.cuh"
 #include "layouts.cuh"
-#include "limits.h"
-#include "registration.h"
-#include "shares.cuh"
 #include "sort.h"
-#include "sum_rows.cuh"
+#include "sum.cuh"
 
 namespace cmlfast {
 namespace {
@@ -53,8 +52,8 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
   launch(stream, n, kBlock, name_rows, DeviceIds(row_ids), n, arena.at(keys), arena.at(positions));
   sort_pairs({arena.at(keys), arena.at(positions), arena.at(sorted_keys), arena.at(sorted_positions), n, n_bits},
              arena.at(scratch), scratch_bytes, stream);
-  const SortedRows sorted{arena.at(sorted_keys), arena.at(sorted_positions), n, 0,
-                          static_cast<uint32_t>(table.n_rows())};
+  const RowGroups groups{arena.at(sorted_keys), arena.at(sorted_positions), n, 0,
+                         static_cast<uint32_t>(table.n_rows())};
   const StepSizes sizes{static_cast<float>(lr), static_cast<float>(eps), static_cast<float>(max_norm)};
   const Rounding rounding{stochastic_rounding, static_cast<uint64_t>(seed), static_cast<uint32_t>(offset), 0};
   with_layout(weight.scalar_type(), r, vector, [&](auto layout) {
@@ -62,7 +61,7 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
     using Storage = typename L::Storage;
     const GivenShares<L> shares{gradient.data(), r};
     const Update<L> update{table.data<Storage>(), sums.data(), nullptr, arena.at(unclipped), r, sizes, rounding};
-    sum_rows<L>(stream, sorted, shares, update, arena.at(partials));
+    sum_rows<L>(stream, groups, shares, update, arena.at(partials));
   });
   table.store();
   sums.store();

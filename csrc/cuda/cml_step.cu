@@ -1,19 +1,18 @@
-// cml_step_: a whole training step (paper, section 3.5) on both tables in place: draw, scan, sort, gradient, AdaGrad,
-// clip. The host never waits, so that a step can be captured into a CUDA graph; hence bad ids cannot raise here. A step
+// cml_step_: a whole training step (paper, section 3.5) on both tables in place: draw, scan, group, sum, finish.
+// The host never waits, so that a step can be captured into a CUDA graph; hence bad ids cannot raise here. A step
 // that finds one changes nothing, and says so by a loss of NaN and counts of -1.
 #include <tuple>
 
-#include "../rank_weights.h"
 #include "arena.h"
 #include "check_ids.cuh"
-#include "finish_rows.cuh"
+#include "device.h"
+#include "draw.cuh"
+#include "finish.cuh"
+#include "group.cuh"
 #include "layouts.cuh"
-#include "limits.h"
-#include "pair_rows.cuh"
-#include "registration.h"
-#include "scan_pairs.cuh"
-#include "shares.cuh"
-#include "sum_rows.cuh"
+#include "rank_weights.cuh"
+#include "scan.cuh"
+#include "sum.cuh"
 
 namespace cmlfast {
 namespace {
@@ -21,15 +20,15 @@ namespace {
 // Brings the new rows of `fresh` to their place in the table.
 template <typename L>
 __global__ void __launch_bounds__(kBlock)
-    store_fresh_rows(SortedRows sorted, const typename L::Storage* fresh, typename L::Storage* table, int64_t r) {
+    store_fresh_rows(RowGroups groups, const typename L::Storage* fresh, typename L::Storage* table, int64_t r) {
   using Storage = typename L::Storage;
-  const Group group;
-  const int64_t p = Group::number();
-  if (p >= sorted.n) return;
-  const int64_t row = sorted.row(p);
-  if (row < 0 || !sorted.is_first(p)) return;
+  const Team team;
+  const int64_t p = Team::number();
+  if (p >= groups.n) return;
+  const int64_t row = groups.row(p);
+  if (row < 0 || !groups.is_first(p)) return;
   constexpr int kAtOnce = L::kVector ? 4 : 1;
-  for (int64_t e = kAtOnce * group.thread; e < r; e += kAtOnce * kGroup) {
+  for (int64_t e = kAtOnce * team.thread; e < r; e += kAtOnce * kTeam) {
     Storage values[kAtOnce];
     if constexpr (L::kVector) {
       load_raw(fresh + p * r + e, values);
@@ -119,7 +118,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const auto factor = arena.reserve<float>(n);
   const auto hardest = arena.reserve<int32_t>(n);
   const auto impostors = arena.reserve<int32_t>(n);
-  const PairRows rows(arena, n, user_table.n_rows(), n_items, r);
+  const PairGroups groups(arena, n, user_table.n_rows(), n_items, r);
   const auto fresh = arena.reserve<char>(n * r * bytes_of(user_w.scalar_type()));
   const auto unclipped = arena.reserve<float>(needs_unclipped(user_w, one_tile) ? 2 * n * r : 0);
   arena.allocate(users);
@@ -129,7 +128,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   store_rank_weights(stream, rank_weights(n_items, n_negatives, rank_weight), arena.at(weights));
   Negatives negatives;
   negatives.drawn = true;
-  negatives.sampler = DeviceSampler(row_ends, liked, n_items, seed, offset);
+  negatives.sampler = Sampler(row_ends, liked, n_items, seed, offset);
   negatives.n = n_negatives;
   const StepSizes sizes{static_cast<float>(lr), static_cast<float>(eps), static_cast<float>(max_norm)};
   const Rounding of_users{stochastic_rounding, static_cast<uint64_t>(seed), static_cast<uint32_t>(offset), 0};
@@ -140,23 +139,14 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
     using L = decltype(layout);
     using Storage = typename L::Storage;
     Storage* const fresh_rows = reinterpret_cast<Storage*>(arena.at(fresh));
-    const PairScanArguments<Storage> arguments{user_table.data<Storage>(),
-                                               item_table.data<Storage>(),
-                                               r,
-                                               DeviceIds(user),
-                                               DeviceIds(positive),
-                                               n,
-                                               negatives,
-                                               static_cast<float>(margin),
-                                               arena.at(weights),
-                                               arena.at(loss),
-                                               DeviceIdsOut(arena.at(hardest)),
-                                               DeviceIdsOut(arena.at(impostors)),
-                                               arena.at(factor),
-                                               rows.entries(arena),
-                                               arena.at(fault)};
-    launch(stream, n, kGroupsInBlock, scan_pairs<L, Metric::kSquaredEuclidean>, arguments);
-    rows.sort(arena, stream);
+    const PairBatch<Storage> batch{
+        user_table.data<Storage>(), item_table.data<Storage>(), r, DeviceIds(user), DeviceIds(positive), n, negatives,
+        static_cast<float>(margin)};
+    const ScanResults results{arena.at(loss), DeviceIdsOut(arena.at(hardest)), DeviceIdsOut(arena.at(impostors)),
+                              arena.at(factor), groups.entries(arena)};
+    launch(stream, n, kTeamsInBlock, scan_pairs<L, Metric::kSquaredEuclidean>,
+           ScanArguments<Storage>{batch, arena.at(weights), results, arena.at(fault)});
+    groups.sort(arena, stream);
 
     // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read
     // old item rows), item rows change in place (they read old user rows), then the fresh rows move in.
@@ -164,12 +154,12 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
                                     arena.at(factor), r};
     const Update<L> user_update{
         user_table.data<Storage>(), user_sums.data(), fresh_rows, arena.at(unclipped), r, sizes, of_users};
-    sum_rows<L>(stream, rows.users(arena), user_shares, user_update, rows.partials(arena));
+    sum_rows<L>(stream, groups.users(arena), user_shares, user_update, groups.partials(arena));
     const ItemShares<L> item_shares{user_table.data<Storage>(), DeviceIds(user), arena.at(factor), false, r};
     const Update<L> item_update{
         item_table.data<Storage>(), item_sums.data(), nullptr, arena.at(unclipped), r, sizes, of_items};
-    sum_rows<L>(stream, rows.items(arena), item_shares, item_update, rows.partials(arena));
-    launch(stream, n, kGroupsInBlock, store_fresh_rows<L>, rows.users(arena), const_cast<const Storage*>(fresh_rows),
+    sum_rows<L>(stream, groups.items(arena), item_shares, item_update, groups.partials(arena));
+    launch(stream, n, kTeamsInBlock, store_fresh_rows<L>, groups.users(arena), const_cast<const Storage*>(fresh_rows),
            user_table.data<Storage>(), r);
   });
   for (Matrix* matrix : {&user_table, &item_table, &user_sums, &item_sums}) matrix->store();
@@ -180,7 +170,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const Totals totals{static_cast<double*>(loss_total.data_ptr()), static_cast<int64_t*>(impostor_total.data_ptr()),
                       static_cast<int64_t*>(active_total.data_ptr())};
   launch<kSumBlock>(stream, 1, 1, add_up, const_cast<const float*>(arena.at(loss)),
-                    const_cast<const int32_t*>(arena.at(impostors)), rows.entries(arena), n,
+                    const_cast<const int32_t*>(arena.at(impostors)), groups.entries(arena), n,
                     const_cast<const int*>(arena.at(fault)), totals);
   return {loss_total, impostor_total, active_total};
 }

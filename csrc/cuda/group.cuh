@@ -1,147 +1,132 @@
-// Eight threads share a table row, and with it the 32 virtual lanes of a row sum: of every 32 elements, thread t holds
-// 4t .. 4t + 3, which it loads at once, or t, t + 8, t + 16, t + 24 where each takes a load of its own. So a load of
-// all eight covers what stands together in memory. A warp works on four rows.
+// Which positions of a batch name which table row: the duplicate rows of a batch brought together, so that each
+// distinct row has one owner and its gradient one order of summation. Rows are keys that are sorted with their
+// positions.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <cstdint>
 
-#include "../storage.h"
 #include "../warp_math.h"
-#include "launch.cuh"
+#include "arena.h"
+#include "sort.h"
 
 namespace cmlfast {
 
-constexpr int kGroup = 8;  // threads that share a row
-constexpr int kGroupsInBlock = kBlock / kGroup;
+// The positions by row: a row's occurrences stand together, in ascending position.
+struct RowGroups {
+  const uint32_t* keys;      // [n], ascending
+  const int32_t* positions;  // [n], ascending where keys are equal
+  int64_t n;
+  uint32_t first_key;  // the key of row 0
+  uint32_t n_rows;     // other keys name no row
 
-// How a kernel reads rows: Storage is a number's type in memory; kVector reads four at a time, which needs aligned rows
-// of 4 n elements; kOneTile keeps a whole row in registers, which needs at most kTile elements. A thread holds kChunks
-// times four elements of a row at a time: few where each takes a load of its own.
-template <typename Storage_, bool kVector_, bool kOneTile_>
-struct Layout {
-  using Storage = Storage_;
-  static constexpr bool kVector = kVector_;
-  static constexpr bool kOneTile = kOneTile_;
-  static constexpr int kChunks = kVector_ ? 4 : 1;
-  static constexpr int kTile = kChunks * kLanes;
-  static constexpr int kStride = kVector_ ? 1 : kGroup;  // from one of a thread's four elements to the next
-};
-constexpr int kLargestTile = Layout<float, true, true>::kTile;
-
-struct Group {
-  int thread;     // 0 .. 7
-  unsigned mask;  // the group's lanes of the warp: groups of a warp need not be in step
-
-  __device__ __forceinline__ Group()
-      : thread(threadIdx.x % kGroup), mask(0xFFu << (threadIdx.x % 32 / kGroup * kGroup)) {}
-
-  static __device__ __forceinline__ int64_t number() { return thread_number() / kGroup; }
-
-  template <typename T>
-  __device__ __forceinline__ T from(T value, int source) const {
-    return __shfl_sync(mask, value, source, kGroup);
+  // The row that place p names, or -1.
+  __device__ __forceinline__ int64_t row(int64_t p) const {
+    const uint32_t row = keys[p] - first_key;
+    return row < n_rows ? static_cast<int64_t>(row) : -1;
   }
-  template <typename T>
-  __device__ __forceinline__ T across(T value, int distance) const {
-    return __shfl_xor_sync(mask, value, distance, kGroup);
-  }
-  // How many of the group's threads say yes, if those that do are the first.
-  __device__ __forceinline__ int count(bool yes) const { return __popc(__ballot_sync(mask, yes) & mask); }
-};
+  __device__ __forceinline__ bool is_first(int64_t p) const { return p == 0 || keys[p - 1] != keys[p]; }
 
-// --- four elements at a time
-
-__device__ __forceinline__ float4 operator+(float4 a, float4 b) {
-  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-__device__ __forceinline__ float4 operator-(float4 a, float4 b) {
-  return make_float4(a.x - b.x, a.y - b.y, a.z - b.z, a.w - b.w);
-}
-__device__ __forceinline__ float4 operator*(float4 a, float4 b) {
-  return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
-}
-__device__ __forceinline__ float4 operator*(float a, float4 b) {
-  return make_float4(a * b.x, a * b.y, a * b.z, a * b.w);
-}
-__device__ __forceinline__ float4 zero4() { return make_float4(0.0f, 0.0f, 0.0f, 0.0f); }
-
-__device__ __forceinline__ float4 load_vector(const float* at) { return *reinterpret_cast<const float4*>(at); }
-template <typename Half>
-__device__ __forceinline__ float4 load_vector(const Half* at) {
-  const ushort4 bits = *reinterpret_cast<const ushort4*>(at);
-  return make_float4(to_float(Half{bits.x}), to_float(Half{bits.y}), to_float(Half{bits.z}), to_float(Half{bits.w}));
-}
-
-// A thread's four elements, of which e is the first, of a row of r elements; what lies beyond its end is +0.
-template <typename L>
-__device__ __forceinline__ float4 load4(const typename L::Storage* row, int e, int r) {
-  if constexpr (L::kVector) return e < r ? load_vector(row + e) : zero4();
-  const auto number = [&](int i) { return e + i * L::kStride < r ? to_float(row[e + i * L::kStride]) : 0.0f; };
-  return make_float4(number(0), number(1), number(2), number(3));
-}
-
-__device__ __forceinline__ void store_vector(float* at, const float (&value)[4]) {
-  *reinterpret_cast<float4*>(at) = make_float4(value[0], value[1], value[2], value[3]);
-}
-template <typename Half>
-__device__ __forceinline__ void store_vector(Half* at, const Half (&value)[4]) {
-  *reinterpret_cast<ushort4*>(at) = make_ushort4(value[0].bits, value[1].bits, value[2].bits, value[3].bits);
-}
-
-// Four numbers as they stand.
-__device__ __forceinline__ void load_raw(const float* at, float (&value)[4]) {
-  const float4 vector = *reinterpret_cast<const float4*>(at);
-  value[0] = vector.x, value[1] = vector.y, value[2] = vector.z, value[3] = vector.w;
-}
-template <typename Half>
-__device__ __forceinline__ void load_raw(const Half* at, Half (&value)[4]) {
-  const ushort4 bits = *reinterpret_cast<const ushort4*>(at);
-  value[0] = Half{bits.x}, value[1] = Half{bits.y}, value[2] = Half{bits.z}, value[3] = Half{bits.w};
-}
-
-template <typename L, typename Storage>
-__device__ __forceinline__ void store4(Storage* row, int e, int r, const Storage (&value)[4]) {
-  if constexpr (L::kVector) {
-    if (e < r) store_vector(row + e, value);
-  } else {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      if (e + i * L::kStride < r) row[e + i * L::kStride] = value[i];
+  // The first place of p's row.
+  __device__ __forceinline__ int64_t start(int64_t p) const {
+    int64_t low = 0;
+    for (int64_t high = p; low < high;) {
+      const int64_t middle = (low + high) / 2;
+      if (keys[middle] < keys[p]) {
+        low = middle + 1;
+      } else {
+        high = middle;
+      }
     }
+    return low;
   }
-}
 
-// --- a tile of a row: the elements first .. first + kTile - 1, of which a thread holds four in every 32
+  // The row of p has another occurrence `steps` places on.
+  __device__ __forceinline__ bool reaches(int64_t p, int64_t steps) const {
+    return p + steps < n && keys[p + steps] == keys[p];
+  }
 
-template <int kChunks>
-struct Chunks {
-  float4 chunk[kChunks];
+  // Whether a run of kRunLength occurrences begins at p. Only rows with more occurrences than that need a search.
+  __device__ __forceinline__ bool is_run(int64_t p) const {
+    if (is_first(p)) return true;
+    if (p < kRunLength || keys[p - kRunLength] != keys[p]) return false;
+    return (p - start(p)) % kRunLength == 0;
+  }
 };
-template <typename L>
-using Tile = Chunks<L::kChunks>;
 
-// The first of the thread's four elements of a chunk.
-template <typename L>
-__device__ __forceinline__ int element(const Group& group, int first, int chunk) {
-  return first + chunk * kLanes + (L::kVector ? 4 : 1) * group.thread;
+// Where the partial sum of the run that begins at p is kept, if its row has several. Of kRunLength places in a row, at
+// most one begins such a row and at most one other begins a later run.
+__device__ __forceinline__ int64_t partial_slot(int64_t p, bool first) { return p / kRunLength * 2 + (first ? 1 : 0); }
+inline int64_t n_partial_slots(int64_t n) { return (n + kRunLength - 1) / kRunLength * 2; }
+
+// --- the rows of a batch of pairs
+
+// The rows that a batch of pairs names, before they are sorted. Null without.
+struct RowEntries {
+  uint32_t* keys = nullptr;      // [3 N]: N users, then each pair's positive and negative
+  int32_t* positions = nullptr;  // [3 N]: n for users; 2 n for positives, 2 n + 1 for negatives
+  uint32_t n_users = 0;
+  uint32_t n_items = 0;
+};
+
+// What pair n names, if it is active. A user's key is their row; an item's is its row + n_users + 1. The key after the
+// last row names none.
+__device__ __forceinline__ void write_entries(const RowEntries& entries, int64_t n_pairs, int64_t n, bool active,
+                                              int64_t user, int64_t positive, int64_t negative) {
+  const uint32_t first_item = entries.n_users + 1;
+  const uint32_t no_item = first_item + entries.n_items;
+  entries.keys[n] = active ? static_cast<uint32_t>(user) : entries.n_users;
+  entries.positions[n] = static_cast<int32_t>(n);
+  const int64_t at = n_pairs + 2 * n;
+  entries.keys[at] = active ? first_item + static_cast<uint32_t>(positive) : no_item;
+  entries.positions[at] = static_cast<int32_t>(2 * n);
+  entries.keys[at + 1] = active ? first_item + static_cast<uint32_t>(negative) : no_item;
+  entries.positions[at + 1] = static_cast<int32_t>(2 * n + 1);
 }
 
-template <typename L>
-__device__ __forceinline__ Tile<L> zero_tile() {
-  Tile<L> tile;
-#pragma unroll
-  for (int c = 0; c < L::kChunks; ++c) tile.chunk[c] = zero4();
-  return tile;
-}
+// The rows that a batch of N pairs sends gradients to, sorted in one go: N positions of users, then 2 N of items.
+class PairGroups {
+ public:
+  PairGroups(Arena& arena, int64_t n_pairs, int64_t n_users, int64_t n_items, int64_t r)
+      : n_pairs_(n_pairs),
+        n_users_(static_cast<uint32_t>(n_users)),
+        n_items_(static_cast<uint32_t>(n_items)),
+        n_bits_(bits_for(static_cast<uint64_t>(n_users) + 1 + static_cast<uint64_t>(n_items))),
+        scratch_bytes_(sort_scratch_bytes(3 * n_pairs, n_bits_)),
+        keys_(arena.reserve<uint32_t>(3 * n_pairs)),
+        sorted_keys_(arena.reserve<uint32_t>(3 * n_pairs)),
+        positions_(arena.reserve<int32_t>(3 * n_pairs)),
+        sorted_positions_(arena.reserve<int32_t>(3 * n_pairs)),
+        scratch_(arena.reserve<char>(static_cast<int64_t>(scratch_bytes_))),
+        partials_(arena.reserve<float>(n_partial_slots(2 * n_pairs) * r)) {}
 
-template <typename L>
-__device__ __forceinline__ Tile<L> load_tile(const Group& group, const typename L::Storage* row, int first, int r) {
-  Tile<L> tile;
-#pragma unroll
-  for (int c = 0; c < L::kChunks; ++c) tile.chunk[c] = load4<L>(row, element<L>(group, first, c), r);
-  return tile;
-}
+  // Where a kernel writes the entries.
+  RowEntries entries(const Arena& arena) const { return {arena.at(keys_), arena.at(positions_), n_users_, n_items_}; }
+  void sort(const Arena& arena, cudaStream_t stream) const {
+    sort_pairs({arena.at(keys_), arena.at(positions_), arena.at(sorted_keys_), arena.at(sorted_positions_),
+                3 * n_pairs_, n_bits_},
+               arena.at(scratch_), scratch_bytes_, stream);
+  }
+  RowGroups users(const Arena& arena) const {
+    return {arena.at(sorted_keys_), arena.at(sorted_positions_), n_pairs_, 0, n_users_};
+  }
+  RowGroups items(const Arena& arena) const {
+    return {arena.at(sorted_keys_) + n_pairs_, arena.at(sorted_positions_) + n_pairs_, 2 * n_pairs_, n_users_ + 1,
+            n_items_};
+  }
+  float* partials(const Arena& arena) const { return arena.at(partials_); }
+
+ private:
+  int64_t n_pairs_;
+  uint32_t n_users_;
+  uint32_t n_items_;
+  int n_bits_;
+  size_t scratch_bytes_;
+  Slot<uint32_t> keys_, sorted_keys_;
+  Slot<int32_t> positions_, sorted_positions_;
+  Slot<char> scratch_;
+  Slot<float> partials_;
+};
 
 }  // namespace cmlfast

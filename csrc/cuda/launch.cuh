@@ -11,7 +11,7 @@
 namespace cmlfast {
 
 // Threads of a block. Few, so that a place on a multiprocessor is free again soon after its own work is done: what
-// groups of threads have to do differs widely.
+// teams of threads have to do differs widely.
 constexpr int kBlock = 64;
 // Blocks on a multiprocessor that kernels which hold rows are compiled for: 512 threads of at most 128 registers, or
 // 384 of at most 168 where sixteen loads are in flight.

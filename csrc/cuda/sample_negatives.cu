@@ -1,14 +1,15 @@
 // sample_negatives: [N] pairs -> [N, U] items that the pairs' users have not liked. A thread draws four.
 #include "arena.h"
 #include "check_ids.cuh"
+#include "device.h"
+#include "draw.cuh"
 #include "ids.cuh"
 #include "launch.cuh"
-#include "registration.h"
 
 namespace cmlfast {
 namespace {
 
-__global__ void __launch_bounds__(kBlock) draw_negatives(DeviceSampler sampler, DeviceIds users, DeviceIds positives,
+__global__ void __launch_bounds__(kBlock) draw_negatives(Sampler sampler, DeviceIds users, DeviceIds positives,
                                                          int64_t n_pairs, int64_t n_negatives, DeviceIdsOut out) {
   const int64_t n_blocks = (n_negatives + 3) / 4;
   const int64_t n = thread_number() / n_blocks;
@@ -43,7 +44,7 @@ Tensor sample_negatives(const Tensor& indptr, const Tensor& indices, const Tenso
 
   Tensor negatives = torch::stable::new_empty(users, {user.size(), n_negatives});  // [N, U]
   launch(device.stream, user.size() * ((n_negatives + 3) / 4), kBlock, draw_negatives,
-         DeviceSampler(row_ends, liked, n_items, seed, offset), DeviceIds(user), DeviceIds(positive), user.size(),
+         Sampler(row_ends, liked, n_items, seed, offset), DeviceIds(user), DeviceIds(positive), user.size(),
          n_negatives, DeviceIdsOut(Ids(negatives)));
   return negatives;
 }

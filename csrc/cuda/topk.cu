@@ -8,9 +8,9 @@
 
 #include "arena.h"
 #include "check_ids.cuh"
-#include "group.cuh"
+#include "device.h"
+#include "eight_threads.cuh"
 #include "layouts.cuh"
-#include "registration.h"
 #include "row_sums.cuh"
 #include "sort.h"
 
@@ -37,30 +37,30 @@ struct Distances {
 
 constexpr int kQueriesAtOnce = 64;
 
-// A group holds an item and passes over some queries; the block's other groups read the same query rows meanwhile.
+// A team holds an item and passes over some queries; the block's other teams read the same query rows meanwhile.
 template <typename L, Metric kMetric>
 __global__ void __launch_bounds__(kBlock, kScanBlocks)
     all_distances(const typename L::Storage* queries, const typename L::Storage* items, int64_t r, Distances out) {
   using Storage = typename L::Storage;
-  const Group group;
-  const int64_t item = Group::number() % out.n_items;
-  const int64_t begin = Group::number() / out.n_items * kQueriesAtOnce;
+  const Team team;
+  const int64_t item = Team::number() % out.n_items;
+  const int64_t begin = Team::number() / out.n_items * kQueriesAtOnce;
   if (begin >= out.n_queries) return;
   const int64_t end = begin + kQueriesAtOnce < out.n_queries ? begin + kQueriesAtOnce : out.n_queries;
   const Storage* item_row = items + item * r;
-  const Tile<L> item_tile = L::kOneTile ? load_tile<L>(group, item_row, 0, r) : zero_tile<L>();
+  const Tile<L> item_tile = L::kOneTile ? load_tile<L>(team, item_row, 0, r) : zero_tile<L>();
   for (int64_t first = begin; first < end; first += 4) {
     const int n_rows = end - first < 4 ? static_cast<int>(end - first) : 4;
     const Storage* rows[4];
 #pragma unroll
     for (int g = 0; g < 4; ++g) rows[g] = queries + (first + g) * r;
     float distance[4];
-    distances4<L, kMetric>(group, item_tile, item_row, rows, n_rows, r, distance);
+    distances4<L, kMetric>(team, item_tile, item_row, rows, n_rows, r, distance);
     float mine = distance[0];
 #pragma unroll
-    for (int g = 1; g < 4; ++g) mine = group.thread == g ? distance[g] : mine;
-    if (group.thread < n_rows) {
-      const int64_t place = (first + group.thread) * out.n_items + item;
+    for (int g = 1; g < 4; ++g) mine = team.thread == g ? distance[g] : mine;
+    if (team.thread < n_rows) {
+      const int64_t place = (first + team.thread) * out.n_items + item;
       out.value[place] = mine;
       out.key[place] = rank_key(mine);
       out.place[place] = static_cast<int32_t>(place);
@@ -149,7 +149,7 @@ std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int6
       using Storage = typename L::Storage;
       const auto kernel = dot ? all_distances<L, Metric::kDot> : all_distances<L, Metric::kSquaredEuclidean>;
       const int64_t n_slices = (distances.n_queries + kQueriesAtOnce - 1) / kQueriesAtOnce;
-      launch(stream, n_items * n_slices, kGroupsInBlock, kernel,
+      launch(stream, n_items * n_slices, kTeamsInBlock, kernel,
              const_cast<const Storage*>(query_table.row<Storage>(first)),
              const_cast<const Storage*>(item_table.data<Storage>()), r, distances);
     });

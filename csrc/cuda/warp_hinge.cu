@@ -2,13 +2,13 @@
 #include <string>
 #include <tuple>
 
-#include "../rank_weights.h"
 #include "arena.h"
 #include "check_ids.cuh"
+#include "device.h"
+#include "draw.cuh"
 #include "layouts.cuh"
-#include "limits.h"
-#include "registration.h"
-#include "scan_pairs.cuh"
+#include "rank_weights.cuh"
+#include "scan.cuh"
 
 namespace cmlfast {
 namespace {
@@ -36,23 +36,13 @@ Outputs scan(const Device& device, const Tensor& user_vectors, const Tensor& ite
   with_layout(user_vectors.scalar_type(), r, vector, [&](auto layout) {
     using L = decltype(layout);
     using Storage = typename L::Storage;
-    const PairScanArguments<Storage> arguments{user_table.data<Storage>(),
-                                               item_table.data<Storage>(),
-                                               r,
-                                               DeviceIds(user),
-                                               DeviceIds(positive),
-                                               n,
-                                               negatives,
-                                               static_cast<float>(margin),
-                                               arena.at(weights),
-                                               static_cast<float*>(loss.data_ptr()),
-                                               DeviceIdsOut(Ids(hardest)),
-                                               DeviceIdsOut(Ids(impostors)),
-                                               nullptr,
-                                               RowEntries(),
-                                               nullptr};
+    const PairBatch<Storage> batch{
+        user_table.data<Storage>(), item_table.data<Storage>(), r, DeviceIds(user), DeviceIds(positive), n, negatives,
+        static_cast<float>(margin)};
+    const ScanResults results{static_cast<float*>(loss.data_ptr()), DeviceIdsOut(Ids(hardest)),
+                              DeviceIdsOut(Ids(impostors)), nullptr, RowEntries()};
     const auto kernel = metric == Metric::kDot ? scan_pairs<L, Metric::kDot> : scan_pairs<L, Metric::kSquaredEuclidean>;
-    launch(device.stream, n, kGroupsInBlock, kernel, arguments);
+    launch(device.stream, n, kTeamsInBlock, kernel, ScanArguments<Storage>{batch, arena.at(weights), results, nullptr});
   });
   return {loss, hardest, impostors};
 }
@@ -104,7 +94,7 @@ Outputs warp_hinge_sampled(const Tensor& user_vectors, const Tensor& item_vector
   });
   Negatives drawn;
   drawn.drawn = true;
-  drawn.sampler = DeviceSampler(row_ends, liked, n_items, seed, offset);
+  drawn.sampler = Sampler(row_ends, liked, n_items, seed, offset);
   drawn.n = n_negatives;
   return scan(device, user_vectors, item_vectors, users, positives, drawn, margin, n_items, rank_weight, kind);
 }

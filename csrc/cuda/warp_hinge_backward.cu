@@ -2,16 +2,14 @@
 #include <string>
 #include <tuple>
 
-#include "../rank_weights.h"
 #include "arena.h"
 #include "check_ids.cuh"
-#include "finish_rows.cuh"
+#include "device.h"
+#include "finish.cuh"
+#include "group.cuh"
 #include "layouts.cuh"
-#include "limits.h"
-#include "pair_rows.cuh"
-#include "registration.h"
-#include "shares.cuh"
-#include "sum_rows.cuh"
+#include "rank_weights.cuh"
+#include "sum.cuh"
 
 namespace cmlfast {
 namespace {
@@ -60,7 +58,7 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
   const auto fault = arena.reserve<int>(1);
   const auto weights = arena.reserve<float>(n_negatives + 1);
   const auto factor = arena.reserve<float>(n);
-  const PairRows rows(arena, n, user_table.n_rows(), item_table.n_rows(), r);
+  const PairGroups groups(arena, n, user_table.n_rows(), item_table.n_rows(), r);
   arena.allocate(users);
   const IdChecks checks(stream, arena.at(fault));
   checks.range(user, 0, user_table.n_rows());
@@ -76,8 +74,8 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
   launch(stream, n, kBlock, prepare_gradients,
          BackwardArguments{kind, arena.at(weights), static_cast<const float*>(grad.data_ptr()), DeviceIds(user),
                            DeviceIds(positive), DeviceIds(hardest_item), DeviceIds(impostor_count), n, arena.at(factor),
-                           rows.entries(arena)});
-  rows.sort(arena, stream);
+                           groups.entries(arena)});
+  groups.sort(arena, stream);
 
   Tensor user_grad = torch::stable::new_zeros(user_vectors, {user_table.n_rows(), r});
   Tensor item_grad = torch::stable::new_zeros(item_vectors, {item_table.n_rows(), r});
@@ -92,8 +90,8 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
                                     r};
     const StoreGradient<L> of_users{user_table.data<Storage>(), static_cast<Storage*>(user_grad.data_ptr()), r};
     const StoreGradient<L> of_items{item_table.data<Storage>(), static_cast<Storage*>(item_grad.data_ptr()), r};
-    sum_rows<L>(stream, rows.users(arena), user_shares, of_users, rows.partials(arena));
-    sum_rows<L>(stream, rows.items(arena), item_shares, of_items, rows.partials(arena));
+    sum_rows<L>(stream, groups.users(arena), user_shares, of_users, groups.partials(arena));
+    sum_rows<L>(stream, groups.items(arena), item_shares, of_items, groups.partials(arena));
   });
   return {user_grad, item_grad};
 }

@@ -131,7 +131,8 @@ def ninja_file(variant: str) -> str:
     link = shlex.join(["-shared", *LINK_FLAGS[variant]])
     link_torch = shlex.join([f"-L{torch}", f"-Wl,-rpath,{torch}", "-ltorch", "-ltorch_cpu", "-lc10"])
     lines = [
-        f"python = {sys.executable}",
+        # Parent and child may spell it differently; not resolved, for a virtual environment is known by its link.
+        f"python = {os.path.normpath(sys.executable)}",
         f"flags = {flags}",
         "rule compile",
         "  command = g++ -MMD -MF $out.d $flags $more -c $in -o $out",

@@ -1,4 +1,4 @@
-// What is done with a row's summed gradient (see sum_rows.cuh): stored, or an AdaGrad step with clip.
+// What is done with a row's summed gradient (see sum.cuh): stored, or an AdaGrad step with clip.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,7 +8,7 @@
 
 #include "../storage.h"
 #include "../tensors.h"
-#include "group.cuh"
+#include "eight_threads.cuh"
 #include "ids.cuh"
 #include "row_sums.cuh"
 
@@ -24,8 +24,8 @@ struct StoreGradient {
 
   class Row {
    public:
-    __device__ __forceinline__ Row(const StoreGradient& to, const Group& group, int64_t row, int64_t)
-        : to_(to), group_(group), row_(row) {}
+    __device__ __forceinline__ Row(const StoreGradient& to, const Team& team, int64_t row, int64_t)
+        : to_(to), team_(team), row_(row) {}
     __device__ __forceinline__ void tile(const Tile<L>&, const Tile<L>& total, int first) {
 #pragma unroll
       for (int c = 0; c < L::kChunks; ++c) {
@@ -35,25 +35,19 @@ struct StoreGradient {
         round_nearest(sum.y, values[1]);
         round_nearest(sum.z, values[2]);
         round_nearest(sum.w, values[3]);
-        store4<L>(to_.out + row_ * to_.r, element<L>(group_, first, c), to_.r, values);
+        store4<L>(to_.out + row_ * to_.r, element<L>(team_, first, c), to_.r, values);
       }
     }
     __device__ __forceinline__ void end() {}
 
    private:
     const StoreGradient& to_;
-    const Group& group_;
+    const Team& team_;
     int64_t row_;
   };
 };
 
-struct StepSizes {
-  float lr;
-  float eps;
-  float max_norm;
-};
-
-// Between update and clip a row waits where it will stand, if a group cannot hold it; unless it is to be rounded there,
+// Between update and clip a row waits where it will stand, if a team cannot hold it; unless it is to be rounded there,
 // which is done once.
 inline bool needs_unclipped(const Tensor& table, bool one_tile) {
   return !one_tile && table.scalar_type() != ScalarType::Float;
@@ -74,14 +68,14 @@ struct Update {
 
   class Row {
    public:
-    __device__ __forceinline__ Row(const Update& to, const Group& group, int64_t row, int64_t p)
-        : to_(to), group_(group), row_(row), p_(p), squares_(zero4()) {}
+    __device__ __forceinline__ Row(const Update& to, const Team& team, int64_t row, int64_t p)
+        : to_(to), team_(team), row_(row), p_(p), squares_(zero4()) {}
 
     // AdaGrad. Elements beyond the row's end stay 0.
     __device__ __forceinline__ void tile(const Tile<L>& own, const Tile<L>& total, int first) {
       float* state_row = to_.state + row_ * to_.r;
       updated_ = own;
-      Tile<L> state = load_tile<Wide>(group_, state_row, first, to_.r);
+      Tile<L> state = load_tile<Wide>(team_, state_row, first, to_.r);
 #pragma unroll
       for (int c = 0; c < L::kChunks; ++c) {
         float4& y = updated_.chunk[c];
@@ -99,14 +93,14 @@ struct Update {
 
     // The clip, and the only rounding to the table's type.
     __device__ __forceinline__ void end() {
-      const float factor = clip_factor(fold<L>(group_, squares_), to_.sizes.max_norm);
+      const float factor = clip_factor(fold<L>(team_, squares_), to_.sizes.max_norm);
       if (!L::kOneTile && kWide && factor == 1.0f) return;
       for (int first = 0; L::kOneTile ? first == 0 : first < to_.r; first += L::kTile) {
-        if (!L::kOneTile) updated_ = load_tile<Wide>(group_, waiting(), first, to_.r);
+        if (!L::kOneTile) updated_ = load_tile<Wide>(team_, waiting(), first, to_.r);
 #pragma unroll
         for (int c = 0; c < L::kChunks; ++c) {
           const float4 y = factor != 1.0f ? factor * updated_.chunk[c] : updated_.chunk[c];
-          store_rounded(out(), element<L>(group_, first, c), y);
+          store_rounded(out(), element<L>(team_, first, c), y);
         }
       }
     }
@@ -126,7 +120,7 @@ struct Update {
     }
     __device__ __forceinline__ void store_wide(float* row, int first, int chunk, float4 value) {
       const float values[4] = {value.x, value.y, value.z, value.w};
-      store4<Wide>(row, element<L>(group_, first, chunk), to_.r, values);
+      store4<Wide>(row, element<L>(team_, first, chunk), to_.r, values);
     }
     __device__ __forceinline__ void store_rounded(Storage* row, int e, float4 value) {
       Storage values[4];
@@ -154,7 +148,7 @@ struct Update {
     }
 
     const Update& to_;
-    const Group& group_;
+    const Team& team_;
     int64_t row_;
     int64_t p_;
     float4 squares_;  // the lanes of the row's squared norm

@@ -1,15 +1,20 @@
-// Draws a pair's negatives (design of the sampler: one draw each, no rejection).
+// Draws the U negatives of a pair. Word q of the Philox stream (seed; user, positive, offset) becomes t in
+// [0, J - n_liked), and t the t-th item the user has not liked (nth_not_liked in warp_math.h). Nothing is rejected, so
+// every draw of a user costs the same.
 #pragma once
 
 #include "../arguments.h"
+#include "../warp_math.h"
 #include "parallel.h"
 #include "row_kernels.h"
 
 namespace cmlfast {
+namespace {
 
-class NegativeSampler {
+// The items that users like, as sorted CSR rows, and the generator that draws from the others.
+class Sampler {
  public:
-  NegativeSampler(const Tensor& indptr, const Tensor& indices, int64_t n_items, int64_t seed, int64_t offset)
+  Sampler(const Tensor& indptr, const Tensor& indices, int64_t n_items, int64_t seed, int64_t offset)
       : indptr_(indptr),
         indices_(indices),
         n_items_(n_items),
@@ -22,7 +27,7 @@ class NegativeSampler {
     const int64_t n_positives = indptr_[user + 1] - begin;
     const int64_t n_others = n_items_ - n_positives;
     if (n_others <= 0) return false;
-    const PairDraw pair{seed_, static_cast<uint32_t>(user), static_cast<uint32_t>(positive), offset_};
+    const PairSeed pair{seed_, static_cast<uint32_t>(user), static_cast<uint32_t>(positive), offset_};
     if (indices_.wide()) {
       kernels_.draw_from_int64(pair, indices_.as<int64_t>() + begin, n_positives, n_others, n, ids);
     } else {
@@ -40,4 +45,5 @@ class NegativeSampler {
   uint32_t offset_;
 };
 
+}  // namespace
 }  // namespace cmlfast

@@ -6,41 +6,33 @@
 
 #include "../rank_weights.h"
 #include "../warp_math.h"
+#include "batch.h"
 #include "parallel.h"
 #include "prefetch.h"
 #include "row_kernels.h"
 
 namespace cmlfast {
+namespace {
 
-struct PairBatch {
-  const Matrix& user_vectors;  // [I, r]
-  const Matrix& item_vectors;  // [J, r]
-  const Ids& users;            // [N]
-  const Ids& positives;        // [N]
-  int64_t n_negatives;
-  float margin;
-  Metric metric;
-};
-
-struct PairResults {
+struct ScanResults {
   std::vector<float> loss;         // [N]
   std::vector<float> weight;       // [N], the rank weight w
   std::vector<int64_t> hardest;    // [N], -1 for a pair without negatives
   std::vector<int64_t> impostors;  // [N]
   std::vector<uint8_t> active;     // [N], whether the hinge is above 0
 
-  explicit PairResults(int64_t n) : loss(n), weight(n), hardest(n), impostors(n), active(n) {}
+  explicit ScanResults(int64_t n) : loss(n), weight(n), hardest(n), impostors(n), active(n) {}
 };
 
 // Tables are stored as Storage. `draw(n, ids)` writes the U negatives of pair n, or returns false if there are none.
 template <typename Storage, typename Draw>
-PairResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights, const Draw& draw) {
+ScanResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights, const Draw& draw) {
   const TableKernels<Storage>& kernels = row_kernels().of<Storage>();
   const auto see_negatives = row_kernels().see_negatives;
   const auto distances = batch.metric == Metric::kDot ? kernels.minus_dots : kernels.squared_distances;
   const int64_t n_rows = 1 + batch.n_negatives;
   const int64_t r = batch.user_vectors.n_columns();
-  PairResults results(batch.users.size());
+  ScanResults results(batch.users.size());
 
   parallel_for(0, batch.users.size(), grain_for(n_rows * r), [&](int64_t begin, int64_t end) {
     std::vector<int64_t> slots(2 * n_rows);  // ids of this pair's positive and negatives, and of the next one's
@@ -76,4 +68,5 @@ PairResults scan_pairs(const PairBatch& batch, const std::vector<float>& weights
   return results;
 }
 
+}  // namespace
 }  // namespace cmlfast

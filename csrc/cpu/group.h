@@ -4,14 +4,16 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
-#include "../warp_math.h"
+#include "batch.h"
 #include "parallel.h"
-#include "row_kernels.h"
 
 namespace cmlfast {
+namespace {
 
+// The positions by row: a row's occurrences stand together, in ascending position.
 class RowGroups {
  public:
   struct Named {
@@ -32,36 +34,16 @@ class RowGroups {
     starts_.push_back(static_cast<int64_t>(named_.size()));
   }
 
-  int64_t n_groups() const { return static_cast<int64_t>(starts_.size()) - 1; }
-  int64_t row(int64_t group) const { return named_[starts_[group]].row; }
+  int64_t n_places() const { return static_cast<int64_t>(named_.size()); }
+  const Named& operator[](int64_t place) const { return named_[place]; }
 
-  // For every distinct row: its total [r], summed in ascending position and in runs of kRunLength, is handed to
-  // finish(group, row, total), which may use it up. sum_run(run, n, out) writes the sum of n <= kRunLength positions to
-  // out [r]; fetch(row, position) brings what both need, soon, into the cache.
-  template <typename SumRun, typename Fetch, typename Finish>
-  void reduce(int64_t r, const SumRun& sum_run, const Fetch& fetch, const Finish& finish) const {
-    constexpr int64_t kAhead = 4;  // positions
-    const RowKernels& kernels = row_kernels();
-    const int64_t n_positions = static_cast<int64_t>(named_.size());
-    // Threads share the positions, not the rows: a popular row has many. A group belongs to where it starts.
-    parallel_for(0, n_positions, grain_for(4 * r), [&](int64_t begin, int64_t end) {
-      std::vector<float> total(r);
-      std::vector<float> part(r);
-      int64_t group = std::lower_bound(starts_.begin(), starts_.end(), begin) - starts_.begin();
-      for (; group < n_groups() && starts_[group] < end; ++group) {
-        const int64_t first = starts_[group];
-        const int64_t last = starts_[group + 1];
-        for (int64_t i = first + kAhead; i < std::min(last + kAhead, n_positions); ++i) {
-          fetch(named_[i].row, named_[i].position);
-        }
-        sum_run(&named_[first], std::min(last - first, int64_t{kRunLength}), total.data());
-        for (int64_t run = first + kRunLength; run < last; run += kRunLength) {
-          sum_run(&named_[run], std::min(last - run, int64_t{kRunLength}), part.data());
-          kernels.add(total.data(), part.data(), r);
-        }
-        finish(group, row(group), total.data());
-      }
-    });
+  int64_t n_groups() const { return static_cast<int64_t>(starts_.size()) - 1; }
+  // The first place of a group; that of group n_groups() is where the last one ends.
+  int64_t start(int64_t group) const { return starts_[group]; }
+  int64_t row(int64_t group) const { return named_[starts_[group]].row; }
+  // The first group that begins at a place or behind it.
+  int64_t group_from(int64_t place) const {
+    return std::lower_bound(starts_.begin(), starts_.end(), place) - starts_.begin();
   }
 
  private:
@@ -83,4 +65,33 @@ class RowGroups {
   std::vector<int64_t> starts_;  // [G + 1] where a row's positions begin
 };
 
+// The rows that a batch of N pairs sends gradients to: N positions of users, 2 N of items.
+class PairGroups {
+ public:
+  // Only pairs n with active[n] name rows.
+  PairGroups(const PairBatch& batch, const std::vector<int64_t>& hardest, const std::vector<uint8_t>& active) {
+    const int64_t n = batch.users.size();
+    std::vector<int64_t> user_rows(n, -1);      // position n
+    std::vector<int64_t> item_rows(2 * n, -1);  // position 2n: the positive; 2n + 1: the negative
+    for (int64_t i = 0; i < n; ++i) {
+      if (!active[i]) continue;
+      user_rows[i] = batch.users[i];
+      item_rows[2 * i] = batch.positives[i];
+      item_rows[2 * i + 1] = hardest[i];
+    }
+    parallel_for(0, 2, 1, [&](int64_t begin, int64_t end) {
+      if (begin == 0) users_.emplace(user_rows, batch.user_vectors.n_rows());
+      if (end == 2) items_.emplace(item_rows, batch.item_vectors.n_rows());
+    });
+  }
+
+  const RowGroups& users() const { return *users_; }
+  const RowGroups& items() const { return *items_; }
+
+ private:
+  std::optional<RowGroups> users_;
+  std::optional<RowGroups> items_;
+};
+
+}  // namespace
 }  // namespace cmlfast
