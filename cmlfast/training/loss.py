@@ -34,6 +34,13 @@ class RowGradients(NamedTuple):
 class Loss(Protocol):
     """A loss and its settings."""
 
+    @property
+    def n_negatives(self) -> int:
+        """How many negatives are drawn for a pair."""
+
+    def at_end(self) -> Loss:
+        """Return the loss as it is when a training ends, whatever of it has a schedule."""
+
     def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
         """Take a whole step where this loss is all there is."""
 

@@ -158,7 +158,7 @@ def one_epoch(
     """Train an epoch with the last margin; ``pairs`` count items by their place in ``items``. Return what was seen."""
     places = torch.from_numpy(items.astype(np.int64)).to(tables.item.device)
     part = JointTables(tables.user, tables.item[places], tables.user_state, tables.item_state[places])
-    settings = replace(settings, loss=settings.loss.with_last_margin())
+    settings = replace(settings, loss=settings.loss.at_end())
     # The epoch's number, and so its draws, were not used before.
     record = run_epoch(step, part, pairs, settings, epoch, Schedule(0.0, 1.0))
     check_finite(record, settings, part.user, part.item)

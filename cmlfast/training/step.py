@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cmlfast.training.covariance import covariance_gradient
-from cmlfast.training.loss import EPSILON, Step, Totals
+from cmlfast.training.loss import EPSILON, Loss, Step, Totals
 from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
@@ -22,7 +22,8 @@ def fused_step(kernels: ModuleType) -> Step:
     """Return the step of a plain training, which the loss takes by itself."""
 
     def step(tables: Tables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
-        return settings.loss.step(kernels, tables, pairs, batch, settings)
+        loss: Loss = settings.loss
+        return loss.step(kernels, tables, pairs, batch, settings)
 
     return step
 

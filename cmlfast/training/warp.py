@@ -51,7 +51,7 @@ class Warp:
             rank_weight=boolean("rank_weight", params["rank_weight"]),
         )
 
-    def with_last_margin(self) -> Warp:
+    def at_end(self) -> Warp:
         """Return the loss as it is when a training ends."""
         return replace(self, margin=Schedule(self.margin.last, self.margin.last))
 
