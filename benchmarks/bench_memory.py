@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from scipy import sparse
 
-from benchmarks.case import load_interactions
-from benchmarks.memory import EPOCHS, THREADS, TRAININGS
+from benchmarks.kit.data import load_split
+from benchmarks.peers.memory import EPOCHS, THREADS, TRAININGS
 from cmlfast import build_info
 
 
 @pytest.fixture(scope="module")
 def train(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    name, interactions = load_interactions()
+    name, (interactions, _, _) = load_split()
     file = tmp_path_factory.mktemp("memory") / "train.npz"
     sparse.save_npz(file, interactions.matrix)
     return name, file
@@ -35,7 +35,7 @@ def test_memory(benchmark: Any, train: tuple[str, Path], name: str) -> None:
     if name.startswith("cmlfast") and not build_info()["extension"]:
         pytest.skip(str(build_info()["reason"]))
     data, file = train
-    command = [sys.executable, "-m", "benchmarks.memory", name, str(file)]
+    command = [sys.executable, "-m", "benchmarks.peers.memory", name, str(file)]
     done = benchmark.pedantic(
         subprocess.run, (command,), {"check": True, "capture_output": True, "text": True}, rounds=1
     )

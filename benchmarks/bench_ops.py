@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED, Case
 from benchmarks.conftest import require_compiler
-from benchmarks.measure import ROUNDS, run
-from benchmarks.torch_operators import compiled_operators, operators
+from benchmarks.kit.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED, Case
+from benchmarks.kit.measure import ROUNDS, run
+from benchmarks.kit.torch_operators import compiled_operators, operators
 from cmlfast import reference
 from cmlfast.training import Tables
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.measure import run
+from benchmarks.kit.measure import run
 from cmlfast import CML, build_info, datasets, ops
 
 ROUNDS, FITS = 9, 7

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.case import Case, make_case
-from benchmarks.limits import compiler
+from benchmarks.kit.case import Case, make_case
+from benchmarks.kit.limits import compiler
 from cmlfast import build_info, ops, reference
 
 BASELINE = "baseline"  # the key of extra_info that marks what the others of a group are compared with
@@ -26,6 +26,7 @@ def pytest_report_header() -> str:
     return f"cmlfast {info['version']}: {kernels}, torch {info['torch']}, {torch.get_num_threads()} threads"
 
 
+@pytest.hookimpl(optionalhook=True)  # pytest-benchmark's
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     """Store what the figures depend on besides the machine."""
     machine_info["cmlfast"] = {**build_info(), "threads": torch.get_num_threads()}
