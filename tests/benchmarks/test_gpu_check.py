@@ -1,12 +1,12 @@
 """The check on a GPU, as far as it goes without one: what it selects, reads, judges, reports, and when it gives up."""
 
-import json
 import os
 import re
 import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,68 +15,22 @@ from typing import Any
 import pytest
 import torch
 from batches import make_batch
-from benchmarks.gpu_check import check, determinism, look, operator_tests, parts, torch_step
-from benchmarks.gpu_check.part import Context, Outcome, Part, Run, run_parts
-from benchmarks.gpu_check.process import ROOT, Command, Finished, run_all
-from benchmarks.gpu_check.results import (
-    Tally,
-    parse_benchmarks,
-    parse_junit,
-    sanitizer_errors,
-    sanitizer_lines,
-    speed_table,
-)
 
+from benchmarks import bench_cuda
+from benchmarks.gpu.gpu_check import check, determinism, parts, programs, report
+from benchmarks.gpu.gpu_check.programs import ROOT, Finished, Part, Program, Tally, read_junit, run_part
+from benchmarks.kit import gpu, torch_gpu
 from cmlfast import reference
 from cmlfast._arithmetic import rank_weights
 
-BUILD = {"extension": True, "reason": "", "cuda_kernels": True, "cuda_architectures": "80 90", "version": "1"}
-FACTS: dict[str, Any] = {
-    "torch": "2.13.0",
-    "torch_cuda": "12.8",
-    "toolkit": "release 12.8",
-    "compute_sanitizer": None,
-    "build": BUILD,
-    "cpus": 8,
-    "gpu": {
-        "name": "NVIDIA H100 80GB HBM3",
-        "capability": (9, 0),
-        "memory": 80 * 2**30,
-        "l2": 50 * 2**20,
-        "multiprocessors": 132,
-        "count": 1,
-        "smi": {"driver_version": "570.1", "clocks.sm": "1980 MHz"},
-    },
-}
-PASSES = Part("good", lambda _: Outcome("passed", "all well", "the body", ["this: no time"]), 5)
-
-JUNIT = """<?xml version="1.0" encoding="utf-8"?><testsuites><testsuite name="pytest" tests="4">
-<testcase classname="tests.test_a" name="test_good[cuda-3]" time="0.1" />
-<testcase classname="tests.test_a" name="test_bad[cuda-3]" time="0.1"><failure message="AssertionError: 3 differ">long
-</failure></testcase>
-<testcase classname="tests.test_a" name="test_broken[cuda]" time="0.1"><error message="on setup">x</error></testcase>
-<testcase classname="tests.test_a" name="test_idle[cuda]" time="0.1"><skipped message="no data">x</skipped></testcase>
-</testsuite></testsuites>"""
-
-# Stands for torch with a GPU while tests are collected; notes what was not selected.
-PRETEND = """
-import torch
-from cmlfast import _extension
-torch.cuda.is_available = lambda: True
-_extension.has_cuda_kernels = lambda: True
-
-def pytest_deselected(items):
-    with open("{deselected}", "a") as file:
-        file.writelines(item.nodeid + "\\n" for item in items)
-"""
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 
 
 # --- whether it can run
 
 
+@without_gpu
 def test_without_a_gpu_it_says_so_and_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
     report = tmp_path / "report.md"
     assert check.main(["--output", str(report)]) == 2
     told = capsys.readouterr().err
@@ -86,30 +40,32 @@ def test_without_a_gpu_it_says_so_and_what_to_type(tmp_path: Path, capsys: pytes
     assert not report.exists()
 
 
+@without_gpu
 def test_benchmarks_are_skipped_without_a_gpu() -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "--benchmark-only", "benchmarks/bench_cuda.py"]
-    found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert found.returncode == 0, found.stdout
-    assert re.search(r"^\d+ skipped", found.stdout.splitlines()[-1])
-    assert "finds no GPU" in found.stdout
+    skip = next(mark for mark in bench_cuda.pytestmark if mark.name == "skipif")
+    assert skip.args == (True,)
+    assert "finds no GPU" in skip.kwargs["reason"]
 
 
-def changed(build: dict[str, Any] | None = None, gpu: dict[str, Any] | None = None, **facts: Any) -> dict[str, Any]:
-    """Return the facts of a machine that differs from the usual one."""
-    return {**FACTS, "build": {**BUILD, **(build or {})}, "gpu": {**FACTS["gpu"], **(gpu or {})}, **facts}
-
-
-def test_each_reason_has_its_sentence() -> None:
-    assert look.problem(FACTS) == ""
-    assert look.problem({**FACTS, "gpu": None}).startswith("torch 2.13.0 finds no GPU; `nvidia-smi`")
-    assert "a build without CUDA" in look.problem({**FACTS, "gpu": None, "torch_cuda": None})
-    assert "not built" in look.problem(changed({"extension": False, "reason": "not built"}))
-    assert "CMLFAST_CUDA=1 make gpu-check" in look.problem(changed({"cuda_kernels": False}))
-    told = look.problem(changed(gpu={"capability": (7, 5)}))
-    assert "kernels for 80 90, none of which runs on NVIDIA H100 80GB HBM3 (75)" in told
-    assert "CMLFAST_CUDA_ARCHITECTURES=75 make gpu-check" in told
+def test_each_reason_has_its_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    build: dict[str, Any] = {"extension": True, "reason": "", "cuda_kernels": True, "cuda_architectures": "80 90"}
+    monkeypatch.setattr(gpu, "build_info", lambda: build)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "NVIDIA H100")
+    assert gpu.why_not() == ""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 5))
+    assert "kernels for 80 90, none of which runs on NVIDIA H100 (75)" in gpu.why_not()
+    assert "CMLFAST_CUDA_ARCHITECTURES=75 make gpu-check" in gpu.why_not()
+    build["cuda_kernels"] = False
+    assert "CMLFAST_CUDA=1 make gpu-check" in gpu.why_not()
+    build.update(extension=False, reason="not built")
+    assert gpu.why_not() == "The extension is missing: not built."
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    assert "finds no GPU; `nvidia-smi`" in gpu.why_not()
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert "a build without CUDA" in gpu.why_not()
 
 
 @pytest.mark.parametrize(
@@ -126,38 +82,48 @@ def test_each_reason_has_its_sentence() -> None:
     ],
 )
 def test_which_gpus_a_build_serves(architectures: str, capability: tuple[int, int], served: bool) -> None:
-    assert look.serves(architectures, capability) == served
-
-
-def test_a_look_that_fails_ends_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    def look() -> dict[str, Any]:
-        raise check.LookError("the driver hangs.")
-
-    assert check.main([], [PASSES], look) == 2
-    assert capsys.readouterr().err == "The GPU cannot be checked. the driver hangs.\n"
+    assert gpu.serves(architectures, capability) == served
 
 
 # --- which tests it runs
 
+# Stands for torch with a GPU while tests are collected; notes what was not selected, and what the sample would be.
+PRETEND = """
+import torch
+from benchmarks.gpu.gpu_check.selection import selects
+from cmlfast import _extension
+torch.cuda.is_available = lambda: True
+_extension.has_cuda_kernels = lambda: True
 
-def collect(tmp_path: Path, which: str) -> tuple[list[str], list[str]]:
-    """Collect the operators' tests where torch claims to have a GPU; return those selected and the others."""
-    deselected = tmp_path / "deselected"
-    (tmp_path / "pretend_gpu.py").write_text(PRETEND.format(deselected=deselected))
-    command = operator_tests.pytest_command(
-        operator_tests.test_files(), which, tmp_path / "x.xml", "--collect-only", "-qq"
-    )
-    command = [*command[:3], "-p", "pretend_gpu", *command[3:]]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+def write(path, items):
+    open(path, "w").writelines(item.nodeid + "\\n" for item in items)
+
+def pytest_deselected(items):
+    write("{folder}/others", items)
+
+def pytest_collection_finish(session):
+    write("{folder}/all", session.items)
+    write("{folder}/sample", [item for item in session.items if selects("sample", item)])
+"""
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Collect the operators' tests where torch claims to have a GPU; return all, the sample and the others."""
+    folder = tmp_path_factory.mktemp("collected")
+    (folder / "pretend_gpu.py").write_text(PRETEND.format(folder=folder))
+    tests = parts.selected("all", parts.test_files())
+    command = parts.pytest_command("x", folder, "-p", "pretend_gpu", "--collect-only", "-qqq", *tests)
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
     found = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment)
     assert found.returncode == 0, found.stdout + found.stderr
-    return [line for line in found.stdout.splitlines() if "::" in line], deselected.read_text().splitlines()
+    return {name: (folder / name).read_text().splitlines() for name in ("all", "sample", "others")}
 
 
-def test_exactly_the_tests_of_the_cuda_kernels_are_selected(tmp_path: Path) -> None:
-    chosen, others = collect(tmp_path, "all")
+def test_exactly_the_tests_of_the_cuda_kernels_are_selected(collected: dict[str, list[str]], tmp_path: Path) -> None:
+    chosen, others = collected["all"], collected["others"]
     configuration = re.compile(r"[\[-]cuda[\]-]")
-    assert len(chosen) > 400
+    assert len(chosen) > parts.operators(tmp_path, []).least
     assert all(configuration.search(test) for test in chosen)
     assert not [test for test in others if configuration.search(test)]
     assert any("emulated" in test for test in others)
@@ -165,148 +131,149 @@ def test_exactly_the_tests_of_the_cuda_kernels_are_selected(tmp_path: Path) -> N
     assert with_kernels == {test.split("::")[0] for test in chosen}
 
 
-def test_the_sample_has_every_operator_and_dimension(tmp_path: Path) -> None:
-    chosen, _ = collect(tmp_path, "sample")
-    operators = ("adagrad_clip", "cml_step", "sample_negatives", "topk", "warp_hinge", "warp_hinge_backward")
-    for operator in operators:
-        tests = [test for test in chosen if f"/test_ops_{operator}.py::test_equals_reference[cuda" in test]
+def test_the_sample_has_every_operator_and_dimension(collected: dict[str, list[str]]) -> None:
+    chosen = collected["sample"]
+    for operator in ("adagrad_clip", "cml_step", "sample_negatives", "topk", "warp_hinge", "warp_hinge_backward"):
+        tests = [test for test in chosen if f"_{operator}.py::test_equals_reference[cuda" in test]
         assert tests, operator
         dimensions = {int(number) for test in tests for number in re.findall(r"\d+", test.split("[")[1])}
         assert operator == "sample_negatives" or {3, 33, 100, 300} <= dimensions, operator
     assert any("test_many_occurrences_of_a_row" in test for test in chosen)
     assert any("test_storage.py" in test for test in chosen)
-    assert len(chosen) < 100
+    assert 20 < len(chosen) < 100
 
 
 # --- limits, crashes and interrupts
 
 
-def finish(*parts: Part, folder: Path, seconds: float = 30.0) -> tuple[Run, list[int]]:
-    """Run parts; return the run and how many outcomes each look at it showed."""
-    looks: list[int] = []
-    run = run_parts(parts, folder, time.monotonic() + seconds, lambda run: looks.append(len(run.outcomes)))
-    return run, looks
+def python(name: str, code: str, **environment: str) -> Program:
+    return Program(name, [sys.executable, "-c", code], environment)
 
 
-def test_a_part_that_takes_too_long_or_crashes_does_not_stop_the_next(tmp_path: Path) -> None:
-    def crash(_: Context) -> Outcome:
-        raise ValueError("no such thing")
+SLEEPS = "import time; time.sleep(60)"
 
-    slow = Part("slow", lambda _: time.sleep(30), 0.2)  # type: ignore[arg-type,return-value]
+
+def test_programs_end_with_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "GRACE", 1)
+    stubborn = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('here', flush=True); {SLEEPS}"
+    polite = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('results written')"
+    part = Part(
+        "limited",
+        [
+            python("quick", "import os; print(os.environ['TOLD'])", TOLD="told"),
+            python("bad", "raise SystemExit(3)"),
+            python("stubborn", stubborn),
+            python("polite", polite),
+            python("late", SLEEPS),
+        ],
+        seconds=2.5,
+        least=0,
+        at_once=2,
+    )
+    found: dict[str, Finished] = {}
     began = time.monotonic()
-    run, looks = finish(slow, Part("crash", crash, 5), PASSES, folder=tmp_path)
+    run_part(part, tmp_path, began + 60, lambda run: found.update({run.program.name: run}))
     assert time.monotonic() - began < 10
-    assert [one.status for one in run.outcomes] == ["failed", "failed", "passed"]
-    assert "its limit" in run.outcomes[0].summary
-    assert "ValueError: no such thing" in run.outcomes[1].summary
-    assert "Traceback" in run.outcomes[1].body
-    assert looks == [1, 2, 3]
-    assert run.failed
-
-
-def test_the_whole_has_a_limit(tmp_path: Path) -> None:
-    slow = Part("slow", lambda _: time.sleep(30), 20)  # type: ignore[arg-type,return-value]
-    run, _ = finish(slow, PASSES, folder=tmp_path, seconds=0.3)
-    assert [one.status for one in run.outcomes] == ["failed", "not run"]
-    assert "no time was left" in run.outcomes[1].summary
+    assert {name: run.status for name, run in found.items()} == {
+        "quick": 0, "bad": 3, "stubborn": -9, "polite": 124, "late": None,
+    }  # fmt: skip
+    assert (found["quick"].printed, found["polite"].printed) == ("told\n", "results written\n")
+    assert [found[name].ending for name in ("bad", "polite")] == ["exit status 3", "ran out of time"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_a_report(tmp_path: Path, number: signal.Signals) -> None:
-    def interrupted(_: Context) -> Outcome:
-        os.kill(os.getpid(), number)
-        time.sleep(10)
-        raise AssertionError("not interrupted")
-
-    report = tmp_path / "report.md"
-    parts = [PASSES, Part("broken off", interrupted, 60), PASSES]
+def test_an_interrupt_ends_the_programs_and_leaves_a_report(tmp_path: Path, number: signal.Signals) -> None:
+    path, mark = tmp_path / "report.md", tmp_path / "survived"
+    interrupted = Program("interrupted", ["sh", "-c", f"sleep 3; touch {mark}"])
+    part = Part("broken off", [python("quick", ""), interrupted, python("never", "")], 60, least=0)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+    timer = threading.Timer(0.7, os.kill, (os.getpid(), number))
+    timer.start()
     try:
-        assert check.main(["--output", str(report)], parts, lambda: FACTS) == 1
+        assert check.main(["--output", str(path)], lambda _: [part], lambda: (True, "a machine")) == 1
     finally:
+        timer.cancel()
         signal.signal(signal.SIGINT, before)
-    text = report.read_text()
+    text = path.read_text()
     assert "**Interrupted.**" in text
-    assert "| good | passed |" in text
-    assert "| broken off | failed |" in text
-    assert "| good | not run |" in text
-
-
-def test_programs_end_with_their_time(tmp_path: Path) -> None:
-    stubborn = (
-        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print('here', flush=True); time.sleep(60)"
-    )
-    polite = "import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('results written')"
-    commands = [
-        Command(
-            "quick", [sys.executable, "-c", "import os; print(os.environ['TOLD'])"], tmp_path / "1", {"TOLD": "told"}
-        ),
-        Command("stubborn", [sys.executable, "-c", stubborn], tmp_path / "2"),
-        Command("polite", [sys.executable, "-c", polite], tmp_path / "3"),
-        Command("bad", [sys.executable, "-c", "raise SystemExit(3)"], tmp_path / "4"),
-    ]
-    began = time.monotonic()
-    quick, stubborn_run, polite_run, bad = run_all(commands, began + 3, at_once=4)
-    assert time.monotonic() - began < 20
-    assert [run.status for run in (quick, stubborn_run, polite_run, bad)] == [0, None, None, 3]
-    assert (quick.tail(), polite_run.tail()) == ("told", "results written")
-    assert bad.ending == "exit status 3"
-    late = run_all(commands[:1], time.monotonic() - 1)
-    assert late[0].status is None
+    assert "2 programs did not end" in text
+    assert "| quick |" in text
+    assert not subprocess.run(["pgrep", "-f", str(mark)], capture_output=True).stdout
+    assert not mark.exists()
 
 
 # --- what it reads
 
 
+JUNIT = """<?xml version="1.0" encoding="utf-8"?><testsuites><testsuite name="pytest" tests="4">
+<testcase classname="tests.test_a" name="test_good[cuda-3]" time="0.1" />
+<testcase classname="tests.test_a" name="test_bad[cuda-3]" time="0.1"><failure message="AssertionError: 3 differ">long
+</failure></testcase>
+<testcase classname="tests.test_a" name="test_broken[cuda]" time="0.1"><error message="on setup">x</error></testcase>
+<testcase classname="tests.test_a" name="test_idle[cuda]" time="0.1"><skipped message="no data">x</skipped></testcase>
+</testsuite></testsuites>"""
+
+
 def test_junit(tmp_path: Path) -> None:
     path = tmp_path / "x.xml"
-    assert parse_junit(path) is None
+    assert read_junit(path) is None
     path.write_text(JUNIT[:300])
-    assert parse_junit(path) is None
+    assert read_junit(path) is None
     path.write_text(JUNIT)
-    tests = parse_junit(path)
+    tests = read_junit(path)
     assert tests is not None
     assert str(tests) == "1 passed, 2 failed, 1 skipped"
     assert tests.failures[0] == ("tests.test_a::test_bad[cuda-3]", "AssertionError: 3 differ")
     assert tests.skipped == [("tests.test_a::test_idle[cuda]", "no data")]
 
 
-def benchmark_json(**info: Any) -> str:
-    stats = {"median": 2e-4, "iqr": 1e-5, "rounds": 20, "mean": 1.0}
-    return json.dumps({"benchmarks": [{"name": "test_step[x]", "group": "step", "stats": stats, "extra_info": info}]})
-
-
-def test_benchmark_results(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    assert parse_benchmarks(path) == []
-    path.write_text('{"benchmarks": [')
-    assert parse_benchmarks(path) == []
-    path.write_text(benchmark_json(pairs_per_second=5e7, gb_per_second=1234.5, of_measured_floor=0.456))
-    table = speed_table(parse_benchmarks(path)).splitlines()
-    assert table[2] == "| step | step[x] | 0.2 | 0.01 | 50 | 1234 | 45.6% |  |"
-    assert len({line.count("|") for line in table}) == 1
-
-
 def test_what_a_sanitizer_says() -> None:
-    assert sanitizer_errors("========= COMPUTE-SANITIZER\n========= ERROR SUMMARY: 0 errors\n") == 0
-    assert sanitizer_errors("========= ERROR SUMMARY: 1 error\n========= ERROR SUMMARY: 12 errors") == 13
-    assert sanitizer_errors("========= RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)") == 2
-    assert sanitizer_errors("========= Error: no device supported") is None
+    assert report.sanitizer_errors("========= COMPUTE-SANITIZER\n========= ERROR SUMMARY: 0 errors\n") == 0
+    assert report.sanitizer_errors("========= ERROR SUMMARY: 1 error\n========= ERROR SUMMARY: 12 errors") == 13
+    assert report.sanitizer_errors("========= RACECHECK SUMMARY: 2 hazards displayed (1 error, 1 warning)") == 2
+    assert report.sanitizer_errors("========= Error: no device supported") is None
     text = "========= Invalid __global__ read of size 4 bytes\n=========     Host Frame: x\nother\n========= at k+0x10"
-    assert sanitizer_lines(text) == "Invalid __global__ read of size 4 bytes\nat k+0x10"
+    assert report.sanitizer_lines(text) == ["Invalid __global__ read of size 4 bytes", "at k+0x10"]
 
 
 # --- how it judges
 
-
-def ended(status: int | None, tmp_path: Path, name: str = "one") -> Finished:
-    log = tmp_path / "log"
-    log.write_text("the last line")
-    return Finished(name, status, 2.0, log)
+GOOD = Finished(Program("one", ()), 0, 2.0, Tally(passed=1), "the last line")
+SANITIZED = replace(GOOD, program=Program("tool", (), sanitizer=True), sanitizer_report="= ERROR SUMMARY: 0 errors")
 
 
-def test_the_operators_tests_are_run_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = """
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (GOOD, ""),
+        (replace(GOOD, tests=Tally(failures=[("a", "b")]), status=1), "1 failed"),
+        (replace(GOOD, tests=Tally(skipped=[("a", "b")])), "no test passed"),
+        (replace(GOOD, tests=Tally(skipped=[("a", "b")]), status=5), "exit status 5"),
+        (replace(GOOD, tests=Tally(), status=5), ""),  # a file without a test for the GPU
+        (replace(GOOD, tests=None), "exit status 0, no results"),
+        (replace(GOOD, tests=None, status=None), "not begun, no time was left, no results"),
+        (replace(GOOD, status=124), "ran out of time"),
+        (replace(GOOD, status=-11), "exit status -11"),
+        (SANITIZED, ""),
+        (replace(SANITIZED, sanitizer_report="= ERROR SUMMARY: 2 errors", status=86), "2 errors"),
+        (replace(SANITIZED, sanitizer_report=""), "no summary of the sanitizer"),
+        (replace(SANITIZED, tests=Tally(), status=5), "exit status 5"),
+        (replace(SANITIZED, tests=Tally()), "no test passed"),
+    ],
+)
+def test_a_run_is_judged(run: Finished, said: str) -> None:
+    assert report.fault(run) == said
+
+
+def test_a_part_needs_as_many_tests_as_are_known() -> None:
+    part = Part("tests", [GOOD.program], 10, least=2)
+    assert report.verdict(part, [replace(GOOD, tests=Tally(passed=2))]) == "passed"
+    assert report.verdict(part, [GOOD]) == "failed: 1 tests passed, at least 2 were expected"
+    assert report.verdict(part, []).startswith("failed: 1 programs did not end")
+    assert report.verdict(replace(part, programs=[], missing="no tool"), []) == "not run: no tool"
+
+
+TOY = """
 import pytest
 class Backend:
     def __init__(self, device): self.device = device
@@ -314,99 +281,90 @@ class Backend:
 def test_it(kernel):
     assert kernel.device == "cuda", "not for the GPU"
 """
-    files = [tmp_path / f"test_{name}.py" for name in ("good", "bad", "other", "broken")]
-    files[0].write_text(source)
-    files[1].write_text(source.replace('== "cuda", "not', '!= "cuda", "not'))
-    files[2].write_text("def test_it(): raise AssertionError('not to be run')")
-    files[3].write_text("import os; os._exit(3)")
-    monkeypatch.setattr(operator_tests, "test_files", lambda: files[:1])
-    context = Context(tmp_path / "results", time.monotonic() + 60)
-    good = operator_tests.operator_tests(context)
-    assert (good.status, good.summary) == ("passed", "1 passed, 0 failed, 0 skipped")
-    monkeypatch.setattr(operator_tests, "test_files", lambda: files)
-    bad = operator_tests.operator_tests(context)
-    assert (bad.status, bad.summary) == (
-        "failed",
-        "1 passed, 1 failed, 0 skipped; 1 of 4 files were not run to their end",
-    )
-    assert "not for the GPU" in bad.body
-    assert "`test_broken` exit status 3" in bad.body
 
 
-def test_tests_that_did_not_run_are_no_success(tmp_path: Path) -> None:
-    assert operator_tests.judge_tests([(ended(5, tmp_path), Tally())]).status == "failed"
-    assert operator_tests.judge_tests([(ended(0, tmp_path), None)]).status == "failed"
-    assert operator_tests.judge_tests([(ended(None, tmp_path), Tally(passed=9))]).status == "failed"
-    assert (
-        operator_tests.judge_tests([(ended(5, tmp_path), Tally()), (ended(0, tmp_path), Tally(passed=9))]).status
-        == "passed"
-    )
+def test_the_operators_tests_are_run_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [tmp_path / f"test_{name}.py" for name in ("good", "bad", "broken")]
+    files[0].write_text(TOY)
+    files[1].write_text(TOY.replace('== "cuda", "not', '!= "cuda", "not'))
+    files[2].write_text("import os; os._exit(3)")
+    path = tmp_path / "build" / "report.md"
+
+    def make_parts(folder: Path) -> list[Part]:
+        return [
+            replace(parts.operators(folder, files[:1]), name="all well", least=1),
+            replace(parts.operators(folder, files[1:]), least=1),
+            Part("idle", [], 5, 0, missing="no tool"),
+        ]
+
+    assert check.main(["--output", str(path)], make_parts, lambda: (True, "- GPU: one")) == 1
+    text = path.read_text()
+    for shown in (
+        "- GPU: one",
+        "- all well: passed\n",
+        "- operators: failed: test_bad: 1 failed; test_broken: exit status 3, no results; 0 tests passed, at least 1",
+        "- idle: not run: no tool\n",
+        "| test_good | 1 passed, 0 failed, 0 skipped | exit status 0 |",
+        "not for the GPU",
+        "The end of its output:",
+    ):
+        assert shown in text, shown
+    assert str(path) in capsys.readouterr().out
 
 
-def test_a_missing_sanitizer_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operator_tests, "find_tool", lambda name: None)
-    outcome = operator_tests.sanitized_tests(Context(tmp_path, time.monotonic() + 60))
-    assert outcome.status == "not run"
-    assert [line.split(":")[0] for line in outcome.missing] == ["memcheck", "racecheck", "initcheck"]
-
-
-def test_sanitizers_are_run_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a program that finds an error with one tool, says nothing with another, and has no fault with the third."""
-    program = tmp_path / "compute-sanitizer"
-    program.write_text(f"""#!{sys.executable}
+SANITIZER = """\
 import os, sys
 options = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 tool = options["--tool"]
 assert os.environ["PYTORCH_NO_CUDA_MEMORY_CACHING"] == "1"
 junit = next(each.split("=", 1)[1] for each in sys.argv if each.startswith("--junit-xml="))
 open(junit, "w").write("<testsuites><testsuite><testcase classname='a' name='b'/></testsuite></testsuites>")
-text = {{"memcheck": "========= ERROR SUMMARY: 0 errors",
+text = {"memcheck": "========= ERROR SUMMARY: 0 errors",
         "racecheck": "========= Race reported\\n========= RACECHECK SUMMARY: 1 hazard displayed (1 error)",
-        "initcheck": "nothing"}}[tool]
+        "initcheck": "nothing"}[tool]
 open(options["--log-file"], "w").write(text)
 sys.exit(86 if tool == "racecheck" else 0)
-""")
+"""
+
+
+def test_sanitizers_are_run_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a program that finds an error with one tool, says nothing with another, and has no fault with the third."""
+    program = tmp_path / "compute-sanitizer"
+    program.write_text(f"#!{sys.executable}\n{SANITIZER}")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(operator_tests, "find_tool", lambda name: str(program))
-    outcome = operator_tests.sanitized_tests(Context(tmp_path, time.monotonic() + 60))
-    assert outcome.status == "failed"
-    assert outcome.summary == "1 of 3 tools found nothing; not racecheck, initcheck"
-    assert "Race reported" in outcome.body
-    assert "| memcheck | 0 errors | 1 passed" in outcome.body
-    assert "| initcheck | no summary" in outcome.body
+    monkeypatch.setattr(parts, "find_tool", lambda name: str(program))
+    part, found = parts.sanitizers(tmp_path, []), list[Finished]()
+    run_part(part, tmp_path, time.monotonic() + 60, found.append)
+    faults = {run.program.name: report.fault(run) for run in found}
+    assert faults == {"memcheck": "", "racecheck": "1 errors", "initcheck": "no summary of the sanitizer"}
+    assert "Race reported" in report.report("", [part], found, tmp_path)
+    assert report.verdict(part, found).startswith("failed")
 
 
-def test_a_sanitizer_that_saw_no_test_proves_nothing(tmp_path: Path) -> None:
-    clean = "========= ERROR SUMMARY: 0 errors"
-    for status, tests in ((0, Tally()), (0, None), (5, Tally(passed=1)), (None, Tally(passed=1))):
-        assert operator_tests.judge_sanitizers([(ended(status, tmp_path), tests, clean)]).status == "failed"
-    assert operator_tests.judge_sanitizers([(ended(0, tmp_path), Tally(passed=1), clean)]).status == "passed"
+def test_a_missing_sanitizer_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "find_tool", lambda name: None)
+    assert report.verdict(parts.sanitizers(tmp_path, []), []).startswith("not run: compute-sanitizer was found neither")
 
 
-def test_determinism_is_judged(tmp_path: Path) -> None:
-    results = tmp_path / "x.json"
-    found = {"good": lambda: "", "bad": lambda: "2 of 3 tensors differ", "worse": lambda: str(1 // 0)}
-    determinism.run_checks(found, results)
-    outcome = parts.judge_determinism(ended(1, tmp_path), json.loads(results.read_text()))
-    assert (outcome.status, outcome.summary) == ("failed", "1 of 3 checks passed")
-    assert "ZeroDivisionError" in outcome.body
-    done = [{"name": "good", "passed": True, "detail": "", "seconds": 1.0}]
-    assert parts.judge_determinism(ended(0, tmp_path), {"planned": 1, "checks": done}).status == "passed"
-    for status, planned, checks in ((-11, 2, done), (0, 0, []), (None, 2, done)):
-        judged = parts.judge_determinism(ended(status, tmp_path), {"planned": planned, "checks": checks})
-        assert judged.status == "failed"
-        assert "the last line" in judged.body
+# --- determinism
 
 
 def test_checks_of_determinism_hold_here() -> None:
     """What they compare is compared; on the CPU's kernels, which give the same bits too."""
-    assert determinism.steps_repeat("cpu", 33, torch.bfloat16) == ""
-    assert determinism.operators_repeat("cpu", (300, 400, 500)) == ""
+    determinism.test_steps_repeat_and_are_the_references("cpu", 33, torch.bfloat16)
+    determinism.test_operators_repeat("cpu", (300, 400, 500))
     one, other = torch.tensor([1.0, 0.0]), torch.tensor([1.0, -0.0])
     assert determinism.different([one, one], [one, other]) == "1 of 2 tensors differ, the first is number 1"
-    checks = determinism.checks("cuda")
-    assert len(checks) == 8
-    assert "a graph gives the same" in checks
+
+
+def test_another_bit_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = iter(range(1000))
+    step = determinism.step_
+    monkeypatch.setattr(determinism, "step_", lambda *given: step(*given[:4], next(steps), *given[5:]))
+    with pytest.raises(AssertionError, match="tensors differ"):
+        determinism.test_steps_repeat_and_are_the_references("cpu", 33, torch.float32)
+    with pytest.raises(AssertionError, match="tensors differ"):
+        determinism.test_operators_repeat("cpu", (300, 400, 500))
 
 
 def test_a_graph_is_compared_replay_by_replay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,11 +385,12 @@ def test_a_graph_is_compared_replay_by_replay(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(determinism, "capture", capture)
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     case = determinism.random_case(50, 100, 200, 8, "cpu")
-    assert determinism.a_graph_gives_the_same(case) == ""
+    determinism.test_a_graph_gives_the_same(case)
     offsets = iter(range(100))
     step = determinism.step_
     monkeypatch.setattr(determinism, "step_", lambda *given: step(*given[:-1], next(offsets)))
-    assert determinism.a_graph_gives_the_same(case).startswith("replay 0: ")
+    with pytest.raises(AssertionError, match="replay 0"):
+        determinism.test_a_graph_gives_the_same(case)
 
 
 # --- what it measures
@@ -447,14 +406,14 @@ def test_the_peer_for_gpus_agrees_with_the_reference() -> None:
     weights = torch.tensor(rank_weights(n_items, 7, True))
     none = torch.zeros_like(negatives, dtype=torch.bool)
     pairs = (got.users, got.positives, negatives, none)
-    counts = torch_step.step_(*got.tables, *pairs, 0.5, 0.1, 1e-10, 1.0, weights)
+    counts = torch_gpu.step_(*got.tables, *pairs, 0.5, 0.1, 1e-10, 1.0, weights)
     expected = reference.cml_step_(*want.tables, *want.sampling, 7, 0.5, 0.1, 1e-10, 1.0, True, 3, 1)
     assert 0 < int(expected[2]) < len(got.users)
     assert [int(count) for count in counts[1:]] == [int(count) for count in expected[1:]]
     torch.testing.assert_close(counts[0], expected[0], rtol=3e-7, atol=0)
     for mine, theirs in zip(got.tables, want.tables, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-5)
-    drawn, liked = torch_step.Sampler(got.indptr, got.indices, n_items).draw(got.users, 50)
+    drawn, liked = torch_gpu.Sampler(got.indptr, got.indices, n_items).draw(got.users, 50)
     for user, items, marks in zip(got.users.tolist(), drawn.tolist(), liked.tolist(), strict=True):
         of_user = set(got.indices[got.indptr[user] : got.indptr[user + 1]].tolist())
         assert marks == [item in of_user for item in items]
@@ -462,24 +421,19 @@ def test_the_peer_for_gpus_agrees_with_the_reference() -> None:
 
 SMALLER = """
 import torch
-from benchmarks import case
-from benchmarks.gpu_check import case as gpu_case
-from benchmarks.gpu_check import look, sizes
+from benchmarks.kit import case, gpu, gpu_calls, made_up
 torch.cuda.synchronize = lambda: None
 torch.cuda.mem_get_info = lambda: (1e12, 1e12)
 torch.cuda.get_device_name = lambda: "NVIDIA L4"
-look.problem = lambda facts: ""
-sizes.DEVICE, sizes.ROUNDS, sizes.CALLS, sizes.COPY_BYTES = "cpu", 2, 2, 4000
-sizes.GATHERED, sizes.LARGE, sizes.BATCHES, sizes.N_QUERIES = 100, 3_000, (200, 500), 5
-case.make_case = lambda: gpu_case.random_case(30, 200, 200, 100, "cpu")
+gpu.why_not = lambda: ""
+gpu_calls.DEVICE, gpu_calls.ROUNDS, gpu_calls.CALLS, gpu_calls.COPY_BYTES = "cpu", 2, 2, 4000
+gpu_calls.GATHERED, gpu_calls.LARGE, gpu_calls.BATCHES, gpu_calls.N_QUERIES = 100, 3_000, (200, 500), 5
+case.make_case = lambda: made_up.random_case(30, 200, 200, 100, "cpu")
 
 class Graph:
     def __init__(self, step): self.replay = step
 
-def capture(step):
-    return Graph(step), step()
-
-gpu_case.capture = capture
+gpu_calls.capture = lambda step: (Graph(step), step())
 """
 
 
@@ -488,48 +442,12 @@ def test_speeds_are_measured_and_reported(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "smaller.py").write_text(SMALLER)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTEST_PLUGINS", "smaller")
-    outcome = parts.speeds(Context(tmp_path, time.monotonic() + 120))
-    assert outcome.status == "passed", outcome
-    assert outcome.summary == "33 measured, 0 failed, 2 skipped"
-    steps = [line.split(" | ") for line in outcome.body.splitlines() if " | step[" in line]
+    part, found = parts.speeds(tmp_path), list[Finished]()
+    run_part(part, tmp_path, time.monotonic() + 120, found.append)
+    assert report.verdict(part, found) == "passed", found[0].printed
+    assert str(found[0].tests) == "33 passed, 0 failed, 2 skipped"
+    text = report.report("", [part], found, tmp_path)
+    steps = [line.split(" | ") for line in text.splitlines() if line.startswith("| `step[")]
     assert len(steps) == 14
-    assert all("%" in line[-1] and "%" in line[-2] for line in steps)
-    assert "the reference takes the small batch only" in outcome.missing[0]
-
-
-def test_speeds_that_were_not_measured_are_no_success(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    path.write_text(benchmark_json())
-    found = parse_benchmarks(path)
-    assert parts.judge_speeds(ended(0, tmp_path), Tally(passed=1), found).status == "passed"
-    assert parts.judge_speeds(ended(0, tmp_path), Tally(), []).status == "failed"
-    assert parts.judge_speeds(ended(None, tmp_path), None, found).status == "failed"
-    failed = Tally(failures=[("step", "out of memory")])
-    assert "out of memory" in parts.judge_speeds(ended(1, tmp_path), failed, found).body
-
-
-# --- the report
-
-
-def test_the_report_of_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = tmp_path / "build" / "report.md"
-    idle = Part("idle", lambda _: Outcome("not run", "no tool", missing=["a: no tool", "b: no tool"]), 5)
-    assert check.main(["--output", str(report), "--minutes", "2"], [PASSES, idle], lambda: FACTS) == 0
-    text = report.read_text()
-    for part in (
-        "**Nothing failed**, but not run: idle.",
-        "of at most 120 s.",
-        "- GPU: NVIDIA H100 80GB HBM3, compute capability 9.0",
-        "- memory, L2, multiprocessors: 80.0 GiB, 50 MiB, 132",
-        "- driver: 570.1",
-        "- state at the start: clocks.sm 1980 MHz",
-        "- compute-sanitizer: not found",
-        "| good | passed | 0 | all well |",
-        "## Good\n\npassed: all well\n\nthe body\n",
-        "- this: no time\n- a, b: no tool\n",
-    ):
-        assert part in text, part
-    assert str(report) in capsys.readouterr().out
-    bad = replace(PASSES, name="bad", function=lambda _: Outcome("failed", "2 differ"))
-    assert check.main(["--output", str(report)], [bad, PASSES], lambda: FACTS) == 1
-    assert "**Failed**: bad." in report.read_text()
+    assert all(line[column].endswith("%") for line in steps for column in (4, 5))
+    assert "the reference takes the small batch only" in text

@@ -48,6 +48,12 @@ def different(got: Sequence[Tensor], want: Sequence[Tensor]) -> str:
     return f"{len(at)} of {len(pairs)} tensors differ, the first is number {at[0]}" if at else ""
 
 
+def assert_same(got: Sequence[Tensor], want: Sequence[Tensor], what: str) -> None:
+    """Compare bits."""
+    told = different(got, want)
+    assert not told, f"{what}: {told}"
+
+
 def train(kernels: Any, case: Case, n_steps: int, stochastic: bool = False) -> list[Tensor]:
     """Take steps from the case's tables, which stay; return what each returned, and the tables."""
     tables = case.tables.clone()
@@ -63,8 +69,8 @@ def test_steps_repeat_and_are_the_references(device: str, r: int, dtype: torch.d
     stochastic = dtype != torch.float32
     first, second = (train(ops, here, N_STEPS, stochastic) for _ in range(2))
     assert int(first[-5]), "no pair is active in the last step: the case proves nothing"
-    assert not different(second, first)
-    assert not different(first, train(reference, case, N_STEPS, stochastic))
+    assert_same(second, first, "second run")
+    assert_same(first, train(reference, case, N_STEPS, stochastic), "reference")
 
 
 def test_operators_repeat(device: str, sizes: tuple[int, int, int]) -> None:
@@ -87,8 +93,8 @@ def test_operators_repeat(device: str, sizes: tuple[int, int, int]) -> None:
         return [*results, weight, state, *ops.topk(case.tables.user[:100], case.tables.item, 50)]
 
     first = outputs()
-    for _ in range(2):
-        assert not different(outputs(), first)
+    for run in ("second", "third"):
+        assert_same(outputs(), first, f"{run} run")
 
 
 def test_another_stream_gives_the_same(case: Case) -> None:
@@ -100,7 +106,7 @@ def test_another_stream_gives_the_same(case: Case) -> None:
         torch.cuda._sleep(SLEEP)
         got = train(ops, case, 5)  # on copies of the tables that are made after the sleep
     torch.cuda.synchronize()
-    assert not different(got, want)
+    assert_same(got, want, "the other stream")
 
 
 def test_a_graph_gives_the_same(case: Case) -> None:
@@ -113,7 +119,7 @@ def test_a_graph_gives_the_same(case: Case) -> None:
         graph.replay()
         want = step_(ops, case, plain, LR, 7)
         torch.cuda.synchronize()
-        assert not different([*counts, *tables.all()], [*want, *plain.all()]), f"replay {replay}"
+        assert_same([*counts, *tables.all()], [*want, *plain.all()], f"replay {replay}")
 
 
 def test_a_step_does_not_synchronize(case: Case) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]  # where programs run
 GRACE = 5  # seconds between the request to stop, at which pytest writes its results, and the end
 PAUSE = 0.05  # seconds between two looks
-TIME_IS_UP = (124, 137)  # statuses of `timeout`
+TIME_IS_UP = (124, -9)  # statuses of `timeout`: the program stopped when it was asked to, or had to be killed
 SHOWN_LINES = 6  # of a failure's message
 
 
@@ -54,7 +54,7 @@ class Part:
 
 
 @dataclass
-class Tests:
+class Tally:
     """How many tests passed, and why the others failed or were skipped."""
 
     passed: int = 0
@@ -72,7 +72,7 @@ class Finished:
     program: Program
     status: int | None  # None: no time was left for it
     seconds: float
-    tests: Tests | None  # None: there are no results
+    tests: Tally | None  # None: there are no results
     printed: str
     sanitizer_report: str = ""
 
@@ -84,13 +84,13 @@ class Finished:
         return "ran out of time" if self.status in TIME_IS_UP else f"exit status {self.status}"
 
 
-def read_junit(path: Path) -> Tests | None:
+def read_junit(path: Path) -> Tally | None:
     """Return what pytest wrote with ``--junit-xml``, or None where there is no such file, or half of one."""
     try:
         root = ElementTree.parse(path).getroot()
     except (OSError, ElementTree.ParseError):
         return None
-    tests = Tests()
+    tests = Tally()
     for case in root.iter("testcase"):
         name = f"{case.get('classname', '')}::{case.get('name', '')}"
         told = next((each for each in case if each.tag in ("failure", "error", "skipped")), None)

@@ -20,14 +20,14 @@ SAMPLE: dict[str, dict[str, tuple[Any, ...]]] = {  # a test's name, and the para
 }
 
 
-def on_gpu(parameters: dict[str, Any]) -> bool:
-    """Tell whether one of a test's parameters is a backend on a GPU."""
-    return any(getattr(value, "device", None) == "cuda" for value in parameters.values())
-
-
-def in_sample(test: str, parameters: dict[str, Any]) -> bool:
-    """Tell whether a test of a name belongs to the sample."""
-    kept = SAMPLE.get(test)
+def selects(which: str, item: pytest.Item) -> bool:
+    """Tell whether "all" or "sample" keeps a test."""
+    call = getattr(item, "callspec", None)
+    parameters: dict[str, Any] = call.params if call else {}
+    on_gpu = any(getattr(value, "device", None) == "cuda" for value in parameters.values())
+    if which == "all" or not on_gpu:
+        return on_gpu
+    kept = SAMPLE.get(getattr(item, "originalname", item.name))
     return kept is not None and all(parameters.get(name, values[0]) in values for name, values in kept.items())
 
 
@@ -39,12 +39,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     which = config.getoption("--gpu")
     if which is None:
         return
-    kept, others = [], []
-    for item in items:
-        call = getattr(item, "callspec", None)
-        parameters = call.params if call else {}
-        name = getattr(item, "originalname", item.name)
-        chosen = on_gpu(parameters) and (which == "all" or in_sample(name, parameters))
-        (kept if chosen else others).append(item)
-    config.hook.pytest_deselected(items=others)
-    items[:] = kept
+    config.hook.pytest_deselected(items=[item for item in items if not selects(which, item)])
+    items[:] = [item for item in items if selects(which, item)]
