@@ -30,15 +30,13 @@ from benchmarks.kit.gpu_calls import (
     GATHERED,
     LARGE,
     LARGE_NEEDS,
-    N_QUERIES,
     ROUNDS,
     ROW_BYTES,
     STEPS,
-    K,
-    operators,
 )
 from benchmarks.kit.made_up import random_case, with_batch
 from benchmarks.kit.measure import run
+from benchmarks.kit.operators import OPERATORS, K, Work
 from cmlfast import ops
 
 
@@ -147,19 +145,24 @@ def test_step(benchmark: Any, tables: Case, n_pairs: int, name: str) -> None:
         benchmark.extra_info["of_published_floor"] = n_bytes / published / median
 
 
-@pytest.mark.parametrize(
-    "name", ["sample_negatives", "warp_hinge_sampled", "backward_dense", "backward_sparse", "adagrad_clip"]
-)
+@pytest.mark.parametrize("name", [name for name in OPERATORS if name != "topk"])
 def test_operator(benchmark: Any, small: Case, n_pairs: int, name: str) -> None:
-    case = with_batch(small, n_pairs)
-    benchmark.group = f"operators, {case.data}, {n_pairs:,} pairs"
-    function, n_bytes = operators(case)[name]
-    run(benchmark, function, ROUNDS, n_pairs=n_pairs, n_bytes=n_bytes, iterations=CALLS, data=case.data)
+    work = Work(with_batch(small, n_pairs))
+    benchmark.group = f"operators, {small.data}, {n_pairs:,} pairs"
+    n_bytes = work.row_bytes().get(name, 0)
+    run(
+        benchmark,
+        OPERATORS[name](ops, work),
+        ROUNDS,
+        n_pairs=n_pairs,
+        n_bytes=n_bytes,
+        iterations=CALLS,
+        data=small.data,
+    )
 
 
 def test_topk(benchmark: Any, tables: Case) -> None:
     """The first users, without the items that they have."""
-    benchmark.group = f"topk of {N_QUERIES:,} queries, k = {K}, {tables.data}"
-    seen = tables.indptr[: N_QUERIES + 1], tables.indices[: int(tables.indptr[N_QUERIES])]
-    queries = tables.tables.user[:N_QUERIES]
-    run(benchmark, lambda: ops.topk(queries, tables.tables.item, K, *seen), 5, queries=N_QUERIES, k=K, data=tables.data)
+    work = Work(tables)
+    benchmark.group = f"topk, {tables.data}"
+    run(benchmark, OPERATORS["topk"](ops, work), 5, queries=len(work.queries), k=K, data=tables.data)

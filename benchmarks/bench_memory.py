@@ -15,7 +15,8 @@ import pytest
 from scipy import sparse
 
 from benchmarks.kit.data import load_split
-from benchmarks.peers.memory import EPOCHS, THREADS, TRAININGS
+from benchmarks.peers.libraries import PEERS
+from benchmarks.peers.memory import EPOCHS, THREADS
 from cmlfast import build_info
 
 
@@ -28,10 +29,10 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
 
 @pytest.mark.benchmark(group="memory")
-@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize("name", PEERS)
 def test_memory(benchmark: Any, train: tuple[str, Path], name: str) -> None:
-    training = TRAININGS[name]
-    pytest.importorskip(training.module, reason=f"{training.library} is not installed: pip install {training.library}")
+    peer = PEERS[name]
+    pytest.importorskip(peer.module, reason=f"{peer.library} is not installed: pip install {peer.library}")
     if name.startswith("cmlfast") and not build_info()["extension"]:
         pytest.skip(str(build_info()["reason"]))
     data, file = train
@@ -42,8 +43,8 @@ def test_memory(benchmark: Any, train: tuple[str, Path], name: str) -> None:
     benchmark.extra_info.update(
         json.loads(done.stdout),
         data=data,
-        library=training.library,
-        method=training.method,
+        library=peer.library,
+        method=peer.method,
         epochs=EPOCHS,
         threads=THREADS,
     )

@@ -1,4 +1,4 @@
-"""What is called on a GPU, and how much of it: the step, plain or captured, its peers, and the other operators."""
+"""What is called on a GPU, and how much of it: the step, plain and captured, and its peers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.kit import torch_gpu
-from benchmarks.kit.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, SEED, Case
+from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, SEED, Case
 from cmlfast import ops, reference
 from cmlfast._arithmetic import rank_weights
 from cmlfast.training import Tables
@@ -25,7 +25,6 @@ GATHER_TABLES = {"10MB": 25_000, "100MB": 250_000, "1GB": 2_500_000}  # rows of 
 LARGE = 1_000_000  # users, and items
 LARGE_NEEDS = 10e9  # bytes: tables, a copy of them, the temporaries of plain torch
 BATCHES = (10_000, 100_000)  # pairs
-N_QUERIES, K = 1_000, 100
 ROW_BYTES = 4 * N_COMPONENTS
 NO_CHANGE = 0.0  # the steps' learning rate: every call finds the same work, and moves every byte of a step
 
@@ -93,32 +92,3 @@ STEPS: dict[str, Callable[[Case], Callable[[], Any]]] = {
     "torch": plain_torch,
     "reference": partial(fused, reference),
 }
-
-
-def operators(case: Case) -> dict[str, tuple[Callable[[], Any], float]]:
-    """Return a call of each operator on the case, and the bytes of the rows that it must move."""
-    n = len(case.users)
-    user_w, item_w = case.tables.user, case.tables.item
-    leaves = [table.clone().requires_grad_() for table in (user_w, item_w)]
-    hinge = (*case.sampling, N_NEGATIVES, MARGIN, SEED)
-    dense, sparse = (ops.warp_hinge_sampled(*leaves, *hinge, 0, sparse_grad=each)[0].sum() for each in (False, True))
-    rows = torch.cat((case.positives, ops.sample_negatives(*case.sampling, case.n_items, 1, SEED, 0)[:, 0]))
-    grads = torch.randn(len(rows), N_COMPONENTS, device=DEVICE)
-    weight, state = item_w.clone(), case.tables.item_state.clone()
-    offsets = itertools.count()
-    return {
-        "sample_negatives": (
-            lambda: ops.sample_negatives(*case.sampling, case.n_items, N_NEGATIVES, SEED, next(offsets)),
-            0,
-        ),
-        "warp_hinge_sampled": (
-            lambda: ops.warp_hinge_sampled(user_w, item_w, *hinge, next(offsets)),
-            ROW_BYTES * n * (N_NEGATIVES + 2),
-        ),
-        "backward_dense": (lambda: torch.autograd.grad(dense, leaves, retain_graph=True), ROW_BYTES * n * 3),
-        "backward_sparse": (lambda: torch.autograd.grad(sparse, leaves, retain_graph=True), ROW_BYTES * n * 3),
-        "adagrad_clip": (
-            lambda: ops.adagrad_clip_(weight, state, rows, grads, LR, EPS, MAX_NORM),
-            ROW_BYTES * (len(rows) + 4 * len(rows.unique())),
-        ),
-    }

@@ -102,16 +102,25 @@ def machine(run: dict[str, Any], data: list[str]) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def report(run: dict[str, Any]) -> str:
-    """Return a stored run's tables."""
+def data_of(benchmarks: Iterable[Benchmark]) -> list[str]:
+    """Return the names of the data sets."""
+    return sorted({one["extra_info"]["data"] for one in benchmarks if "data" in one["extra_info"]})
+
+
+def tables(benchmarks: Iterable[Benchmark]) -> str:
+    """Return a table for each file's benchmarks."""
     files: dict[str, list[Benchmark]] = {}
-    for one in with_ratios(run["benchmarks"]):
+    for one in with_ratios(benchmarks):
         files.setdefault(Path(one["fullname"].partition("::")[0]).stem, []).append(one)
-    data = sorted({one["extra_info"]["data"] for one in run["benchmarks"] if "data" in one["extra_info"]})
     known = [name for name in TITLES if name in files]
     others = [name for name in files if name not in TITLES]
-    tables = [f"**{TITLES.get(name, name)}**\n\n{table(files[name])}" for name in known + others]
-    return "\n\n".join([machine(run, data), *tables])
+    return "\n\n".join(f"**{TITLES.get(name, name)}**\n\n{table(files[name])}" for name in known + others)
+
+
+def report(run: dict[str, Any]) -> str:
+    """Return a stored run's tables, and what they depend on."""
+    benchmarks = run["benchmarks"]
+    return f"{machine(run, data_of(benchmarks))}\n\n{tables(benchmarks)}".rstrip()
 
 
 def main() -> None:

@@ -9,57 +9,15 @@ import json
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from scipy import sparse
 
-from benchmarks.peers.libraries import PEERS, Factors, Peer, Setting
+from benchmarks.peers.libraries import PEERS
 
 EPOCHS = 2  # the second finds all memory that the first took: more epochs have the same peak
 THREADS = 2
-
-
-def fit_torch(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors:
-    """Train CML with its default settings by the tuned torch step."""
-    import torch
-
-    from benchmarks.kit import torch_cml
-    from cmlfast import CML
-    from cmlfast._arithmetic import rank_weights
-    from cmlfast.settings import resolve
-    from cmlfast.training import EPSILON, Pairs, new_tables
-
-    torch.set_num_threads(threads)
-    settings = resolve({**CML().get_params(), "random_state": 0}, train.nnz, *train.shape)
-    tables = new_tables(*train.shape, settings, torch.device("cpu"))
-    pairs = Pairs.of(train, train, torch.device("cpu"))
-    sampler = torch_cml.Sampler(pairs.indptr, pairs.indices, pairs.n_items)
-    weights = torch.tensor(rank_weights(pairs.n_items, settings.n_negatives, True))
-    for epoch in range(setting["epochs"]):
-        for chosen in pairs.order(settings.seed, epoch, settings.balance).split(settings.batch_size):
-            users, positives = pairs.users[chosen], pairs.items[chosen]
-            torch_cml.step_(
-                *tables.all(),
-                users,
-                positives,
-                sampler.draw(users, settings.n_negatives),
-                settings.margin[0],
-                settings.learning_rate,
-                EPSILON,
-                settings.max_norm,
-                weights,
-            )
-    return Factors(tables.user.numpy(), tables.item.numpy(), "sqeuclidean")
-
-
-DEFAULT = PEERS["cmlfast_cml"]
-TRAININGS: dict[str, Peer] = {
-    **PEERS,
-    "reference": replace(DEFAULT, method="CML, the reference", setting={"backend": "reference"}),
-    "torch": replace(DEFAULT, method="CML, tuned torch step", fit=fit_torch),
-}
 
 
 def peak_mb() -> float:
@@ -74,10 +32,10 @@ def peak_mb() -> float:
 def main(arguments: Sequence[str]) -> None:
     """Run the command."""
     name, file = arguments
-    training = TRAININGS[name]
-    import_module(training.module)
+    peer = PEERS[name]
+    import_module(peer.module)
     floor = peak_mb()
-    training.fit(sparse.load_npz(file), {**training.setting, "epochs": EPOCHS}, THREADS)
+    peer.fit(sparse.load_npz(file), {**peer.setting, "epochs": EPOCHS}, THREADS)
     print(json.dumps({"floor_rss_mb": floor, "peak_rss_mb": peak_mb()}))
 
 

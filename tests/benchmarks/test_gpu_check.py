@@ -421,13 +421,13 @@ def test_the_peer_for_gpus_agrees_with_the_reference() -> None:
 
 SMALLER = """
 import torch
-from benchmarks.kit import case, gpu, gpu_calls, made_up
+from benchmarks.kit import case, gpu, gpu_calls, made_up, operators
 torch.cuda.synchronize = lambda: None
 torch.cuda.mem_get_info = lambda: (1e12, 1e12)
 torch.cuda.get_device_name = lambda: "NVIDIA L4"
 gpu.why_not = lambda: ""
 gpu_calls.DEVICE, gpu_calls.ROUNDS, gpu_calls.CALLS, gpu_calls.COPY_BYTES = "cpu", 2, 2, 4000
-gpu_calls.GATHERED, gpu_calls.LARGE, gpu_calls.BATCHES, gpu_calls.N_QUERIES = 100, 3_000, (200, 500), 5
+gpu_calls.GATHERED, gpu_calls.LARGE, gpu_calls.BATCHES, operators.N_QUERIES = 100, 3_000, (200, 500), 5
 case.make_case = lambda: made_up.random_case(30, 200, 200, 100, "cpu")
 
 class Graph:
@@ -445,7 +445,7 @@ def test_speeds_are_measured_and_reported(tmp_path: Path, monkeypatch: pytest.Mo
     part, found = parts.speeds(tmp_path), list[Finished]()
     run_part(part, tmp_path, time.monotonic() + 120, found.append)
     assert report.verdict(part, found) == "passed", found[0].printed
-    assert str(found[0].tests) == "33 passed, 0 failed, 2 skipped"
+    assert str(found[0].tests) == "35 passed, 0 failed, 2 skipped"
     text = report.report("", [part], found, tmp_path)
     steps = [line.split(" | ") for line in text.splitlines() if line.startswith("| `step[")]
     assert len(steps) == 14
