@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from benchmarks.gpu.cuda_model import model, traffic
-from benchmarks.gpu.cuda_model.model import bytes_per_pair, moved
+from benchmarks.gpu.cuda_model.model import moved
 from benchmarks.kit.floor import CITEULIKE, LARGE, least, least_bytes
 from benchmarks.kit.shape import Shape, row_requests
 
@@ -152,20 +152,12 @@ def test_targets_on_citeulike() -> None:
         assert Shape(r=r).row_bytes(4) / 32 / Shape(r=r).asked(4) >= 15 / 16
 
 
-def test_bytes_per_pair_knows_the_steps_kernels() -> None:
+def test_the_steps_kernels_have_names() -> None:
     layout = "Layout<float, true, true>"
-    assert bytes_per_pair(f"scan_pairs<{layout}, (Metric)0>") == moved(CITEULIKE)["scan_pairs"].passed
-    assert bytes_per_pair(f"sum_runs<{layout}, ItemShares<~>, Update<~>>") == moved(CITEULIKE)["sum_runs, items"].passed
-    half = bytes_per_pair("scan_pairs<Layout<Bfloat16, true, true>, (Metric)0>", level="asked")
-    assert half == moved(replace(CITEULIKE, storage=2))["scan_pairs"].asked
-    assert bytes_per_pair("scan_pairs<Layout<float, false, false>, (Metric)0>") is not None
-    for other in (
-        "scan_pairs<Layout<float, true, false>, (Metric)0>",  # only beyond r = 128
-        f"sum_runs<{layout}, GivenShares<~>, Update<~>>",
-        f"sum_runs<{layout}, UserShares<~>, StoreGradient<~>>",
-        "mask_seen",
-    ):
-        assert bytes_per_pair(other) is None
+    assert model.model_name(f"scan_pairs<{layout}, (Metric)0>") == "scan_pairs"
+    assert model.model_name(f"sum_runs<{layout}, ItemShares<~>, Update<~>>") == "sum_runs, items"
+    others = f"sum_runs<{layout}, GivenShares<~>, Update<~>>", f"sum_runs<{layout}, UserShares<~>, StoreGradient<~>>"
+    assert [model.model_name(name) for name in (*others, "mask_seen")] == [None] * 3
 
 
 def test_the_commands_tables(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.instructions import check
-from benchmarks.instructions.budget import Budget
 from benchmarks.instructions.callgrind import compiler_of, own_instructions
+from benchmarks.instructions.check import Budget
 
 LIBRARY = "/package/cmlfast/_C.abi3.so"
 GCC = "GCC: (Debian 12.2.0-14+deb12u1) 12.2.0"

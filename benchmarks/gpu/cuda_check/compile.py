@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sysconfig
@@ -19,7 +18,6 @@ ROOT = Path(__file__).parents[3]
 SOURCES = ROOT / "csrc"
 CACHE = ROOT / "build" / "cuda-check"
 ARCHITECTURES = (75, 80, 86, 90, 100, 120)
-INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 
 
 class MissingToolError(Exception):
@@ -85,24 +83,11 @@ def known_architectures(tools: Tools, wanted: Iterable[int] = ARCHITECTURES) -> 
     return [arch for arch in wanted if f"sm_{arch}" in known]
 
 
-def included(source: Path) -> set[Path]:
-    """Return a source and all of the project's files that it includes, directly or not."""
-    found: set[Path] = set()
-    waiting = [source.resolve()]
-    while waiting:
-        path = waiting.pop()
-        if path in found or not path.is_file():
-            continue
-        found.add(path)
-        for name in INCLUDE.findall(path.read_text()):
-            waiting += [(path.parent / name).resolve(), (SOURCES / name).resolve()]
-    return found
-
-
 def fingerprint(tools: Tools, flags: Sequence[str], source: Path) -> str:
-    """Hash all that a compilation depends on: source text, flags, the tools' and torch's versions."""
+    """Hash what a compilation depends on: the source, all that it might include, flags, the tools' versions."""
     digest = hashlib.sha256("\0".join([tools.versions, version("torch"), *flags]).encode())
-    for path in sorted(included(source)):
+    headers = (path for ending in ("h", "cuh", "inl") for path in SOURCES.rglob(f"*.{ending}"))
+    for path in (source, *sorted(headers)):
         digest.update(f"\0{path}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -136,19 +121,7 @@ def compile_one(tools: Tools, flags: Sequence[str], source: Path, arch: int, kep
 def compile_all(
     tools: Tools, sources: Sequence[Path], architectures: Sequence[int], cache: Path = CACHE
 ) -> list[Build]:
-    """Compile all sources for all architectures, on all cores.
-
-    Parameters
-    ----------
-    tools : Tools
-        From `find_tools`.
-    sources : sequence of Path
-        The ``.cu`` files.
-    architectures : sequence of int
-        Such as 90 for sm_90.
-    cache : Path
-        Where compilations are kept.
-    """
+    """Compile all sources for all architectures (such as 90 for sm_90) on all cores, and keep what that gives."""
     flags = nvcc_flags()
     states = {source: fingerprint(tools, flags, source) for source in sources}
 

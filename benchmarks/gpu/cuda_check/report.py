@@ -3,27 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from benchmarks.gpu.cuda_check.budget import Kernel, problems
-from benchmarks.gpu.cuda_model.model import bytes_per_pair
 
-HEADER = (
-    "kernel",
-    "arch",
-    "regs",
-    "shared",
-    "occ.",
-    "loads 128/64/32/<32",
-    "in loops",
-    "in flight",
-    "stores",
-    "local",
-    "shfl",
-    "fused",
-    "bytes/pair",
-)
 NAME_WIDTH = 80
 
 
@@ -37,25 +21,25 @@ def percent(kernel: Kernel) -> str:
     return f"{kernel.occupancy.warps:.0%}" if kernel.occupancy else "?"
 
 
-def row(kernel: Kernel) -> list[str]:
+COLUMNS: dict[str, Callable[[Kernel], object]] = {
+    "kernel": lambda k: k.name if len(k.name) <= NAME_WIDTH else k.name[: NAME_WIDTH - 3] + "...",
+    "arch": lambda k: k.arch,
+    "regs": lambda k: k.resources.registers,
+    "shared": lambda k: k.shared,
+    "occ.": percent,
+    "loads 128/64/32/<32": lambda k: widths(k.counts.loads),
+    "in loops": lambda k: widths(k.counts.loop_loads),
+    "in flight": lambda k: k.counts.in_flight,
+    "stores": lambda k: widths(k.counts.stores),
+    "local": lambda k: k.counts.local,
+    "shfl": lambda k: k.counts.shuffles,
+    "fused": lambda k: k.counts.fused,
+}
+
+
+def row(kernel: Kernel) -> tuple[str, ...]:
     """Return the cells of one kernel on one architecture."""
-    counts, planned = kernel.counts, bytes_per_pair(kernel.name)
-    name = kernel.name if len(kernel.name) <= NAME_WIDTH else kernel.name[: NAME_WIDTH - 3] + "..."
-    return [
-        name,
-        str(kernel.arch),
-        str(kernel.resources.registers),
-        str(kernel.shared),
-        percent(kernel),
-        widths(counts.loads),
-        widths(counts.loop_loads),
-        str(counts.in_flight),
-        widths(counts.stores),
-        str(counts.local),
-        str(counts.shuffles),
-        str(counts.fused),
-        "" if planned is None else f"{planned:,.0f}",
-    ]
+    return tuple(str(cell(kernel)) for cell in COLUMNS.values())
 
 
 def by_kernel(kernels: Iterable[Kernel]) -> list[list[Kernel]]:
@@ -70,24 +54,21 @@ def badness(kernel: Kernel) -> tuple[int, float, int, int]:
     return len(problems(kernel)), -share, kernel.counts.local, kernel.resources.registers
 
 
-def others(worst: Kernel, builds: Sequence[Kernel]) -> str:
-    """Say on which architectures registers or occupancy differ from the worst one's: ``80 90: 38 100%``."""
-    differing: dict[str, list[str]] = {}
-    for build in builds:
-        figures = f"{build.resources.registers} {percent(build)}"
-        if figures != f"{worst.resources.registers} {percent(worst)}":
-            differing.setdefault(figures, []).append(str(build.arch))
-    return ", ".join(f"{' '.join(dict.fromkeys(archs))}: {figures}" for figures, archs in differing.items())
+def by_figure(figures: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the architectures, "80 90", that have each figure, of pairs (architecture, figure)."""
+    found: dict[str, dict[str, None]] = {}
+    for arch, figure in figures:
+        found.setdefault(figure, {})[arch] = None
+    return {figure: " ".join(archs) for figure, archs in found.items()}
 
 
 def align(rows: Sequence[Sequence[str]]) -> str:
-    """Lay out rows in columns; numbers, which are all but the first and last column, to the right."""
-    width = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    last = len(width) - 1
+    """Lay out rows in columns: `COLUMNS` but the first to the right, as numbers are; the others to the left."""
+    size = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(
-            cell.ljust(size) if column in (0, last) else cell.rjust(size)
-            for column, (cell, size) in enumerate(zip(cells, width, strict=True))
+            cell.rjust(width) if 0 < at < len(COLUMNS) else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(cells, size, strict=True))
         ).rstrip()
         for cells in rows
     )
@@ -95,17 +76,19 @@ def align(rows: Sequence[Sequence[str]]) -> str:
 
 def full_table(kernels: Iterable[Kernel]) -> str:
     """Return a line for each kernel on each architecture."""
-    own = [kernel for kernel in kernels if not kernel.library]
-    rows = [tuple(row(kernel)) for builds in by_kernel(own) for kernel in builds]
-    return align([HEADER, *dict.fromkeys(rows)])
+    own = by_kernel(kernel for kernel in kernels if not kernel.library)
+    return align([tuple(COLUMNS), *dict.fromkeys(row(kernel) for builds in own for kernel in builds)])
 
 
 def short_table(kernels: Iterable[Kernel]) -> str:
-    """Return a line for each kernel, on its worst architecture, with how the others differ."""
-    rows = [[*HEADER, "elsewhere: regs occ."]]
+    """Return a line for each kernel, on its worst architecture, with how the others differ in registers, occupancy."""
+    rows = [(*COLUMNS, "elsewhere: regs occ.")]
     for builds in by_kernel(kernel for kernel in kernels if not kernel.library):
         worst = max(builds, key=badness)
-        rows.append([*row(worst), others(worst, builds)])
+        figures = [(str(build.arch), f"{build.resources.registers} {percent(build)}") for build in builds]
+        own = f"{worst.resources.registers} {percent(worst)}"
+        others = by_figure(each for each in figures if each[1] != own)
+        rows.append((*row(worst), ", ".join(f"{archs}: {figure}" for figure, archs in others.items())))
     return align(rows)
 
 
@@ -128,9 +111,6 @@ def problem_lines(kernels: Iterable[Kernel]) -> list[str]:
     """Return a line for each problem of a kernel, with all architectures that have the same one."""
     lines = []
     for builds in by_kernel(kernels):
-        archs: dict[str, list[str]] = {}
-        for kernel in builds:
-            for problem in problems(kernel):
-                archs.setdefault(problem, []).append(f"sm_{kernel.arch}")
-        lines += [f"{builds[0].name}, {' '.join(dict.fromkeys(on))}: {problem}" for problem, on in archs.items()]
+        found = by_figure((f"sm_{kernel.arch}", problem) for kernel in builds for problem in problems(kernel))
+        lines += [f"{builds[0].name}, {archs}: {problem}" for problem, archs in found.items()]
     return lines

@@ -9,7 +9,6 @@ counts. docs/performance-cuda.md explains them.
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import replace
 
 from benchmarks.gpu.cuda_model.kernels import KERNELS, Traffic
@@ -21,34 +20,6 @@ from benchmarks.kit.text import markdown
 def moved(shape: Shape) -> dict[str, Traffic]:
     """Return what each kernel of the step moves."""
     return {name: of(shape) for name, of in KERNELS.items()}
-
-
-def bytes_per_pair(kernel_name: str, shape: Shape = CITEULIKE, level: str = "passed") -> float | None:
-    """Return the bytes per pair that the step's kernel of a name moves, or None for one that the model does not know.
-
-    Parameters
-    ----------
-    kernel_name : str
-        As `benchmarks.gpu.names.short` writes it, such as
-        ``sum_runs<Layout<float, true, true>, UserShares<~>, Update<~>>``. The layout's storage and
-        alignment take the place of the shape's. A layout that the shape's r excludes (rows in several tiles, for
-        r = 100) has no figure.
-    shape : Shape
-        By default 10,000 pairs, U = 20, r = 100 on citeulike-t.
-    level : {"passed", "asked"}
-        Which bytes; see the head of this file.
-    """
-    name = model_name(kernel_name)
-    layout = re.search(r"Layout<(\w+), (\w+), (\w+)>", kernel_name)
-    if name is None:
-        return None
-    if layout:
-        vector, one_tile = (flag in ("true", "1") for flag in layout.group(2, 3))
-        shape = replace(shape, storage=4 if layout[1] == "float" else 2, aligned=vector)
-        if (shape.vector, shape.one_tile) != (vector, one_tile):
-            return None
-    traffic = KERNELS[name](shape)
-    return traffic.asked if level == "asked" else traffic.passed
 
 
 def model_name(kernel_name: str) -> str | None:
