@@ -11,8 +11,8 @@ from benchmarks.gpu.cuda_check import check, report
 from benchmarks.gpu.cuda_check.budget import Kernel, Plan
 from benchmarks.gpu.cuda_check.compile import MissingToolError, find_tools
 from benchmarks.gpu.cuda_check.occupancy import LIMITS, blocks_by_registers, max_registers, occupancy
-from benchmarks.gpu.cuda_check.ptxas import Resources, fused_in_ptx, parse_report
-from benchmarks.gpu.cuda_check.sass import Instruction, count, is_fused, parse
+from benchmarks.gpu.cuda_check.ptxas import Arithmetic, Resources, arithmetic_in_ptx, parse_report
+from benchmarks.gpu.cuda_check.sass import count, parse
 from benchmarks.gpu.names import library, qualified, short
 
 REPORT = """\
@@ -28,8 +28,7 @@ ptxas info    : Function properties for _Z4sumsPf
 ptxas info    : Used 38 registers, used 1 barriers, 4096 bytes smem, 381 bytes cmem[0]
 """
 
-# A loop with a wide and a byte load, whose trip through .L_x_3 lies behind the end; a scalar load and a division before
-# it. ptxas' subroutine at the end has fused arithmetic of its own.
+# A loop with a wide and a byte load, whose trip through .L_x_3 lies behind the end; a scalar load before it.
 SASS = """\
 \t.section\t.text._Z4loopPKfPf,"ax",@progbits
 \t.align\t128
@@ -84,16 +83,28 @@ PTX = """\
 )
 {
 \tfma.rn.f32x2 \t%f4, %f1, %f3, %f2;
+\tsqrt.rn.f32 \t%f5, %f4;
+\tsub.f64 \t%fd3, %fd1, %fd2;
 }
 .weak .entry _Z1bPf(
 )
 {
 \tmad.lo.s32 \t%r1, %r2, %r3, %r4;
+\tmul.f32 \t%f4, %f1, %f3;
 \tcall.uni (retval0), _Z6helperf, (param0);
 }
 .visible .entry _Z1cPf()
 {
 \tmul.rn.f32 \t%f4, %f1, %f3;
+\tadd.rz.f32 \t%f4, %f1, %f3;
+\tmul.wide.u16 \t%r1, %rs1, %rs2;
+}
+.visible .entry _Z1dPf()
+{
+\tadd.ftz.f32 \t%f4, %f1, %f3;
+\tmul.bf16x2 \t%r4, %r1, %r3;
+\tdiv.full.f32 \t%f4, %f1, %f3;
+\tex2.approx.ftz.f32 \t%f4, %f1;
 }
 """
 
@@ -137,32 +148,15 @@ def test_machine_code() -> None:
     assert counts.loop_loads == Counter({128: 1, 8: 1})
     assert counts.stores == Counter({64: 1})
     assert (counts.local, counts.shared, counts.shuffles) == (1, 1, 1)
-    assert (counts.fused, counts.fused_by_division) == (4, 4)
 
 
-@pytest.mark.parametrize(
-    ("opcode", "operands", "fused"),
-    [
-        ("FFMA", "R7, R0, 3, R7", True),
-        ("FFMA", "R7, -R3, R6, 1", True),
-        ("FFMA", "R6, R0, R7, RZ", False),
-        ("FFMA", "R6, R0.reuse, -1, R7", False),
-        ("FFMA", "R6, R0, 1.5, R7", True),
-        ("FFMA.RM", "R6, R10.reuse, R8.reuse, R7.reuse", True),
-        ("FFMA2", "R6, R2.F32x2.HI_LO, R4.F32x2.HI_LO, R8.F32x2.HI_LO", True),
-        ("HFMA2.MMA", "R8, -RZ, RZ, 0, 1.78813934326171875e-07", False),
-        ("HFMA2.BF16_V2", "R7, R0, R7, -RZ", False),
-        ("HFMA2.MMA.BF16_V2", "R7, R0, 1, 1, R7", False),
-        ("HFMA2", "R9, R0, R9, R6.H0_H0", True),
-        ("IMAD", "R0, R1, R2, R3", False),
-    ],
-)
-def test_fused(opcode: str, operands: str, fused: bool) -> None:
-    assert is_fused(Instruction("", opcode, operands)) == fused
-
-
-def test_fused_arithmetic_of_the_source() -> None:
-    assert fused_in_ptx(PTX) == {"_Z1aPf": 1, "_Z1bPf": 1, "_Z1cPf": 0}
+def test_arithmetic_of_the_source() -> None:
+    assert arithmetic_in_ptx(PTX) == {
+        "_Z1aPf": Arithmetic(free=1, divisions=1),
+        "_Z1bPf": Arithmetic(free=3, divisions=1),  # two of them, and the root, in the function that it calls
+        "_Z1cPf": Arithmetic(free=0, divisions=0),
+        "_Z1dPf": Arithmetic(free=4, divisions=0),
+    }
 
 
 @pytest.mark.parametrize(
@@ -354,7 +348,7 @@ class Checked:
 
     def problems_of(self, plan: Plan) -> list[str]:
         """Return the problems of the kernels that the plan names; the others are planned as anything goes."""
-        anything = Plan(r".*", threads=32, blocks=1, hot=False, fused="any")
+        anything = Plan(r".*", threads=32, blocks=1, hot=False, divides=True, pinned=False)
         return self.check(plan, anything)[1]
 
 
@@ -371,7 +365,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Checked:
     [
         Plan(r"wide<\d+>", threads=256, blocks=6, wide_loads=1, narrow_loop_loads=0),
         Plan(r"stored_in_16_bits", threads=256, blocks=6, wide_loads=1, wide_bits=64, narrow_loop_loads=0),
-        Plan(r"divides", threads=256, blocks=8, fused="division"),
+        Plan(r"divides", threads=256, blocks=8, divides=True),
         Plan(r"sharing", threads=32, blocks=3),
         Plan(r"spilling|frame", threads=32, blocks=1, hot=False),
     ],
@@ -391,9 +385,9 @@ def test_a_kernel_within_its_plan_has_no_problem(checked: Checked, plan: Plan) -
         (Plan(r"narrow", threads=32, blocks=1, narrow_loop_loads=0), "loads of under 128 bits in loops"),
         (Plan(r"sharing", threads=32, blocks=4), "48000 bytes of shared memory allow 3 blocks"),
         (Plan(r"wide<32>", threads=32, blocks=4, dynamic_shared=60000), "60000 bytes of shared memory allow 2 blocks"),
-        (Plan(r"divides", threads=32, blocks=1), "divides, sm_80: 6 fused multiply-adds, budget 0"),
-        (Plan(r"fuses", threads=32, blocks=1), "fuses, sm_80: 1 fused multiply-adds in its PTX"),
-        (Plan(r"fuses", threads=32, blocks=1, fused="division"), "fuses, sm_80: 1 fused multiply-adds in its PTX"),
+        (Plan(r"divides", threads=32, blocks=1), "divides, sm_80: 2 divisions and square roots, budget 0"),
+        (Plan(r"fuses", threads=32, blocks=1), "fuses, sm_80: 1 operations in its PTX that are fused"),
+        (Plan(r"fuses", threads=32, blocks=1, divides=True), "fuses, sm_80: 1 operations in its PTX that are fused"),
         (Plan(r"gone", threads=32, blocks=1), "gone: planned, but no kernel has such a name"),
     ],
 )
@@ -404,7 +398,7 @@ def test_a_departure_from_the_plan_is_reported(checked: Checked, plan: Plan, sai
 
 
 def test_a_kernel_that_nobody_planned_is_reported(checked: Checked) -> None:
-    kernels, found = checked.check(Plan(r"(?!narrow).*", threads=32, blocks=1, hot=False, fused="any"))
+    kernels, found = checked.check(Plan(r"(?!narrow).*", threads=32, blocks=1, hot=False, divides=True, pinned=False))
     assert set(kernels) > {"narrow", "wide<32>"}
     assert found == ["narrow, sm_80: no plan covers it; give it a budget in benchmarks/gpu/cuda_check/plan.py"]
 
@@ -448,7 +442,7 @@ def test_without_the_compiler_it_says_so(
 def test_the_exit_status_says_whether_all_is_as_planned(
     checked: Checked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], blocks: int, status: int
 ) -> None:
-    plan = Plan(r".*", threads=1024, blocks=blocks, hot=False, fused="any")
+    plan = Plan(r".*", threads=1024, blocks=blocks, hot=False, divides=True, pinned=False)
     monkeypatch.setattr(check, "PLANS", (plan,))
     monkeypatch.setattr(check, "CACHE", checked.cache)
     assert check.main([str(checked.source), "--arch", "80"]) == status

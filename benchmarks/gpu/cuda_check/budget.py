@@ -6,11 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from benchmarks.gpu.cuda_check.compile import Build
 from benchmarks.gpu.cuda_check.occupancy import Occupancy, blocks_by_shared, blocks_by_slots, max_registers, occupancy
-from benchmarks.gpu.cuda_check.ptxas import Resources, fused_in_ptx, parse_report
+from benchmarks.gpu.cuda_check.ptxas import Arithmetic, Resources, arithmetic_in_ptx, parse_report
 from benchmarks.gpu.cuda_check.sass import Counts, count, parse
 from benchmarks.gpu.names import demangle, library, short
 
@@ -33,9 +32,10 @@ class Plan:
         How many loads of 64 bits or more must be issued before the first one is waited for.
     narrow_loop_loads : int or None
         How many narrower loads may stand in loops; None for any number.
-    fused : {"none", "division", "any"}
-        Which fused multiply-adds may occur: none; those that make up a correctly rounded division, reciprocal or square
-        root; or any, for a kernel whose values are not pinned.
+    divides : bool
+        Whether it may divide and take square roots.
+    pinned : bool
+        Whether all of its sums and products must round one by one, as on every other backend.
     dynamic_shared : int
         Bytes of dynamic shared memory per block at launch.
     """
@@ -48,7 +48,8 @@ class Plan:
     wide_bits: int = 128
     in_flight: int = 0
     narrow_loop_loads: int | None = None
-    fused: Literal["none", "division", "any"] = "none"
+    divides: bool = False
+    pinned: bool = True
     dynamic_shared: int = 0
 
     def matches(self, name: str) -> bool:
@@ -66,7 +67,7 @@ class Kernel:
     arch: int
     resources: Resources
     counts: Counts
-    fused_in_source: int
+    arithmetic: Arithmetic
     plan: Plan | None
 
     @property
@@ -82,7 +83,7 @@ class Kernel:
 
 def read_kernels(build: Build, plans: Sequence[Plan]) -> list[Kernel]:
     """Join what the compiler and the disassembler say of each kernel, and find its plan: the first that matches."""
-    reports, codes, fused = parse_report(build.ptxas), parse(build.sass), fused_in_ptx(build.ptx)
+    reports, codes, arithmetic = parse_report(build.ptxas), parse(build.sass), arithmetic_in_ptx(build.ptx)
     kernels = []
     for mangled, name in zip(reports, demangle(list(reports)), strict=True):
         plan = next((plan for plan in plans if plan.matches(short(name))), None)
@@ -94,7 +95,7 @@ def read_kernels(build: Build, plans: Sequence[Plan]) -> list[Kernel]:
                 build.arch,
                 reports[mangled],
                 count(codes[mangled]),
-                fused[mangled],
+                arithmetic[mangled],
                 plan,
             )
         )
@@ -141,7 +142,7 @@ def problems(kernel: Kernel) -> list[str]:
             f"{narrow} loads of under {plan.wide_bits} bits in loops, planned at most {plan.narrow_loop_loads}; "
             "make them wider, or load before the loop"
         )
-    return found + fused_problems(kernel)
+    return found + arithmetic_problems(plan, kernel.arithmetic)
 
 
 def hot_path_problems(kernel: Kernel) -> list[str]:
@@ -160,22 +161,15 @@ def hot_path_problems(kernel: Kernel) -> list[str]:
     return []
 
 
-def fused_problems(kernel: Kernel) -> list[str]:
-    counts, plan = kernel.counts, kernel.plan
-    if plan is None or plan.fused == "any":
-        return []
-    if kernel.fused_in_source:
-        return [
-            f"{kernel.fused_in_source} fused multiply-adds in its PTX, budget 0; compile with --fmad=false and "
-            "call neither fmaf nor CUDA functions made of it (logf, expf)"
-        ]
-    budget = counts.fused_by_division if plan.fused == "division" else 0
-    if counts.fused > budget:
-        return [
-            f"{counts.fused} fused multiply-adds, budget {budget}; avoid division and square root, or plan them with "
-            'fused="division"'
-            if plan.fused == "none"
-            else f"{counts.fused} fused multiply-adds, its divisions and roots account for {budget}; "
-            "compile with --fmad=false"
-        ]
-    return []
+def arithmetic_problems(plan: Plan, arithmetic: Arithmetic) -> list[str]:
+    found = []
+    if plan.pinned and arithmetic.free:
+        found.append(
+            f"{arithmetic.free} operations in its PTX that are fused, free to be fused or approximate, budget 0; "
+            "compile with --fmad=false and call neither fmaf nor CUDA functions made of it (logf, expf)"
+        )
+    if arithmetic.divisions and not plan.divides:
+        found.append(
+            f"{arithmetic.divisions} divisions and square roots, budget 0; avoid them, or plan them with divides=True"
+        )
+    return found

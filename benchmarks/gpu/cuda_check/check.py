@@ -1,7 +1,7 @@
 """Holds the compiled CUDA kernels to their plan, without a GPU: ``python -m benchmarks.gpu.cuda_check``.
 
 Compiles ``csrc/cuda/*.cu`` for every supported architecture, reads the compiler's report and the machine code, and
-compares registers, spills, width of loads and fused arithmetic of each kernel with `benchmarks.gpu.cuda_check.plan`.
+compares registers, spills, width of loads and arithmetic of each kernel with `benchmarks.gpu.cuda_check.plan`.
 Exit status: 0 if all is as planned, 1 if not, 2 if a program that this needs, or the sources, are missing.
 """
 

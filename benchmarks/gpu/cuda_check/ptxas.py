@@ -1,4 +1,4 @@
-"""What the compiler says of each kernel: ptxas' report of its resources, and fused arithmetic in its PTX."""
+"""What the compiler says of each kernel: ptxas' report of its resources, and the arithmetic of its PTX."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ FRAME = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) by
 USED = re.compile(r"Used (\d+) registers")
 SHARED = re.compile(r"(\d+) bytes smem")
 PTX_FUNCTION = re.compile(r"^\s*(?:\.(?:visible|weak|extern)\s+)*\.(entry|func)\s+(?:\([^)]*\)\s*)?([$\w]+)", re.M)
-PTX_FUSED = re.compile(r"\bfma\.")
+# A sum or product that names its rounding is not fused with another; nvcc names it under --fmad=false.
+PTX_FREE = re.compile(r"\bfma\.|\b(?:add|sub|mul|mad)(?!\.r[nzmp]\b)[.\w]*\.b?f\d|\.approx\b|\.full\b")
+PTX_DIVISION = re.compile(r"\b(?:div|sqrt|rcp)\.r[nzmp]\.")
 PTX_CALL = re.compile(r"\bcall\b")
 
 
@@ -45,19 +47,30 @@ def parse_report(text: str) -> dict[str, Resources]:
     return kernels
 
 
-def fused_in_ptx(text: str) -> dict[str, int]:
-    """Count the fused multiply-adds that a kernel's PTX asks for, by mangled name.
+@dataclass(frozen=True)
+class Arithmetic:
+    """Floating-point operations in a kernel's PTX.
 
-    Correctly rounded division and square roots are single instructions there, so these come from the source: from
-    ``fmaf``, from the mathematical functions of CUDA, or from a build without ``--fmad=false``. A kernel that calls
-    functions counts those of all functions.
+    Attributes
+    ----------
+    free : int
+        Those whose value is not pinned: fused, left free to be fused, or approximate. They come from ``fmaf``, from
+        mathematical functions of CUDA, or from a build without ``--fmad=false``.
+    divisions : int
+        Correctly rounded divisions, reciprocals and square roots, which take many instructions each.
     """
+
+    free: int
+    divisions: int
+
+
+def arithmetic_in_ptx(text: str) -> dict[str, Arithmetic]:
+    """Count by mangled name of the kernel; one that calls functions counts those of all functions too."""
     starts = list(PTX_FUNCTION.finditer(text))
     ends = [found.start() for found in starts[1:]] + [len(text)]
     bodies = [(found[1], found[2], text[found.end() : end]) for found, end in zip(starts, ends, strict=True)]
-    in_functions = sum(len(PTX_FUSED.findall(body)) for kind, _, body in bodies if kind == "func")
+    functions = "".join(body for kind, _, body in bodies if kind == "func")
+    kernels = {name: body + functions * bool(PTX_CALL.search(body)) for kind, name, body in bodies if kind == "entry"}
     return {
-        name: len(PTX_FUSED.findall(body)) + (in_functions if PTX_CALL.search(body) else 0)
-        for kind, name, body in bodies
-        if kind == "entry"
+        name: Arithmetic(len(PTX_FREE.findall(body)), len(PTX_DIVISION.findall(body))) for name, body in kernels.items()
     }

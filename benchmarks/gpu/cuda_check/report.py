@@ -33,7 +33,7 @@ COLUMNS: dict[str, Callable[[Kernel], object]] = {
     "stores": lambda k: widths(k.counts.stores),
     "local": lambda k: k.counts.local,
     "shfl": lambda k: k.counts.shuffles,
-    "fused": lambda k: k.counts.fused,
+    "div": lambda k: k.arithmetic.divisions,
 }
 
 

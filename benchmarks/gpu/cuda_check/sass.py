@@ -1,4 +1,4 @@
-"""What nvdisasm shows of each kernel: memory instructions by width, inside and outside loops, and fused arithmetic."""
+"""What nvdisasm shows of each kernel: memory instructions by width, inside and outside loops."""
 
 from __future__ import annotations
 
@@ -16,13 +16,6 @@ INSTRUCTION = re.compile(r"^\s*/\*[0-9a-f]+\*/\s+(?:(@!?U?P\w+)\s+)?([A-Z][A-Z0-
 TARGET = re.compile(r"\.L_x_\d+")
 REGISTER = re.compile(r"\bR(\d+)\b")
 BARRIER = re.compile(r"\bB\d+\b")
-SUBROUTINE = "$__internal_"  # how ptxas calls its own code, such as the rare path of a division
-
-# How many truly fused multiply-adds an inline correctly rounded operation needs beside the instruction that marks it.
-FUSED_PER_DIVISION = 4
-FUSED_PER_ROOT = 2
-FUSED_PER_RECIPROCAL = 2
-FUSED_PER_DOUBLE = 7  # at most, of any of the three in double precision
 
 LOADS = ("LDG", "LDGSTS", "LD")
 STORES = ("STG", "ST")
@@ -54,7 +47,6 @@ class Code:
 
     instructions: list[Instruction] = field(default_factory=list)
     labels: dict[str, int] = field(default_factory=dict)
-    own: list[bool] = field(default_factory=list)  # whether each is the project's, not of a subroutine of ptxas
 
 
 @dataclass(frozen=True)
@@ -68,27 +60,21 @@ class Counts:
     local: int
     shared: int
     shuffles: int
-    fused: int
-    fused_by_division: int
 
 
 def parse(text: str) -> dict[str, Code]:
     """Split the output of ``nvdisasm -c`` into kernels, by mangled name."""
     kernels: dict[str, Code] = {}
     code: Code | None = None
-    own = True
     for line in text.splitlines():
         if found := SECTION.match(line):
-            code, own = kernels.setdefault(found[1], Code()), True
+            code = kernels.setdefault(found[1], Code())
         elif code is None:
             continue
         elif found := LABEL.match(line):
             code.labels[found[1]] = len(code.instructions)
-            if not found[1].startswith("."):  # a function begins
-                own = not found[1].startswith(SUBROUTINE)
         elif found := INSTRUCTION.match(line):
             code.instructions.append(Instruction(found[1] or "", found[2], found[3]))
-            code.own.append(own)
     return kernels
 
 
@@ -128,19 +114,6 @@ def in_loops(code: Code) -> list[bool]:
     return list((np.bincount(component, minlength=1) > 1)[component]) if n else []
 
 
-def is_fused(instruction: Instruction) -> bool:
-    """Tell a multiply-add that rounds once where two operations would round twice.
-
-    Those with a factor of 1 or without an addend have the value of a plain sum or product; ptxas uses them as such.
-    """
-    if instruction.name not in ("FFMA", "FFMA2", "FFMA32I", "DFMA", "HFMA2"):
-        return False
-    plain = [re.sub(r"\.[A-Za-z]\w*|[-+|]", "", part).strip() for part in instruction.operands.split(",")]
-    if instruction.name == "HFMA2":  # an immediate operand is a pair; ptxas moves constants this way: -RZ, RZ, a, b
-        return "RZ" not in plain and "1" not in plain
-    return plain[-1] != "RZ" and not {"1", "RZ"} & set(plain[1:-1])
-
-
 def in_flight(code: Code) -> int:
     """Return the largest number of loads of 64 bits or more that are issued before one of them is waited for."""
     pending: set[int] = set()
@@ -173,11 +146,6 @@ def count(code: Code) -> Counts:
             loop_loads[instruction.bits] += bool(in_loop)
         elif instruction.name in STORES:
             stores[instruction.bits] += 1
-    own = [instruction for instruction, is_own in zip(code.instructions, code.own, strict=True) if is_own]
-    divisions = sum(i.name == "FCHK" for i in own)
-    reciprocals = sum(i.opcode == "MUFU.RCP" for i in own)
-    roots = sum(i.opcode == "MUFU.RSQ" for i in own)
-    doubles = sum(i.opcode in ("MUFU.RCP64H", "MUFU.RSQ64H") for i in own)
     return Counts(
         loads=loads,
         loop_loads=+loop_loads,
@@ -186,9 +154,4 @@ def count(code: Code) -> Counts:
         local=names["LDL"] + names["STL"],
         shared=names["LDS"] + names["STS"],
         shuffles=names["SHFL"],
-        fused=sum(map(is_fused, own)),
-        fused_by_division=FUSED_PER_DIVISION * divisions
-        + FUSED_PER_RECIPROCAL * max(0, reciprocals - divisions)
-        + FUSED_PER_ROOT * roots
-        + FUSED_PER_DOUBLE * doubles,
     )
