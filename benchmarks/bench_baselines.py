@@ -15,10 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.conftest import require_extension
 from benchmarks.kit.case import N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED
 from benchmarks.kit.data import load_dataset, load_split
-from benchmarks.kit.measure import run
+from benchmarks.kit.measure import require_extension, run
 from benchmarks.peers.baselines.features import Features
 from benchmarks.peers.baselines.training import BASELINES, DEFAULTS, make_loss, make_model, make_optimizer, step_
 from cmlfast.training import Pairs

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.conftest import require_compiler
 from benchmarks.kit.case import N_COMPONENTS
 from benchmarks.kit.limits import AHEAD, new_ids, ways
-from benchmarks.kit.measure import run
+from benchmarks.kit.measure import require_compiler, run
 
 COPY_MEGABYTES = 512
 TABLE_ROWS = (1_000, 10_000, 26_000, 260_000, 1_000_000)

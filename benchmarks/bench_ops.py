@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.conftest import kernels_of, require_compiler
 from benchmarks.kit.case import N_NEGATIVES, Case
-from benchmarks.kit.measure import ROUNDS, run
+from benchmarks.kit.measure import ROUNDS, kernels_of, require_compiler, run
 from benchmarks.kit.operators import OPERATORS, Call, Work
 from benchmarks.kit.torch_operators import compiled_calls, plain_calls
 

@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.conftest import kernels_of
 from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, SEED, Case, touched_rows
 from benchmarks.kit.limits import step_bytes
 from benchmarks.kit.made_up import random_case, with_batch
-from benchmarks.kit.measure import run
+from benchmarks.kit.measure import kernels_of, run
 from cmlfast.training import zeros
 
 USERS = 100_000

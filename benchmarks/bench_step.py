@@ -15,7 +15,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.conftest import kernels_of, require_compiler
 from benchmarks.kit import torch_cml, torch_compiled
 from benchmarks.kit.case import (
     EPS,
@@ -31,7 +30,7 @@ from benchmarks.kit.case import (
     touched_rows,
 )
 from benchmarks.kit.limits import step_bytes
-from benchmarks.kit.measure import ROUNDS, run
+from benchmarks.kit.measure import ROUNDS, kernels_of, require_compiler, run
 from cmlfast._arithmetic import rank_weights
 from cmlfast.training import Tables
 

@@ -1,17 +1,15 @@
-"""Fixtures of the benchmarks, and the short table that is printed after them."""
+"""The case that the benchmarks share, and the tables that are printed after them."""
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 
 from benchmarks.kit.case import Case, make_case
-from benchmarks.kit.limits import compiler
 from benchmarks.kit.report import data_of, tables
-from cmlfast import build_info, ops, reference
+from cmlfast import build_info
 
 NOTES = """\
 {threads} threads; data: {data}. GB/s: the rows that a step or an operator must read and write, by the median. Limit:
@@ -33,25 +31,6 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
 @pytest.fixture(scope="session")
 def case() -> Case:
     return make_case()
-
-
-def kernels_of(name: str) -> ModuleType:
-    """Return the operators by name, or skip the benchmark."""
-    if name == "compiled":
-        require_extension()
-    return ops if name == "compiled" else reference
-
-
-def require_extension() -> None:
-    """Skip the benchmark where the operators are not compiled."""
-    if not build_info()["extension"]:
-        pytest.skip(str(build_info()["reason"]))
-
-
-def require_compiler(what: str) -> None:
-    """Skip the benchmark where there is no C++ compiler."""
-    if compiler() is None:
-        pytest.skip(f"{what} needs a C++ compiler here; install one, or name it in CXX")
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,14 +1,17 @@
-"""Runs one benchmark: rounds of equal work after a warm-up, and the derived figures that go with its times."""
+"""Runs one benchmark, or skips it: rounds of equal work after a warm-up, and the figures that its times give."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.kit.limits import gather_limit
+from benchmarks.kit.limits import compiler, gather_limit
+from cmlfast import build_info, ops, reference
 
 ROUNDS = {"compiled": 40, "torch": 40, "torch_compile": 40, "torch_differences": 15, "reference": 5}
 
@@ -61,3 +64,22 @@ def run(
             limit_gb_per_second=limit.gb_per_second,
             limit_way=limit.way,
         )
+
+
+def kernels_of(name: str) -> ModuleType:
+    """Return the operators by name, or skip the benchmark."""
+    if name == "compiled":
+        require_extension()
+    return ops if name == "compiled" else reference
+
+
+def require_extension() -> None:
+    """Skip the benchmark where the operators are not compiled."""
+    if not build_info()["extension"]:
+        pytest.skip(str(build_info()["reason"]))
+
+
+def require_compiler(what: str) -> None:
+    """Skip the benchmark where there is no C++ compiler."""
+    if compiler() is None:
+        pytest.skip(f"{what} needs a C++ compiler here; install one, or name it in CXX")

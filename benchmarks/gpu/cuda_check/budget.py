@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from benchmarks.gpu.cuda_check.compile import Build
 from benchmarks.gpu.cuda_check.occupancy import Occupancy, blocks_by_shared, blocks_by_slots, max_registers, occupancy
@@ -63,7 +62,6 @@ class Kernel:
 
     name: str
     library: str | None
-    source: Path
     arch: int
     resources: Resources
     counts: Counts
@@ -87,89 +85,70 @@ def read_kernels(build: Build, plans: Sequence[Plan]) -> list[Kernel]:
     kernels = []
     for mangled, name in zip(reports, demangle(list(reports)), strict=True):
         plan = next((plan for plan in plans if plan.matches(short(name))), None)
-        kernels.append(
-            Kernel(
-                short(name),
-                library(name),
-                build.source,
-                build.arch,
-                reports[mangled],
-                count(codes[mangled]),
-                arithmetic[mangled],
-                plan,
-            )
-        )
+        compiled = reports[mangled], count(codes[mangled]), arithmetic[mangled]
+        kernels.append(Kernel(short(name), library(name), build.arch, *compiled, plan))
     return kernels
 
 
 def problems(kernel: Kernel) -> list[str]:
     """Return in what a kernel departs from its plan: found value, budget and what to do, a line each."""
-    plan, resources, counts = kernel.plan, kernel.resources, kernel.counts
+    plan, resources, counts, arithmetic = kernel.plan, kernel.resources, kernel.counts, kernel.arithmetic
     if kernel.library:
         return []
     if plan is None:
         return ["no plan covers it; give it a budget in benchmarks/gpu/cuda_check/plan.py"]
-    found = []
-    wanted = min(plan.blocks, blocks_by_slots(kernel.arch, plan.threads))
-    shape = f"{wanted} blocks of {plan.threads} threads"
-    budget = max_registers(kernel.arch, plan.threads, plan.blocks)
-    if resources.registers > budget:
-        found.append(
-            f"{resources.registers} registers, budget {budget} for {shape}; "
-            "keep fewer values alive at once, or plan fewer blocks"
-        )
-    if blocks_by_shared(kernel.arch, kernel.shared) < wanted:
-        found.append(
-            f"{kernel.shared} bytes of shared memory allow {blocks_by_shared(kernel.arch, kernel.shared)} blocks, "
-            f"planned {shape}; use less of it, or plan fewer blocks"
-        )
-    if plan.hot:
-        found += hot_path_problems(kernel)
+    blocks = min(plan.blocks, blocks_by_slots(kernel.arch, plan.threads))
+    shape = f"{blocks} blocks of {plan.threads} threads"
+    registers = max_registers(kernel.arch, plan.threads, plan.blocks)
+    shared_blocks = blocks_by_shared(kernel.arch, kernel.shared)
+    spilled = bool(resources.spill_stores + resources.spill_loads)
+    framed = bool(resources.stack + counts.local)
     wide = sum(n for bits, n in counts.loads.items() if bits >= plan.wide_bits)
-    if wide < plan.wide_loads:
-        found.append(
-            f"{wide} loads of {plan.wide_bits} bits, planned at least {plan.wide_loads}; "
-            "load through an aligned vector type"
-        )
-    if counts.in_flight < plan.in_flight:
-        found.append(
-            f"{counts.in_flight} wide loads in flight, planned at least {plan.in_flight}; "
-            "load before the first sum, and behind no branch"
-        )
     narrow = sum(n for bits, n in counts.loop_loads.items() if bits < plan.wide_bits)
-    if plan.narrow_loop_loads is not None and narrow > plan.narrow_loop_loads:
-        found.append(
-            f"{narrow} loads of under {plan.wide_bits} bits in loops, planned at most {plan.narrow_loop_loads}; "
-            "make them wider, or load before the loop"
-        )
-    return found + arithmetic_problems(plan, kernel.arithmetic)
-
-
-def hot_path_problems(kernel: Kernel) -> list[str]:
-    resources, local = kernel.resources, kernel.counts.local
-    spilled = resources.spill_stores + resources.spill_loads
-    if spilled:
-        return [
+    faults = [
+        (
+            resources.registers > registers,
+            f"{resources.registers} registers, budget {registers} for {shape}; "
+            "keep fewer values alive at once, or plan fewer blocks",
+        ),
+        (
+            shared_blocks < blocks,
+            f"{kernel.shared} bytes of shared memory allow {shared_blocks} blocks, planned {shape}; "
+            "use less of it, or plan fewer blocks",
+        ),
+        (
+            plan.hot and spilled,
             f"spills: {resources.spill_stores} bytes stored, {resources.spill_loads} loaded, budget 0; "
-            "loosen __launch_bounds__, or keep fewer values alive at once"
-        ]
-    if resources.stack or local:
-        return [
-            f"a stack frame of {resources.stack} bytes, {local} accesses to local memory, budget 0; "
-            "index local arrays by constants only, so that they stay in registers, and inline what is called"
-        ]
-    return []
-
-
-def arithmetic_problems(plan: Plan, arithmetic: Arithmetic) -> list[str]:
-    found = []
-    if plan.pinned and arithmetic.free:
-        found.append(
+            "loosen __launch_bounds__, or keep fewer values alive at once",
+        ),
+        (
+            plan.hot and framed and not spilled,
+            f"a stack frame of {resources.stack} bytes, {counts.local} accesses to local memory, budget 0; "
+            "index local arrays by constants only, so that they stay in registers, and inline what is called",
+        ),
+        (
+            wide < plan.wide_loads,
+            f"{wide} loads of {plan.wide_bits} bits, planned at least {plan.wide_loads}; "
+            "load through an aligned vector type",
+        ),
+        (
+            counts.in_flight < plan.in_flight,
+            f"{counts.in_flight} wide loads in flight, planned at least {plan.in_flight}; "
+            "load before the first sum, and behind no branch",
+        ),
+        (
+            plan.narrow_loop_loads is not None and narrow > plan.narrow_loop_loads,
+            f"{narrow} loads of under {plan.wide_bits} bits in loops, planned at most {plan.narrow_loop_loads}; "
+            "make them wider, or load before the loop",
+        ),
+        (
+            plan.pinned and arithmetic.free > 0,
             f"{arithmetic.free} operations in its PTX that are fused, free to be fused or approximate, budget 0; "
-            "compile with --fmad=false and call neither fmaf nor CUDA functions made of it (logf, expf)"
-        )
-    if arithmetic.divisions and not plan.divides:
-        found.append(
-            f"{arithmetic.divisions} divisions and square roots, budget 0; avoid them, or plan them with divides=True"
-        )
-    return found
+            "compile with --fmad=false and call neither fmaf nor CUDA functions made of it (logf, expf)",
+        ),
+        (
+            arithmetic.divisions > 0 and not plan.divides,
+            f"{arithmetic.divisions} divisions and square roots, budget 0; avoid them, or plan them with divides=True",
+        ),
+    ]
+    return [text for wrong, text in faults if wrong]
