@@ -1,6 +1,6 @@
 // How fast can this machine read rows from everywhere in a table? Sums them bag by bag, which needs little arithmetic
 // and writes little, with rows fetched into the cache `ahead` rows before they are summed (0: not at all).
-// Stands alone: benchmarks/limits.py compiles and calls it.
+// Stands alone: limits.py compiles and calls it.
 #include <algorithm>
 #include <cstdint>
 #include <thread>
@@ -59,28 +59,21 @@ ALWAYS_INLINE void sum_columns(const Bags& bags, const int64_t* ids, int64_t col
   for (int v = 0; v < kVectors; ++v) *reinterpret_cast<Vector*>(sum + at[v]) = total[v];
 }
 
+// Sums the vectors that are left, at most kMost of them.
+template <int kWidth, int kMost>
+ALWAYS_INLINE void sum_rest(const Bags& bags, const int64_t* ids, int64_t column, int64_t vectors, float* sum) {
+  if (vectors == kMost) {
+    sum_columns<kWidth, kMost>(bags, ids, column, sum);
+  } else if constexpr (kMost > 1) {
+    sum_rest<kWidth, kMost - 1>(bags, ids, column, vectors, sum);
+  }
+}
+
 template <int kWidth>
 ALWAYS_INLINE void sum_bag(const Bags& bags, const int64_t* ids, float* sum) {
   int64_t column = 0;
   for (; column + 7 * kWidth < bags.r; column += 8 * kWidth) sum_columns<kWidth, 8>(bags, ids, column, sum);
-  switch ((bags.r - column + kWidth - 1) / kWidth) {  // vectors that are left
-    case 7:
-      return sum_columns<kWidth, 7>(bags, ids, column, sum);
-    case 6:
-      return sum_columns<kWidth, 6>(bags, ids, column, sum);
-    case 5:
-      return sum_columns<kWidth, 5>(bags, ids, column, sum);
-    case 4:
-      return sum_columns<kWidth, 4>(bags, ids, column, sum);
-    case 3:
-      return sum_columns<kWidth, 3>(bags, ids, column, sum);
-    case 2:
-      return sum_columns<kWidth, 2>(bags, ids, column, sum);
-    case 1:
-      return sum_columns<kWidth, 1>(bags, ids, column, sum);
-    default:
-      return;
-  }
+  sum_rest<kWidth, 7>(bags, ids, column, (bags.r - column + kWidth - 1) / kWidth, sum);
 }
 
 FOR_EVERY_CPU void sum_bags(const Bags& bags, int64_t begin, int64_t end) {

@@ -58,7 +58,6 @@ class Counts:
     stores: Counter[int]
     in_flight: int  # of 64 bits or more, issued before the first instruction that waits for one of them
     local: int
-    shared: int
     shuffles: int
 
 
@@ -152,6 +151,5 @@ def count(code: Code) -> Counts:
         stores=stores,
         in_flight=in_flight(code),
         local=names["LDL"] + names["STL"],
-        shared=names["LDS"] + names["STS"],
         shuffles=names["SHFL"],
     )
