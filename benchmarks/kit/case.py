@@ -63,14 +63,20 @@ def make_case(n_components: int = N_COMPONENTS) -> Case:
     return Case(name, tables, pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen])
 
 
-def touched_rows(case: Case, n_negatives: int) -> int:
-    """Return how many rows of both tables a step with offset 0 changes: those of pairs with a positive hinge."""
+def active_rows(case: Case, n_negatives: int) -> tuple[int, int, int]:
+    """Return how many pairs have a positive hinge in a step with offset 0, and how many users and items these name."""
     kernels = ops if build_info()["extension"] else reference
     tables = case.tables.user, case.tables.item
     loss, hardest, _ = kernels.warp_hinge_sampled(*tables, *case.sampling, n_negatives, MARGIN, SEED, 0)
     active = loss > 0
     items = torch.cat((case.positives[active], hardest[active]))
-    return len(case.users[active].unique()) + len(items.unique())
+    return int(active.sum()), len(case.users[active].unique()), len(items.unique())
+
+
+def touched_rows(case: Case, n_negatives: int) -> int:
+    """Return how many rows of both tables such a step changes."""
+    _, users, items = active_rows(case, n_negatives)
+    return users + items
 
 
 def restore_(tables: Tables, start: Tables) -> None:

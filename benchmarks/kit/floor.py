@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import torch
 
-from benchmarks.kit.case import MARGIN, N_NEGATIVES, SEED, Case
+from benchmarks.kit.case import N_NEGATIVES, Case, active_rows
 from benchmarks.kit.shape import Shape
-from cmlfast import ops
 
 CITEULIKE = Shape()
 # Nothing fits a cache, no row is named twice.
@@ -54,26 +53,24 @@ def least_bytes(shape: Shape, reread: bool = True) -> float:
     return shape.n_pairs * sum(least(shape, reread).values())
 
 
-def shape_of(case: Case) -> Shape:
-    """Return what the model must know of a step on this case, counted by one forward pass with offset 0."""
+def shape_of(case: Case, n_negatives: int = N_NEGATIVES) -> Shape:
+    """Return what the model must know of a step on this case with offset 0."""
     n = len(case.users)
-    tables = case.tables.user, case.tables.item
-    loss, hardest, _ = ops.warp_hinge_sampled(*tables, *case.sampling, N_NEGATIVES, MARGIN, SEED, 0)
-    active = loss > 0
-    items = torch.cat((case.positives[active], hardest[active]))
+    user_w, item_w = case.tables.user, case.tables.item
+    active, users, items = active_rows(case, n_negatives)
     n_liked = case.indptr.diff()[case.users.long()]
     n_bits = torch.frexp(n_liked.double()).exponent  # of a count: its binary digits
-    return replace(
-        CITEULIKE,
+    return Shape(
         n_pairs=n,
-        n_negatives=N_NEGATIVES,
-        r=tables[0].shape[1],
-        n_users=len(tables[0]),
-        n_items=len(tables[1]),
-        active=int(active.sum()) / n,
-        distinct_users=len(case.users[active].unique()) / n,
-        distinct_items=len(items.unique()) / n,
-        storage=tables[0].element_size(),
+        n_negatives=n_negatives,
+        r=user_w.shape[1],
+        n_users=len(user_w),
+        n_items=len(item_w),
+        active=active / n,
+        distinct_users=users / n,
+        distinct_items=items / n,
+        storage=user_w.element_size(),
         id_bytes=case.users.element_size(),
         steps=tuple((n_bits.bincount().double() / n).tolist()),
+        aligned=all(table.data_ptr() % 16 == 0 for table in case.tables.all()),
     )

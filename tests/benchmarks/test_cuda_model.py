@@ -20,8 +20,10 @@ import torch
 
 from benchmarks.gpu.cuda_model import model, traffic
 from benchmarks.gpu.cuda_model.model import moved
+from benchmarks.kit.case import Case
 from benchmarks.kit.floor import CITEULIKE, LARGE, least, least_bytes
 from benchmarks.kit.shape import Shape, row_requests
+from cmlfast.training import Tables
 
 ROOT = Path(__file__).parents[2]
 # r, U, 16-bit tables, 64-bit ids
@@ -70,7 +72,7 @@ def count_case(counter: Any, r: int, n_negatives: int, half: bool, wide: bool) -
     if half:
         tables[:2] = [each.bfloat16() for each in tables[:2]]
     sampling = indptr, indices, users.to(dtype), positives.to(dtype)
-    shape, counted = traffic.count_step(counter, tables, sampling, n_negatives)
+    shape, counted = traffic.count_step(counter, Case("made up", Tables(*tables), *sampling), n_negatives)
     return {"shape": asdict(shape), "counted": {name: asdict(each) for name, each in counted.items()}}
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch import Tensor
 
 from benchmarks.gpu.cuda_model.kernels import KERNELS
 from benchmarks.gpu.cuda_model.model import model_name, moved
 from benchmarks.gpu.names import short
-from benchmarks.kit.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, SEED, make_case
+from benchmarks.kit.case import EPS, LR, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, SEED, Case, make_case
+from benchmarks.kit.floor import shape_of
 from benchmarks.kit.shape import SECTOR, Shape
 from benchmarks.kit.text import markdown
 
@@ -66,57 +66,24 @@ def load_counter() -> ModuleType:
     return counter
 
 
-def count_step(
-    counter: ModuleType, tables: list[Tensor], sampling: tuple[Tensor, Tensor, Tensor, Tensor], n_negatives: int
-) -> tuple[Shape, dict[str, Counted]]:
-    """Run one step in place, and return its shape and what each kernel moved.
-
-    Parameters
-    ----------
-    counter : module
-        Of `load_counter`.
-    tables : list of Tensor
-        Users, items, and the accumulators of both.
-    sampling : tuple of Tensor
-        Row ends and items of the positives; users and positives of the batch.
-    n_negatives : int
-        U.
-    """
-    before = [tables[2].clone(), tables[3].clone()]
+def count_step(counter: ModuleType, case: Case, n_negatives: int = N_NEGATIVES) -> tuple[Shape, dict[str, Counted]]:
+    """Run one step on a case in place, by the module of `load_counter`; return its shape and what each kernel moved."""
+    shape = shape_of(case, n_negatives)
     counter.clear_traffic()
-    step = torch.ops.cmlfast_emulated.cml_step_
-    _, _, active = step(*tables, *sampling, n_negatives, MARGIN, LR, EPS, MAX_NORM, True, SEED, 0, False)
-    indptr, _, users, _ = sampling
-    n_pairs = len(users)
+    numbers = n_negatives, MARGIN, LR, EPS, MAX_NORM, True, SEED, 0, False
+    torch.ops.cmlfast_emulated.cml_step_(*case.tables.all(), *case.sampling, *numbers)
     counted = dict.fromkeys(KERNELS, Counted())
     for launch in counter.traffic():
         loads, stores, wide = launch["loads"], launch["stores"], [launch["loads_16"], launch["stores_16"]]
         name = model_name(short(launch["kernel"]))
         assert name is not None, launch["kernel"]
         counted[name] += Counted(
-            SECTOR * (loads["sectors"] + stores["sectors"]) / n_pairs,
-            SECTOR * (loads["distinct_sectors"] + stores["distinct_sectors"]) / n_pairs,
-            sum(each["sectors"] for each in wide) / n_pairs,
-            sum(each["bytes"] for each in wide) / n_pairs,
+            SECTOR * (loads["sectors"] + stores["sectors"]) / shape.n_pairs,
+            SECTOR * (loads["distinct_sectors"] + stores["distinct_sectors"]) / shape.n_pairs,
+            sum(each["sectors"] for each in wide) / shape.n_pairs,
+            sum(each["bytes"] for each in wide) / shape.n_pairs,
         )
     counter.clear_traffic()
-    # A row that got a gradient has a larger accumulator.
-    distinct = [int((now != then).any(1).sum()) for now, then in zip(tables[2:], before, strict=True)]
-    bits = torch.tensor([n.bit_length() for n in (indptr[users.long() + 1] - indptr[users.long()]).tolist()])
-    shape = Shape(
-        n_pairs=n_pairs,
-        n_negatives=n_negatives,
-        r=tables[0].shape[1],
-        n_users=len(tables[0]),
-        n_items=len(tables[1]),
-        active=int(active) / n_pairs,
-        distinct_users=distinct[0] / n_pairs,
-        distinct_items=distinct[1] / n_pairs,
-        storage=tables[0].element_size(),
-        id_bytes=users.element_size(),
-        steps=tuple((torch.bincount(bits) / n_pairs).tolist()),
-        aligned=all(each.data_ptr() % 16 == 0 for each in tables),
-    )
     return shape, counted
 
 
@@ -147,10 +114,10 @@ def main() -> int:
         return 2
     for r in options.r:
         case = make_case(r)
-        tables = [each.clone() for each in case.tables.all()]
         if options.bfloat16:
-            tables[:2] = [each.bfloat16() for each in tables[:2]]
-        shape, counted = count_step(counter, tables, case.sampling, N_NEGATIVES)
+            tables = replace(case.tables, user=case.tables.user.bfloat16(), item=case.tables.item.bfloat16())
+            case = replace(case, tables=tables)
+        shape, counted = count_step(counter, case)
         print(f"\n{case.data}: {replace(shape, steps=tuple(round(share, 3) for share in shape.steps))}\n")
         print(counted_table(shape, counted))
     return 0
