@@ -29,11 +29,11 @@ instructions: $(VENV)/package
 
 # What nvcc makes of the CUDA kernels: registers, spills, loads by width, occupancy, against the plan. Needs no GPU.
 cuda-check: $(VENV)/cuda-check
-	$(BIN)/python -m benchmarks.cuda_check
+	$(BIN)/python -m benchmarks.gpu.cuda_check
 
 # On a machine with a GPU: the operators' tests, NVIDIA's sanitizer and the benchmarks, unattended, in one report.
 gpu-check: $(VENV)/test $(VENV)/bench
-	$(BIN)/python -m benchmarks.gpu_check
+	$(BIN)/python -m benchmarks.gpu.gpu_check
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check

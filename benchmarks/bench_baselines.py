@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.baselines.features import Features
-from benchmarks.baselines.training import BASELINES, DEFAULTS, make_loss, make_model, make_optimizer, step_
-from benchmarks.case import N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED, load_dataset
-from benchmarks.conftest import require_extension
-from benchmarks.measure import run
-from cmlfast import split_per_user
-from cmlfast.training import Pairs
+from benchmarks.kit.case import N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED
+from benchmarks.kit.data import load_dataset, load_split
+from benchmarks.kit.measure import require_extension, run
+from benchmarks.peers.baselines.features import Features
+from benchmarks.peers.baselines.training import BASELINES, DEFAULTS, make_loss, make_model, make_optimizer, step_
+from cmlfast.training.pairs import Pairs
 
 ROUNDS = 40
 STEPS_BEFORE = 20  # so that most pairs of WARP still have a loss, but not all
@@ -29,8 +28,8 @@ STEPS_BEFORE = 20  # so that most pairs of WARP still have a loss, but not all
 
 @pytest.fixture(scope="module")
 def pairs() -> Pairs:
-    train = split_per_user(load_dataset().interactions, 0)[0].matrix
-    return Pairs.of(train, train, torch.device("cpu"))
+    _, (train, _, _) = load_split()
+    return Pairs.of(train.matrix, train.matrix, torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

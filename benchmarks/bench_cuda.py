@@ -3,7 +3,7 @@
 Times are the host's clock with ``torch.cuda.synchronize()`` before each look at it, around rounds of several calls that
 follow each other without a wait of ours; so a call that takes the device less time than the host needs to launch its
 kernels shows the host's time. Steps have a learning rate of 0: they move every byte of a step, and the next one finds
-the same work. The floor is `benchmarks.cuda_model`'s, from the copy's bandwidth in the same run or the published one.
+the same work. The floor is `benchmarks.kit.floor`'s, from the copy's bandwidth in the same run or the published one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from benchmarks.case import N_COMPONENTS, N_NEGATIVES, SEED, Case
-from benchmarks.gpu_check.calls import STEPS, operators
-from benchmarks.gpu_check.case import random_case, with_batch
-from benchmarks.gpu_check.floor import published_bandwidth, shape_of, step_bytes
-from benchmarks.gpu_check.look import look, problem
-from benchmarks.gpu_check.sizes import (
+from benchmarks.kit.case import N_COMPONENTS, N_NEGATIVES, SEED, Case
+from benchmarks.kit.floor import BANDWIDTH, least_bytes, shape_of
+from benchmarks.kit.gpu import why_not
+from benchmarks.kit.gpu_calls import (
     BATCHES,
     CALLS,
     COPY_BYTES,
@@ -32,12 +30,13 @@ from benchmarks.gpu_check.sizes import (
     GATHERED,
     LARGE,
     LARGE_NEEDS,
-    N_QUERIES,
     ROUNDS,
     ROW_BYTES,
-    K,
+    STEPS,
 )
-from benchmarks.measure import run
+from benchmarks.kit.made_up import random_case, with_batch
+from benchmarks.kit.measure import run
+from benchmarks.kit.operators import OPERATORS, K, Work
 from cmlfast import ops
 
 
@@ -47,7 +46,7 @@ def device_time() -> float:
     return time.perf_counter()
 
 
-WHY_NOT = problem(look())
+WHY_NOT = why_not()
 pytestmark = [
     pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "runs here"),
     pytest.mark.benchmark(timer=device_time),
@@ -123,8 +122,7 @@ def test_step(benchmark: Any, tables: Case, n_pairs: int, name: str) -> None:
     benchmark.group = f"step, {case.data}, {n_pairs:,} pairs"
     step = STEPS[name](case)
     _, impostors, active = step()
-    shape = shape_of(case)
-    n_bytes = step_bytes(shape)
+    n_bytes = least_bytes(shape_of(case))
     slow = name == "reference"
     run(
         benchmark,
@@ -141,25 +139,30 @@ def test_step(benchmark: Any, tables: Case, n_pairs: int, name: str) -> None:
     if benchmark.stats is None:
         return
     median = benchmark.stats.stats.median
-    published = published_bandwidth(torch.cuda.get_device_name())
+    published = BANDWIDTH.get(torch.cuda.get_device_name())
     benchmark.extra_info["of_measured_floor"] = n_bytes / copy_bandwidth() / median
     if published:
         benchmark.extra_info["of_published_floor"] = n_bytes / published / median
 
 
-@pytest.mark.parametrize(
-    "name", ["sample_negatives", "warp_hinge_sampled", "backward_dense", "backward_sparse", "adagrad_clip"]
-)
+@pytest.mark.parametrize("name", [name for name in OPERATORS if name != "topk"])
 def test_operator(benchmark: Any, small: Case, n_pairs: int, name: str) -> None:
-    case = with_batch(small, n_pairs)
-    benchmark.group = f"operators, {case.data}, {n_pairs:,} pairs"
-    function, n_bytes = operators(case)[name]
-    run(benchmark, function, ROUNDS, n_pairs=n_pairs, n_bytes=n_bytes, iterations=CALLS, data=case.data)
+    work = Work(with_batch(small, n_pairs))
+    benchmark.group = f"operators, {small.data}, {n_pairs:,} pairs"
+    n_bytes = work.row_bytes().get(name, 0)
+    run(
+        benchmark,
+        OPERATORS[name](ops, work),
+        ROUNDS,
+        n_pairs=n_pairs,
+        n_bytes=n_bytes,
+        iterations=CALLS,
+        data=small.data,
+    )
 
 
 def test_topk(benchmark: Any, tables: Case) -> None:
     """The first users, without the items that they have."""
-    benchmark.group = f"topk of {N_QUERIES:,} queries, k = {K}, {tables.data}"
-    seen = tables.indptr[: N_QUERIES + 1], tables.indices[: int(tables.indptr[N_QUERIES])]
-    queries = tables.tables.user[:N_QUERIES]
-    run(benchmark, lambda: ops.topk(queries, tables.tables.item, K, *seen), 5, queries=N_QUERIES, k=K, data=tables.data)
+    work = Work(tables)
+    benchmark.group = f"topk, {tables.data}"
+    run(benchmark, OPERATORS["topk"](ops, work), 5, queries=len(work.queries), k=K, data=tables.data)

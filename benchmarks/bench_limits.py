@@ -1,8 +1,8 @@
 """What this machine's memory gives: the limit of a step, to be read beside the step's GB/s of the same run.
 
 A step reads rows of 4 r = 400 bytes from everywhere in a table. "rows" sums such rows, 20 by 20, and writes hardly
-anything, in every way of `benchmarks.limits`, over tables that fit the caches and tables that do not. "copy" is what a
-large copy reads and writes.
+anything, in every way of `benchmarks.kit.limits`, over tables that fit the caches and tables that do not. "copy" is
+what a large copy reads and writes.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.case import N_COMPONENTS
-from benchmarks.conftest import require_compiler
-from benchmarks.limits import AHEAD, new_ids, ways
-from benchmarks.measure import run
+from benchmarks.kit.case import N_COMPONENTS
+from benchmarks.kit.limits import AHEAD, new_ids, ways
+from benchmarks.kit.measure import require_compiler, run
 
 COPY_MEGABYTES = 512
 TABLE_ROWS = (1_000, 10_000, 26_000, 260_000, 1_000_000)

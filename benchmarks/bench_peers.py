@@ -1,6 +1,6 @@
 """Whole trainings of cmlfast and of other libraries, side by side on the same data: seconds, pairs/s and recall.
 
-Every library ranks by the same function. Settings and how they were chosen: `benchmarks.peers`.
+Every library ranks by the same function. Settings and how they were chosen: `benchmarks.peers.libraries`.
 """
 
 from __future__ import annotations
@@ -12,28 +12,12 @@ import pytest
 import torch
 from scipy import sparse
 
-from benchmarks.case import load_dataset
-from benchmarks.measure import run
-from benchmarks.paired import recalls_of_users
-from benchmarks.peers import BUFFALO, PEERS, Factors
-from cmlfast import split_per_user
-from cmlfast.interactions import Interactions
+from benchmarks.kit.data import Split, load_split
+from benchmarks.kit.measure import run
+from benchmarks.peers.libraries import BUFFALO, PEERS, Factors
+from benchmarks.peers.recall import mean_recalls
 
 ROUNDS = 3
-KS = (50, 100)
-
-Split = tuple[Interactions, Interactions, Interactions]  # training, validation, test
-
-
-def load_split() -> tuple[str, Split]:
-    """Return the name and split 0 of citeulike-t or, where it cannot be had, of made-up data of its size."""
-    data = load_dataset()
-    return data.name, split_per_user(data.interactions, 0)
-
-
-def recall_of(factors: Factors, held_out: sparse.csr_matrix, seen: sparse.csr_matrix) -> dict[str, float]:
-    """Return the mean Recall@K of the users with held-out items, ranking all items that they have not seen."""
-    return {f"recall_at_{k}": float(each.mean()) for k, each in recalls_of_users(factors, held_out, seen, KS).items()}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +46,7 @@ def test_training(benchmark: Any, data: tuple[str, Split], name: str) -> None:
         setting=str(dict(peer.setting)),
     )
     seen = sparse.csr_matrix(train.matrix + validation.matrix)
-    benchmark.extra_info.update(recall_of(fitted[-1], test.matrix, seen))
+    benchmark.extra_info.update(mean_recalls(fitted[-1], test.matrix, seen))
     if benchmark.stats is not None:
         benchmark.extra_info["training_seconds"] = benchmark.stats.stats.median
 

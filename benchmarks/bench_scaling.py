@@ -18,12 +18,11 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.case import EPS, MARGIN, MAX_NORM, SEED, Case, touched_rows
-from benchmarks.conftest import kernels_of
-from benchmarks.gpu_check.case import random_case, with_batch
-from benchmarks.limits import step_bytes
-from benchmarks.measure import run
-from cmlfast.training import zeros
+from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, SEED, Case, touched_rows
+from benchmarks.kit.limits import step_bytes
+from benchmarks.kit.made_up import random_case, with_batch
+from benchmarks.kit.measure import kernels_of, run
+from cmlfast.training.tables import zeros
 
 USERS = 100_000
 DRAWN = 2_000  # items; a divisor of every number of items

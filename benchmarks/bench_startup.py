@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.measure import run
-from cmlfast import CML, build_info, datasets, ops
+from benchmarks.kit.measure import require_extension, run
+from cmlfast import CML, datasets, ops
 
 ROUNDS, FITS = 9, 7
 PROCESSES = {
@@ -35,8 +35,7 @@ def test_process(benchmark: Any, name: str) -> None:
 
 @pytest.mark.benchmark(group="small fit")
 def test_fit_10000_pairs(benchmark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not build_info()["extension"]:
-        pytest.skip(str(build_info()["reason"]))
+    require_extension()
     matrix = datasets.load("synthetic", n_users=1_000, n_items=1_000, n_pairs=10_000).interactions.matrix
     step, shares, inside = ops.cml_step_, [], 0.0
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks import torch_cml, torch_compiled
-from benchmarks.case import (
+from benchmarks.kit import torch_cml, torch_compiled
+from benchmarks.kit.case import (
     EPS,
     LR,
     MARGIN,
@@ -29,11 +29,10 @@ from benchmarks.case import (
     restore_,
     touched_rows,
 )
-from benchmarks.conftest import kernels_of, require_compiler
-from benchmarks.limits import step_bytes
-from benchmarks.measure import ROUNDS, run
-from cmlfast._arithmetic import rank_weights
-from cmlfast.training import Tables
+from benchmarks.kit.limits import step_bytes
+from benchmarks.kit.measure import ROUNDS, kernels_of, require_compiler, run
+from cmlfast.ops.arithmetic import rank_weights
+from cmlfast.training.tables import Tables
 
 Step = Callable[[], tuple[Tensor, Tensor, Tensor]]
 

@@ -1,1 +1,0 @@
-"""Holds the compiled CUDA kernels to their plan, without a GPU: ``python -m benchmarks.cuda_check``."""

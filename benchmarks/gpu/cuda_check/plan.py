@@ -1,0 +1,54 @@
+"""The budget of every CUDA kernel. The first line that matches a kernel's name as a whole is its plan.
+
+Names are demangled, without namespaces and parameters. In ``Layout<storage, vector, one tile>`` the second is whether
+rows are read four numbers at a time, the third whether a row fits a group's registers. `blocks` is per multiprocessor.
+What the columns mean stands at `benchmarks.gpu.cuda_check.budget.Plan`.
+
+Most kernels have blocks of 64 threads. Those that compare rows have six on a multiprocessor, 384 threads of up to 168
+registers, and at least six row loads in flight in each: 37 kB of float32, about twice what hides the latency of an
+H100's memory (3.35 TB/s and some 0.7 us over 132 multiprocessors).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from benchmarks.gpu.cuda_check.budget import Plan
+
+kernel = partial(Plan, threads=64, blocks=8)
+scan = partial(Plan, threads=64, blocks=6)
+WIDE, HALF, SCALAR = r"<Layout<float, true, \w+>.*", r"<Layout<\w+16, true, \w+>.*", r"<Layout<\w+, false, false>.*"
+GRADIENT = r".*StoreGradient<~>>"
+
+# fmt: off
+PLANS: tuple[Plan, ...] = (
+    # The forward pass: four rows at a time, all of a row's loads at once.
+    scan("scan_pairs" + WIDE, wide_loads=32, in_flight=6, narrow_loop_loads=8),
+    scan("scan_pairs" + HALF, wide_loads=32, in_flight=4, wide_bits=64),
+    scan("scan_pairs" + SCALAR),
+    # Gradients and updates: AdaGrad and the clip divide and take roots.
+    kernel("sum_runs" + WIDE.removesuffix(".*") + GRADIENT, wide_loads=8, narrow_loop_loads=20),
+    kernel("sum_runs" + HALF.removesuffix(".*") + GRADIENT, wide_loads=8, wide_bits=64),
+    kernel("sum_runs" + SCALAR.removesuffix(".*") + GRADIENT),
+    kernel("sum_runs" + WIDE, wide_loads=12, narrow_loop_loads=20, divides=True),
+    kernel("sum_runs" + HALF, wide_loads=8, wide_bits=64, divides=True),
+    kernel("sum_runs" + SCALAR, divides=True),
+    kernel("finish_long_rows" + WIDE.removesuffix(".*") + GRADIENT, wide_loads=4),
+    kernel("finish_long_rows" + HALF.removesuffix(".*") + GRADIENT, wide_loads=4),
+    kernel("finish_long_rows" + SCALAR.removesuffix(".*") + GRADIENT),
+    kernel("finish_long_rows" + WIDE, wide_loads=12, divides=True),
+    kernel("finish_long_rows" + HALF, wide_loads=8, wide_bits=64, divides=True),
+    kernel("finish_long_rows" + SCALAR, divides=True),
+    kernel("store_fresh_rows" + WIDE, wide_loads=1, blocks=16),
+    kernel("store_fresh_rows" + HALF, wide_loads=1, wide_bits=64, blocks=16),
+    kernel("store_fresh_rows" + SCALAR, blocks=16),
+    # Search: an item's row stays in registers while the queries pass.
+    scan("all_distances" + WIDE, wide_loads=8, in_flight=8, narrow_loop_loads=0),
+    scan("all_distances" + HALF, wide_loads=8, in_flight=4, wide_bits=64),
+    scan("all_distances" + SCALAR),
+    # A thread for each number; all small.
+    Plan("add_up", threads=256, blocks=1),
+    kernel("draw_negatives|mask_seen|prepare_gradients|store_nearest|store_weights", blocks=16),
+    kernel("check_csr_kernel|check_mixed_kernel|check_pairs_kernel|check_range_kernel|name_rows|query_keys", blocks=16),
+)
+# fmt: on

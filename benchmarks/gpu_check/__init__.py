@@ -1,1 +1,0 @@
-"""All that needs a GPU, unattended, into one report: ``python -m benchmarks.gpu_check``."""

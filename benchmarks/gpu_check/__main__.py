@@ -1,8 +1,0 @@
-"""``python -m benchmarks.gpu_check``."""
-
-import sys
-
-from benchmarks.gpu_check.check import main
-
-if __name__ == "__main__":
-    sys.exit(main())

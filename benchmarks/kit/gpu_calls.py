@@ -1,0 +1,94 @@
+"""What is called on a GPU, and how much of it: the step, plain and captured, and its peers."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.kit import torch_gpu
+from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, SEED, Case
+from cmlfast import ops, reference
+from cmlfast.ops.arithmetic import rank_weights
+from cmlfast.training.tables import Tables
+
+DEVICE = "cuda"
+ROUNDS, CALLS = 20, 10  # rounds, and calls in a round
+COPY_BYTES = 1 << 30
+GATHERED = 1_000_000  # rows
+GATHER_TABLES = {"10MB": 25_000, "100MB": 250_000, "1GB": 2_500_000}  # rows of 400 bytes
+LARGE = 1_000_000  # users, and items
+LARGE_NEEDS = 10e9  # bytes: tables, a copy of them, the temporaries of plain torch
+BATCHES = (10_000, 100_000)  # pairs
+ROW_BYTES = 4 * N_COMPONENTS
+NO_CHANGE = 0.0  # the steps' learning rate: every call finds the same work, and moves every byte of a step
+
+
+Counts = tuple[Tensor, Tensor, Tensor]  # what a step returns
+
+
+def step_(kernels: ModuleType, case: Case, tables: Tables, lr: float, offset: int, stochastic: bool = False) -> Counts:
+    """Take a training step on tables, in place."""
+    numbers = (N_NEGATIVES, MARGIN, lr, EPS, MAX_NORM, True, SEED, offset, stochastic)
+    result: Counts = kernels.cml_step_(*tables.all(), *case.sampling, *numbers)
+    return result
+
+
+def capture(step: Callable[[], Counts]) -> tuple[torch.cuda.CUDAGraph, Counts]:
+    """Capture a step; return the graph, which no one has replayed, and the tensors that a replay fills.
+
+    All numbers that the step takes from the host, so also its seed and offset, are those of the capture in every
+    replay. Three steps run before, on another stream, so that everything is loaded.
+    """
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        counts = step()
+    return graph, counts
+
+
+def fused(kernels: Any, case: Case) -> Callable[[], Any]:
+    tables, offsets = case.tables.clone(), itertools.count()
+    return lambda: step_(kernels, case, tables, NO_CHANGE, next(offsets))
+
+
+def replayed(case: Case) -> Callable[[], Any]:
+    tables = case.tables.clone()
+    graph, counts = capture(lambda: step_(ops, case, tables, NO_CHANGE, 0))
+
+    def replay() -> Any:
+        graph.replay()
+        return counts  # which live as long as the graph
+
+    return replay
+
+
+def plain_torch(case: Case) -> Callable[[], Any]:
+    tables = case.tables.clone()
+    sampler = torch_gpu.Sampler(case.indptr, case.indices, case.n_items)
+    weights = torch.tensor(rank_weights(case.n_items, N_NEGATIVES, True), device=DEVICE)
+    pairs = case.users, case.positives.long()
+
+    def step() -> Any:
+        drawn = sampler.draw(case.users, N_NEGATIVES)
+        return torch_gpu.step_(*tables.all(), *pairs, *drawn, MARGIN, NO_CHANGE, EPS, MAX_NORM, weights)
+
+    return step
+
+
+STEPS: dict[str, Callable[[Case], Callable[[], Any]]] = {
+    "compiled": partial(fused, ops),
+    "graph": replayed,
+    "torch": plain_torch,
+    "reference": partial(fused, reference),
+}

@@ -1,0 +1,101 @@
+"""A call of each operator on a case by the package's kernels, of any device, and the bytes that it must move."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from benchmarks.kit.case import EPS, LR, MARGIN, MAX_NORM, N_NEGATIVES, SEED, Case
+from cmlfast import build_info, ops, reference
+
+Call = Callable[[], Any]
+
+N_QUERIES, K = 1_000, 100
+
+
+class Work:
+    """A case, and what operators take besides.
+
+    Attributes
+    ----------
+    case : Case
+        Tables, positives, pairs.
+    negatives : Tensor of shape (N, U)
+        For the hinge with given negatives.
+    rows, grads : Tensor of shapes (2 N,) and (2 N, r)
+        The item table's part of a step: a positive and a negative of every pair, and a gradient for each.
+    queries, seen : Tensor of shape (N_QUERIES, r), and CSR rows
+        The first users, and the items that they have.
+    """
+
+    def __init__(self, case: Case) -> None:
+        kernels = ops if build_info()["extension"] else reference
+        self.case = case
+        self.negatives = kernels.sample_negatives(*case.sampling, case.n_items, N_NEGATIVES, SEED, 0)
+        self.rows = torch.cat((case.positives, self.negatives[:, 0]))
+        generator = torch.Generator().manual_seed(SEED)
+        shape = len(self.rows), case.tables.item.shape[1]
+        self.grads = torch.randn(shape, generator=generator).to(self.rows.device)
+        self.queries = case.tables.user[:N_QUERIES]
+        indptr = case.indptr[: len(self.queries) + 1]
+        self.seen = indptr, case.indices[: int(indptr[-1])]
+
+    def row_bytes(self) -> dict[str, float]:
+        """Return the bytes of the rows and states that an operator must read and write, where rows are its work."""
+        n, row = len(self.case.users), 4 * self.grads.shape[1]
+        hinge, backward = row * n * (N_NEGATIVES + 2), row * n * 3
+        return {
+            "warp_hinge": hinge,
+            "warp_hinge_sampled": hinge,
+            "warp_hinge_backward dense": backward,
+            "warp_hinge_backward sparse": backward,
+            "adagrad_clip": row * (len(self.rows) + 4 * len(self.rows.unique())),
+        }
+
+
+def sample_negatives(kernels: Any, work: Work) -> Call:
+    case, offsets = work.case, itertools.count()
+    return lambda: kernels.sample_negatives(*case.sampling, case.n_items, N_NEGATIVES, SEED, next(offsets))
+
+
+def warp_hinge(kernels: Any, work: Work) -> Call:
+    case = work.case
+    given = case.tables.user, case.tables.item, case.users, case.positives, work.negatives, MARGIN, case.n_items
+    return lambda: kernels.warp_hinge(*given)
+
+
+def warp_hinge_sampled(kernels: Any, work: Work) -> Call:
+    case, offsets = work.case, itertools.count()
+    given = case.tables.user, case.tables.item, *case.sampling, N_NEGATIVES, MARGIN, SEED
+    return lambda: kernels.warp_hinge_sampled(*given, next(offsets))
+
+
+def backward(kernels: Any, work: Work, sparse_grad: bool) -> Call:
+    case = work.case
+    leaves = [table.clone().requires_grad_() for table in (case.tables.user, case.tables.item)]
+    pairs = case.users, case.positives, work.negatives
+    loss = kernels.warp_hinge(*leaves, *pairs, MARGIN, case.n_items, sparse_grad=sparse_grad)[0].sum()
+    return lambda: torch.autograd.grad(loss, leaves, retain_graph=True)
+
+
+def adagrad_clip(kernels: Any, work: Work) -> Call:
+    weight, state = work.case.tables.item.clone(), work.case.tables.item_state.clone()
+    return lambda: kernels.adagrad_clip_(weight, state, work.rows, work.grads, LR, EPS, MAX_NORM)
+
+
+def topk(kernels: Any, work: Work) -> Call:
+    return lambda: kernels.topk(work.queries, work.case.tables.item, K, *work.seen)
+
+
+OPERATORS: dict[str, Callable[[Any, Work], Call]] = {
+    "sample_negatives": sample_negatives,
+    "warp_hinge": warp_hinge,
+    "warp_hinge_sampled": warp_hinge_sampled,
+    "warp_hinge_backward dense": lambda kernels, work: backward(kernels, work, sparse_grad=False),
+    "warp_hinge_backward sparse": lambda kernels, work: backward(kernels, work, sparse_grad=True),
+    "adagrad_clip": adagrad_clip,
+    "topk": topk,
+}
