@@ -88,7 +88,10 @@ def fit(
     by_operators: bool = True,
 ) -> Factors:
     """Train a baseline; ``setting`` goes before `DEFAULTS`, and before CML's batch size and number of negatives."""
-    automatic = {"batch_size": auto_batch_size(train.nnz), "n_negatives": auto_n_negatives(train.nnz, *train.shape)}
+    automatic = {
+        "batch_size": auto_batch_size(train.nnz),
+        "n_negatives": auto_n_negatives(train.nnz / (train.shape[0] * train.shape[1])),
+    }
     chosen = {**DEFAULTS, **automatic, **setting}
     torch.manual_seed(chosen["seed"])
     pairs = Pairs.of(train, train, torch.device("cpu"))
