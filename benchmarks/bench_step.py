@@ -29,10 +29,9 @@ from benchmarks.kit.case import (
     restore_,
     touched_rows,
 )
+from benchmarks.kit.internals import Tables, rank_weights
 from benchmarks.kit.limits import step_bytes
 from benchmarks.kit.measure import ROUNDS, kernels_of, require_compiler, run
-from cmlfast._arithmetic import rank_weights
-from cmlfast.training import Tables
 
 Step = Callable[[], tuple[Tensor, Tensor, Tensor]]
 

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.kit.data import load_split
-from cmlfast import CML, backends, build_info, ops, reference
-from cmlfast.settings import resolve
-from cmlfast.steps import metric_step
-from cmlfast.training import Pairs, Schedule, Tables, new_tables, run_epoch
+from benchmarks.kit.internals import Pairs, Schedule, Tables, backends, metric_step, new_tables, resolve, run_epoch
+from cmlfast import CML, build_info, ops, reference
 
 N_PAIRS = 10_000
 N_NEGATIVES = 20

@@ -13,9 +13,8 @@ from torch import Tensor
 
 from benchmarks.kit import torch_gpu
 from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, SEED, Case
+from benchmarks.kit.internals import Tables, rank_weights
 from cmlfast import ops, reference
-from cmlfast._arithmetic import rank_weights
-from cmlfast.training import Tables
 
 DEVICE = "cuda"
 ROUNDS, CALLS = 20, 10  # rounds, and calls in a round

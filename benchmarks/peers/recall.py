@@ -10,10 +10,8 @@ import torch
 from scipy import sparse
 
 from benchmarks.kit.data import KS
+from benchmarks.kit.internals import backends, nearest, recall_per_user
 from benchmarks.peers.libraries import Factors
-from cmlfast import backends
-from cmlfast.metrics import recall_per_user
-from cmlfast.serving import nearest
 
 Recalls = npt.NDArray[np.float64]
 

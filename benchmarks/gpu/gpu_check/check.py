@@ -62,7 +62,7 @@ def main(
 
     def store(run: Finished) -> None:
         finished.append(run)
-        path.write_text(report(heading, parts, finished, folder))
+        path.write_text(report(f"**Not finished.**\n\n{heading}", parts, finished, folder))
         print(f"{run.program.name}: {run.tests or 'no results'}, {run.ending} ({run.seconds:.0f} s)", flush=True)
 
     until = time.monotonic() + 60 * options.minutes

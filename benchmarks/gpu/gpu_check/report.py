@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gpu.gpu_check.programs import Finished, Part
+from benchmarks.gpu.gpu_check.programs import Finished, Part, results_of
 from benchmarks.kit.report import report as speed_report
 from benchmarks.kit.text import markdown
 
@@ -75,7 +75,7 @@ def report(heading: str, parts: Sequence[Part], finished: Sequence[Finished], fo
         blocks += [f"## {part.name}", markdown(["", "tests", "ended", "s"], rows)]
         blocks += [details(run) for run in runs if fault(run)]
         if part.name == "speeds":
-            blocks += [TIMING, speed_tables(folder / "speeds.json")]
+            blocks += [TIMING, speed_tables(results_of("speeds", folder)["json"])]
     return "\n\n".join([*blocks, "## Skipped, and why", skipped(finished)]) + "\n"
 
 
