@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, SEED, Case, touched_rows
+from benchmarks.kit.case import SEED, Case, step_, touched_rows
 from benchmarks.kit.internals import zeros
 from benchmarks.kit.limits import step_bytes
 from benchmarks.kit.made_up import random_case, with_batch
@@ -99,8 +99,7 @@ def test_step(benchmark: Any, size: Size) -> None:
     offsets = itertools.count()
 
     def step() -> Any:
-        numbers = (size.negatives, MARGIN, 0.0, EPS, MAX_NORM, True, SEED)
-        return kernels.cml_step_(*case.tables.all(), *case.sampling, *numbers, next(offsets))
+        return step_(kernels, case, case.tables, 0.0, next(offsets), size.negatives)
 
     with threads_set(size.threads):
         _, _, active = step()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ N_PAIRS = 10_000
 N_NEGATIVES = 20
 N_COMPONENTS = 100
 MARGIN, LR, EPS, MAX_NORM, SEED = 1.5, 0.1, 1e-10, 1.0, 0
+Counts = tuple[Tensor, Tensor, Tensor]  # what a step returns: loss, impostors, active pairs
 EPOCHS_BEFORE = 3  # so that neither all pairs nor none have a hinge, as with tables that were just drawn
 
 
@@ -59,6 +61,21 @@ def make_case(n_components: int = N_COMPONENTS) -> Case:
         run_epoch(metric_step(kernels), tables, pairs, settings, epoch, Schedule(0.0, 0.0))  # at the first rate
     chosen = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(SEED))[:N_PAIRS]
     return Case(name, tables, pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen])
+
+
+def step_(
+    kernels: ModuleType,
+    case: Case,
+    tables: Tables,
+    lr: float,
+    offset: int,
+    n_negatives: int = N_NEGATIVES,
+    stochastic: bool = False,
+) -> Counts:
+    """Take a training step on tables, in place."""
+    numbers = (n_negatives, MARGIN, lr, EPS, MAX_NORM, True, SEED, offset, stochastic)
+    result: Counts = kernels.cml_step_(*tables.all(), *case.sampling, *numbers)
+    return result
 
 
 def active_rows(case: Case, n_negatives: int) -> tuple[int, int, int]:
