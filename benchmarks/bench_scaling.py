@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, SEED, Case, touched_rows
+from benchmarks.kit.case import SEED, Case, step_, touched_rows
+from benchmarks.kit.internals import zeros
 from benchmarks.kit.limits import step_bytes
 from benchmarks.kit.made_up import random_case, with_batch
 from benchmarks.kit.measure import kernels_of, run
-from cmlfast.training.tables import zeros
 
 USERS = 100_000
 DRAWN = 2_000  # items; a divisor of every number of items
@@ -99,8 +99,7 @@ def test_step(benchmark: Any, size: Size) -> None:
     offsets = itertools.count()
 
     def step() -> Any:
-        numbers = (size.negatives, MARGIN, 0.0, EPS, MAX_NORM, True, SEED)
-        return kernels.cml_step_(*case.tables.all(), *case.sampling, *numbers, next(offsets))
+        return step_(kernels, case, case.tables, 0.0, next(offsets), size.negatives)
 
     with threads_set(size.threads):
         _, _, active = step()

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from benchmarks.kit import torch_cml, torch_compiled
 from benchmarks.kit.case import (
@@ -26,28 +25,21 @@ from benchmarks.kit.case import (
     N_PAIRS,
     SEED,
     Case,
+    Counts,
     restore_,
+    step_,
     touched_rows,
 )
+from benchmarks.kit.internals import Tables, rank_weights
 from benchmarks.kit.limits import step_bytes
 from benchmarks.kit.measure import ROUNDS, kernels_of, require_compiler, run
-from cmlfast.ops.arithmetic import rank_weights
-from cmlfast.training.tables import Tables
 
-Step = Callable[[], tuple[Tensor, Tensor, Tensor]]
+Step = Callable[[], Counts]
 
 
 def fused_step(name: str, case: Case, tables: Tables) -> Step:
-    kernels = kernels_of(name)
-    offsets = itertools.count()
-
-    def step() -> tuple[Tensor, Tensor, Tensor]:
-        result: tuple[Tensor, Tensor, Tensor] = kernels.cml_step_(
-            *tables.all(), *case.sampling, N_NEGATIVES, MARGIN, LR, EPS, MAX_NORM, True, SEED, next(offsets)
-        )
-        return result
-
-    return step
+    kernels, offsets = kernels_of(name), itertools.count()
+    return lambda: step_(kernels, case, tables, LR, next(offsets))
 
 
 def torch_step(case: Case, tables: Tables, **parts: Any) -> Step:
@@ -55,7 +47,7 @@ def torch_step(case: Case, tables: Tables, **parts: Any) -> Step:
     sampler = torch_cml.Sampler(case.indptr, case.indices, case.n_items)
     weights = torch.tensor(rank_weights(case.n_items, N_NEGATIVES, True))
 
-    def step() -> tuple[Tensor, Tensor, Tensor]:
+    def step() -> Counts:
         negatives = sampler.draw(case.users, N_NEGATIVES)
         return torch_cml.step_(
             *tables.all(), case.users, case.positives, negatives, MARGIN, LR, EPS, MAX_NORM, weights, **parts

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from benchmarks.kit.data import load_split
+from benchmarks.kit.internals import Pairs, Schedule, Tables, backends, metric_step, new_tables, resolve, run_epoch
 from cmlfast import CML, build_info, ops, reference
-from cmlfast.ops import backend
-from cmlfast.training.loop import run_epoch
-from cmlfast.training.pairs import Pairs
-from cmlfast.training.schedule import Schedule
-from cmlfast.training.settings import resolve
-from cmlfast.training.step import fused_step
-from cmlfast.training.tables import Tables, new_tables
 
 N_PAIRS = 10_000
 N_NEGATIVES = 20
 N_COMPONENTS = 100
 MARGIN, LR, EPS, MAX_NORM, SEED = 1.5, 0.1, 1e-10, 1.0, 0
+Counts = tuple[Tensor, Tensor, Tensor]  # what a step returns: loss, impostors, active pairs
 EPOCHS_BEFORE = 3  # so that neither all pairs nor none have a hinge, as with tables that were just drawn
 
 
@@ -65,6 +61,21 @@ def make_case(n_components: int = N_COMPONENTS) -> Case:
         run_epoch(fused_step(kernels), tables, pairs, settings, epoch, Schedule(0.0, 0.0))  # at the first rate
     chosen = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(SEED))[:N_PAIRS]
     return Case(name, tables, pairs.indptr, pairs.indices, pairs.users[chosen], pairs.items[chosen])
+
+
+def step_(
+    kernels: ModuleType,
+    case: Case,
+    tables: Tables,
+    lr: float,
+    offset: int,
+    n_negatives: int = N_NEGATIVES,
+    stochastic: bool = False,
+) -> Counts:
+    """Take a training step on tables, in place."""
+    numbers = (n_negatives, MARGIN, lr, EPS, MAX_NORM, True, SEED, offset, stochastic)
+    result: Counts = kernels.cml_step_(*tables.all(), *case.sampling, *numbers)
+    return result
 
 
 def active_rows(case: Case, n_negatives: int) -> tuple[int, int, int]:

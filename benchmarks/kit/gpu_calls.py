@@ -5,17 +5,14 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from benchmarks.kit import torch_gpu
-from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, SEED, Case
+from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, Case, Counts, step_
+from benchmarks.kit.internals import rank_weights
 from cmlfast import ops, reference
-from cmlfast.ops.arithmetic import rank_weights
-from cmlfast.training.tables import Tables
 
 DEVICE = "cuda"
 ROUNDS, CALLS = 20, 10  # rounds, and calls in a round
@@ -27,16 +24,6 @@ LARGE_NEEDS = 10e9  # bytes: tables, a copy of them, the temporaries of plain to
 BATCHES = (10_000, 100_000)  # pairs
 ROW_BYTES = 4 * N_COMPONENTS
 NO_CHANGE = 0.0  # the steps' learning rate: every call finds the same work, and moves every byte of a step
-
-
-Counts = tuple[Tensor, Tensor, Tensor]  # what a step returns
-
-
-def step_(kernels: ModuleType, case: Case, tables: Tables, lr: float, offset: int, stochastic: bool = False) -> Counts:
-    """Take a training step on tables, in place."""
-    numbers = (N_NEGATIVES, MARGIN, lr, EPS, MAX_NORM, True, SEED, offset, stochastic)
-    result: Counts = kernels.cml_step_(*tables.all(), *case.sampling, *numbers)
-    return result
 
 
 def capture(step: Callable[[], Counts]) -> tuple[torch.cuda.CUDAGraph, Counts]:

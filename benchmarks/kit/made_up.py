@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.kit.case import SEED, Case
-from cmlfast.training.tables import Tables
+from benchmarks.kit.internals import Tables
 
 
 def random_case(

@@ -22,8 +22,8 @@ from benchmarks.gpu.cuda_model import model, traffic
 from benchmarks.gpu.cuda_model.model import moved
 from benchmarks.kit.case import Case
 from benchmarks.kit.floor import CITEULIKE, LARGE, least, least_bytes
+from benchmarks.kit.internals import Tables
 from benchmarks.kit.shape import Shape, row_requests
-from cmlfast.training.tables import Tables
 
 ROOT = Path(__file__).parents[2]
 # r, U, 16-bit tables, 64-bit ids

@@ -62,7 +62,7 @@ def main(
 
     def store(run: Finished) -> None:
         finished.append(run)
-        path.write_text(report(heading, parts, finished, folder))
+        path.write_text(report(f"**Not finished.**\n\n{heading}", parts, finished, folder))
         print(f"{run.program.name}: {run.tests or 'no results'}, {run.ending} ({run.seconds:.0f} s)", flush=True)
 
     until = time.monotonic() + 60 * options.minutes
@@ -75,7 +75,7 @@ def main(
     finally:
         signal.signal(signal.SIGTERM, before)
     path.write_text(report(heading, parts, finished, folder))
-    verdicts = [verdict(part, [run for run in finished if run.program in part.programs]) for part in parts]
+    verdicts = [verdict(part, finished) for part in parts]
     for part, outcome in zip(parts, verdicts, strict=True):
         print(f"{part.name}: {outcome}")
     print(f"The report is {path}; what the programs printed is in {folder}.")

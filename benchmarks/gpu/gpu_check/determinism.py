@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.kit.case import LR, MARGIN, N_NEGATIVES, SEED, Case, restore_
-from benchmarks.kit.gpu_calls import capture, step_
+from benchmarks.kit.case import LR, MARGIN, N_NEGATIVES, SEED, Case, restore_, step_
+from benchmarks.kit.gpu_calls import capture
 from benchmarks.kit.made_up import random_case
 from cmlfast import ops, reference
 
@@ -57,7 +57,7 @@ def assert_same(got: Sequence[Tensor], want: Sequence[Tensor], what: str) -> Non
 def train(kernels: Any, case: Case, n_steps: int, stochastic: bool = False) -> list[Tensor]:
     """Take steps from the case's tables, which stay; return what each returned, and the tables."""
     tables = case.tables.clone()
-    counts = [step_(kernels, case, tables, LR, offset, stochastic) for offset in range(n_steps)]
+    counts = [step_(kernels, case, tables, LR, offset, stochastic=stochastic) for offset in range(n_steps)]
     return [*(each for step in counts for each in step), *tables.all()]
 
 

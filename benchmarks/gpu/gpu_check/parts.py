@@ -52,7 +52,7 @@ def determinism(folder: Path) -> Part:
 
 def speeds(folder: Path) -> Part:
     """Run the benchmarks of ``bench_cuda.py``; some need more memory than every GPU has."""
-    times = f"--benchmark-json={folder / 'speeds.json'}"
+    times = f"--benchmark-json={results_of('speeds', folder)['json']}"
     command = pytest_command("speeds", folder, "--benchmark-only", times, "benchmarks/bench_cuda.py")
     return Part("speeds", [Program("speeds", command)], 240, least=20)
 

@@ -103,8 +103,8 @@ def read_junit(path: Path) -> Tally | None:
 
 
 def results_of(name: str, folder: Path) -> dict[str, Path]:
-    """Return the files of a program: what it printed, pytest's and the sanitizer's results."""
-    return {kind: folder / f"{name}.{kind}" for kind in ("log", "xml", "sanitizer")}
+    """Return the files of a program: what it printed, pytest's results, its times, the sanitizer's report."""
+    return {kind: folder / f"{name}.{kind}" for kind in ("log", "xml", "json", "sanitizer")}
 
 
 def begin(program: Program, folder: Path, seconds: float) -> subprocess.Popen[bytes]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gpu.gpu_check.programs import Finished, Part
+from benchmarks.gpu.gpu_check.programs import Finished, Part, results_of
 from benchmarks.kit.report import report as speed_report
 from benchmarks.kit.text import markdown
 
@@ -50,10 +50,16 @@ def fault(run: Finished) -> str:
     return "" if tests.passed else "no test passed"
 
 
-def verdict(part: Part, runs: Sequence[Finished]) -> str:
+def runs_of(part: Part, finished: Sequence[Finished]) -> list[Finished]:
+    """Return what became of a part's programs, in the part's order."""
+    return [run for program in part.programs for run in finished if run.program is program]
+
+
+def verdict(part: Part, finished: Sequence[Finished]) -> str:
     """Return "passed", or what a part failed by, or that it was not run."""
     if part.missing:
         return f"not run: {part.missing}"
+    runs = runs_of(part, finished)
     wrong = [f"{run.program.name}: {fault(run)}" for run in runs if fault(run)]
     passed = sum(run.tests.passed for run in runs if run.tests)
     if len(runs) < len(part.programs):
@@ -65,17 +71,15 @@ def verdict(part: Part, runs: Sequence[Finished]) -> str:
 
 def report(heading: str, parts: Sequence[Part], finished: Sequence[Finished], folder: Path) -> str:
     """Return the report of what has run so far."""
-    of_parts = [[run for run in finished if run.program in part.programs] for part in parts]
     blocks = ["# GPU check of cmlfast", heading, "## Parts"]
-    blocks.append(
-        "\n".join(f"- {part.name}: {verdict(part, runs)}" for part, runs in zip(parts, of_parts, strict=True))
-    )
-    for part, runs in zip(parts, of_parts, strict=True):
+    blocks.append("\n".join(f"- {part.name}: {verdict(part, finished)}" for part in parts))
+    for part in parts:
+        runs = runs_of(part, finished)
         rows = [[run.program.name, str(run.tests or "-"), run.ending, f"{run.seconds:.0f}"] for run in runs]
         blocks += [f"## {part.name}", markdown(["", "tests", "ended", "s"], rows)]
         blocks += [details(run) for run in runs if fault(run)]
         if part.name == "speeds":
-            blocks += [TIMING, speed_tables(folder / "speeds.json")]
+            blocks += [TIMING, speed_tables(results_of("speeds", folder)["json"])]
     return "\n\n".join([*blocks, "## Skipped, and why", skipped(finished)]) + "\n"
 
 

@@ -9,15 +9,12 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
+from benchmarks.kit.internals import Pairs, Schedule, auto_batch_size, auto_n_negatives
 from benchmarks.peers.baselines import losses, torch_losses
 from benchmarks.peers.baselines.features import Features
 from benchmarks.peers.baselines.losses import Loss
 from benchmarks.peers.baselines.models import CDL, VBPR, FactorizationMachine, MatrixFactorization
 from benchmarks.peers.libraries import Factors
-from cmlfast.training.pairs import Pairs
-from cmlfast.training.schedule import Schedule
-from cmlfast.training.settings import auto_batch_size
-from cmlfast.training.warp import auto_n_negatives
 
 
 class Baseline(NamedTuple):
