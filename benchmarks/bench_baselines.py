@@ -17,10 +17,10 @@ import torch
 
 from benchmarks.kit.case import N_COMPONENTS, N_NEGATIVES, N_PAIRS, SEED
 from benchmarks.kit.data import load_dataset, load_split
-from benchmarks.kit.internals import Pairs
 from benchmarks.kit.measure import require_extension, run
 from benchmarks.peers.baselines.features import Features
 from benchmarks.peers.baselines.training import BASELINES, DEFAULTS, make_loss, make_model, make_optimizer, step_
+from cmlfast.training.pairs import Pairs
 
 ROUNDS = 40
 STEPS_BEFORE = 20  # so that most pairs of WARP still have a loss, but not all

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from benchmarks.kit.case import N_COMPONENTS, N_NEGATIVES, SEED, Case
-from benchmarks.kit.floor import BANDWIDTH, least_bytes, shape_of
+from benchmarks.kit.floor import BANDWIDTH, least_bytes
 from benchmarks.kit.gpu import why_not
 from benchmarks.kit.gpu_calls import (
     BATCHES,
@@ -122,7 +122,7 @@ def test_step(benchmark: Any, tables: Case, n_pairs: int, name: str) -> None:
     benchmark.group = f"step, {case.data}, {n_pairs:,} pairs"
     step = STEPS[name](case)
     _, impostors, active = step()
-    n_bytes = least_bytes(shape_of(case))
+    n_bytes = sum(least_bytes(case).values())
     slow = name == "reference"
     run(
         benchmark,

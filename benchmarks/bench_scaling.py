@@ -19,10 +19,10 @@ import pytest
 import torch
 
 from benchmarks.kit.case import SEED, Case, step_, touched_rows
-from benchmarks.kit.internals import zeros
 from benchmarks.kit.limits import step_bytes
 from benchmarks.kit.made_up import random_case, with_batch
 from benchmarks.kit.measure import kernels_of, run
+from cmlfast.training.tables import zeros
 
 USERS = 100_000
 DRAWN = 2_000  # items; a divisor of every number of items

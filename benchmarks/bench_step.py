@@ -30,9 +30,10 @@ from benchmarks.kit.case import (
     step_,
     touched_rows,
 )
-from benchmarks.kit.internals import Tables, rank_weights
 from benchmarks.kit.limits import step_bytes
 from benchmarks.kit.measure import ROUNDS, kernels_of, require_compiler, run
+from cmlfast.ops.arithmetic import rank_weights
+from cmlfast.training.tables import Tables
 
 Step = Callable[[], Counts]
 

@@ -23,13 +23,13 @@ import torch
 from scipy import sparse
 
 from benchmarks.kit.data import KS, SEEDS, Split
-from benchmarks.kit.internals import popularity_recall
 from benchmarks.kit.text import log, machine, markdown, mean_and_spread
 from benchmarks.peers.libraries import FAST, PEERS
 from benchmarks.peers.memory import peak_mb
 from benchmarks.peers.recall import mean_recalls
 from benchmarks.peers.tune import FAR_BEHIND, choose
 from cmlfast import CML, datasets, split_per_user
+from cmlfast.evaluation.popularity import popularity_recall
 
 DATA = ("movielens-100k", "citeulike-t")
 ALS = PEERS["implicit_als"]

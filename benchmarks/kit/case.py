@@ -10,8 +10,14 @@ import torch
 from torch import Tensor
 
 from benchmarks.kit.data import load_split
-from benchmarks.kit.internals import Pairs, Schedule, Tables, backends, metric_step, new_tables, resolve, run_epoch
 from cmlfast import CML, build_info, ops, reference
+from cmlfast.ops import backend
+from cmlfast.training.loop import run_epoch
+from cmlfast.training.pairs import Pairs
+from cmlfast.training.schedule import Schedule
+from cmlfast.training.settings import resolve
+from cmlfast.training.step import fused_step
+from cmlfast.training.tables import Tables, new_tables
 
 N_PAIRS = 10_000
 N_NEGATIVES = 20

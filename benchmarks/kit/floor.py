@@ -1,17 +1,13 @@
-"""The least bytes that any implementation of the CUDA training step moves; docs/performance-cuda.md explains them."""
+"""The least bytes that any implementation of the training step moves on a GPU, see docs/performance-cuda.md."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 
 import torch
 
 from benchmarks.kit.case import N_NEGATIVES, Case, active_rows
-from benchmarks.kit.shape import Shape
 
-CITEULIKE = Shape()
-# Nothing fits a cache, no row is named twice.
-LARGE = replace(CITEULIKE, n_users=1_000_000, n_items=1_000_000, distinct_users=0.9964, distinct_items=2 * 0.9964)
 # Published bytes per second of the memory, by torch's name of the GPU.
 BANDWIDTH = {
     "NVIDIA H200": 4.8e12,
@@ -22,55 +18,36 @@ BANDWIDTH = {
 }
 
 
-def least(shape: Shape, reread: bool = True) -> dict[str, float]:
-    """Return the least bytes per pair, by purpose.
-
-    Parameters
-    ----------
-    shape : Shape
-        The batch.
-    reread : bool
-        With False, under the strictest definition: gradients never leave the chip, so that no row is read again for
-        them and nothing is noted for sorting.
-    """
-    row = shape.row_bytes(shape.storage)
-    distinct = shape.distinct_users + shape.distinct_items
-    parts = {
-        "rows of the pairs, read once a pair": (shape.n_negatives + 2) * row,
-        "ids, row ends, searched positives": shape.id_bytes * (4 + shape.search_entries()),
-        "loss and impostors": 8.0,
-        "distinct rows, weights and accumulators read and written": distinct * 2 * (row + shape.row_bytes(4)),
-    }
-    if reread:
-        parts["rows read again for gradients"] = 4 * shape.active * row
+def least_bytes(case: Case, n_negatives: int = N_NEGATIVES) -> dict[str, float]:
+    """Return the least bytes of a step on this case, with draws of offset 0, by purpose."""
+    n_pairs, user_w = len(case.users), case.tables.user
+    row = user_w.shape[1] * user_w.element_size()  # bytes of weights
+    state = user_w.shape[1] * 4  # bytes of accumulators, float32 always
+    n_active, n_users, n_items = active_rows(case, n_negatives)
+    n_searched = _over_pairs(case, lambda halvings: _entries(halvings, n_negatives))
+    return {
+        "rows of the pairs, read once a pair": n_pairs * (n_negatives + 2) * row,
+        "ids, row ends, searched positives": case.users.element_size() * (4 * n_pairs + n_searched),
+        "loss and impostors": 8.0 * n_pairs,
+        "distinct rows, weights and accumulators read and written": (n_users + n_items) * 2 * (row + state),
+        "rows read again for gradients": 4 * n_active * row,
         # Hardest id and factor; the three places of an active pair's rows. All written and read once.
-        parts["notes from scan to sums"] = shape.active * 2 * (4 + 4 + 3 * 4)
-    return parts
+        "notes from scan to sums": n_active * 2 * (4 + 4 + 3 * 4),
+    }
 
 
-def least_bytes(shape: Shape, reread: bool = True) -> float:
-    """Return the least bytes of a whole step."""
-    return shape.n_pairs * sum(least(shape, reread).values())
-
-
-def shape_of(case: Case, n_negatives: int = N_NEGATIVES) -> Shape:
-    """Return what the model must know of a step on this case with offset 0."""
-    n = len(case.users)
-    user_w, item_w = case.tables.user, case.tables.item
-    active, users, items = active_rows(case, n_negatives)
+def _over_pairs(case: Case, of_halvings: Callable[[int], float]) -> float:
+    """Add up a number for each pair, by the halvings that a search in its user's positives takes."""
     n_liked = case.indptr.diff()[case.users.long()]
-    n_bits = torch.frexp(n_liked.double()).exponent  # of a count: its binary digits
-    return Shape(
-        n_pairs=n,
-        n_negatives=n_negatives,
-        r=user_w.shape[1],
-        n_users=len(user_w),
-        n_items=len(item_w),
-        active=active / n,
-        distinct_users=users / n,
-        distinct_items=items / n,
-        storage=user_w.element_size(),
-        id_bytes=case.users.element_size(),
-        steps=tuple((n_bits.bincount().double() / n).tolist()),
-        aligned=all(table.data_ptr() % 16 == 0 for table in case.tables.all()),
-    )
+    halvings = torch.frexp(n_liked.double()).exponent  # of a count: its binary digits
+    return sum(count * of_halvings(bits) for bits, count in enumerate(halvings.bincount().tolist()) if count)
+
+
+def _entries(halvings: int, n_draws: int) -> float:
+    """Return how many distinct entries of a list searches see: the k-th halving has 2^k to see, spread evenly."""
+    return sum(expected_distinct(2**k, n_draws) for k in range(halvings))
+
+
+def expected_distinct(cells: float, draws: float) -> float:
+    """Return how many of so many cells are hit by independent even draws."""
+    return cells * (1 - (1 - 1 / cells) ** draws) if cells > 1 else min(1.0, draws)

@@ -11,8 +11,8 @@ import torch
 
 from benchmarks.kit import torch_gpu
 from benchmarks.kit.case import EPS, MARGIN, MAX_NORM, N_COMPONENTS, N_NEGATIVES, Case, Counts, step_
-from benchmarks.kit.internals import rank_weights
 from cmlfast import ops, reference
+from cmlfast.ops.arithmetic import rank_weights
 
 DEVICE = "cuda"
 ROUNDS, CALLS = 20, 10  # rounds, and calls in a round

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.kit.case import SEED, Case
-from benchmarks.kit.internals import Tables
+from cmlfast.training.tables import Tables
 
 
 def random_case(

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks.kit import torch_cml, torch_compiled
 from benchmarks.kit.case import EPS, LR, MARGIN, MAX_NORM, N_NEGATIVES, SEED
-from benchmarks.kit.internals import rank_weights
 from benchmarks.kit.operators import Call, K, Work
+from cmlfast.ops.arithmetic import rank_weights
 
 
 def plain_calls(work: Work) -> dict[str, Call]:

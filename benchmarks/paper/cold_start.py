@@ -18,13 +18,13 @@ import torch
 from scipy import sparse
 
 from benchmarks.kit.data import KS, SEEDS
-from benchmarks.kit.internals import FeatureMLP
 from benchmarks.kit.text import log, machine, markdown, mean_and_spread
 from benchmarks.peers import libraries
 from benchmarks.peers.baselines.features import own_and_shared
 from benchmarks.peers.libraries import Factors
 from benchmarks.peers.recall import mean_recalls
 from cmlfast import CML, datasets
+from cmlfast.features.network import FeatureMLP
 
 DATA = "citeulike-t"
 WITHHELD = 0.1

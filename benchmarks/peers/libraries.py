@@ -124,7 +124,7 @@ def fit_cml(train: sparse.csr_matrix, setting: Setting, threads: int) -> Factors
 
 def points_of(model: Any) -> Factors:
     """Return where a fitted CML looks for items: its embeddings, and what `rare_item_distance` adds."""
-    from benchmarks.kit.internals import user_points
+    from cmlfast.training.fitted import user_points
 
     items = model._fitted.points(model.rare_item_distance)
     return Factors(user_points(model.user_embedding_, items).numpy(), items.numpy(), "sqeuclidean")

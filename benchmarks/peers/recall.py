@@ -10,8 +10,10 @@ import torch
 from scipy import sparse
 
 from benchmarks.kit.data import KS
-from benchmarks.kit.internals import backends, nearest, recall_per_user
 from benchmarks.peers.libraries import Factors
+from cmlfast.evaluation.measures import recall_per_user
+from cmlfast.ops import backend
+from cmlfast.serving.nearest import nearest
 
 Recalls = npt.NDArray[np.float64]
 

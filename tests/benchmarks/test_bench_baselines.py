@@ -10,12 +10,13 @@ from oracle import draw, pair
 from scipy import sparse
 from torch import Tensor
 
-from benchmarks.kit.internals import Pairs, popularity_recall
 from benchmarks.peers.baselines import losses, torch_losses
 from benchmarks.peers.baselines.features import Features, half_dropped
 from benchmarks.peers.baselines.training import BASELINES, fit, make_model
 from benchmarks.peers.recall import mean_recalls
 from cmlfast import build_info, datasets, ops, split_per_user
+from cmlfast.evaluation.popularity import popularity_recall
+from cmlfast.training.pairs import Pairs
 
 pytestmark = pytest.mark.skipif(not build_info()["extension"], reason="the operators are not compiled")
 

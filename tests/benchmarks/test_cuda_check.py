@@ -10,10 +10,10 @@ import pytest
 from benchmarks.gpu.cuda_check import check, report
 from benchmarks.gpu.cuda_check.budget import Kernel, Plan
 from benchmarks.gpu.cuda_check.compile import MissingToolError, find_tools
+from benchmarks.gpu.cuda_check.names import library, qualified, short
 from benchmarks.gpu.cuda_check.occupancy import LIMITS, blocks_by_registers, max_registers, occupancy
 from benchmarks.gpu.cuda_check.ptxas import Arithmetic, Resources, arithmetic_in_ptx, parse_report
 from benchmarks.gpu.cuda_check.sass import count, parse
-from benchmarks.gpu.names import library, qualified, short
 
 REPORT = """\
 ptxas info    : 29 bytes gmem, 232 bytes cmem[4]

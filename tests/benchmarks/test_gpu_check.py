@@ -20,8 +20,8 @@ from benchmarks import bench_cuda
 from benchmarks.gpu.gpu_check import check, determinism, parts, programs, report
 from benchmarks.gpu.gpu_check.programs import ROOT, Finished, Part, Program, Tally, read_junit, run_part
 from benchmarks.kit import gpu, torch_gpu
-from benchmarks.kit.internals import rank_weights
 from cmlfast import reference
+from cmlfast.ops.arithmetic import rank_weights
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.gpu.cuda_check.compile import Build
+from benchmarks.gpu.cuda_check.names import demangle, library, short
 from benchmarks.gpu.cuda_check.occupancy import Occupancy, blocks_by_shared, blocks_by_slots, max_registers, occupancy
 from benchmarks.gpu.cuda_check.ptxas import Arithmetic, Resources, arithmetic_in_ptx, parse_report
 from benchmarks.gpu.cuda_check.sass import Counts, count, parse
-from benchmarks.gpu.names import demangle, library, short
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from benchmarks.kit.internals import Pairs
 from cmlfast import ops
+from cmlfast.training.pairs import Pairs
 
 # The vectors of all users and items, [I, d] and [J, d], a batch's users and positives, [N] each, and the number of the
 # step; returns the sum over the batch.

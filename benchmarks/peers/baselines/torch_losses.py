@@ -14,8 +14,8 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from benchmarks.kit import torch_cml
-from benchmarks.kit.internals import rank_weights
 from benchmarks.peers.baselines.losses import Loss
+from cmlfast.ops.arithmetic import rank_weights
 
 # A batch's users and positives, [N] each, the number of negatives and of the step; returns the negatives [N, U].
 Draw = Callable[[Tensor, Tensor, int, int], Tensor]
