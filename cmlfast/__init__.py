@@ -29,22 +29,23 @@ __all__ = [
 
 # Imported when first asked for (PEP 562): SciPy and PyArrow take longer to import than all of the above.
 _LATER = {
-    "CML": "model",
-    "Interactions": "data.interactions",
-    "datasets": "data.datasets",
-    "optim": "ops.optim",
-    "recall_at_k": "evaluation.measures",
-    "split_per_user": "data.split",
+    "CML": "cmlfast.model",
+    "Interactions": "cmlfast.data.interactions",
+    "recall_at_k": "cmlfast.evaluation.measures",
+    "split_per_user": "cmlfast.data.split",
 }
 
 _moved.install()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LATER:
+    if name in _LATER:
+        value = getattr(import_module(_LATER[name]), name)
+    elif name in _moved.MOVED:  # datasets and optim too, which are called so
+        value = import_module(_moved.MOVED[name])
+    else:
         raise AttributeError(f"module 'cmlfast' has no attribute '{name}'")
-    module = import_module(f"cmlfast.{_LATER[name]}")
-    value = globals()[name] = getattr(module, name, module)
+    globals()[name] = value
     return value
 
 

@@ -7,31 +7,42 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 MOVED = {
-    "alignment": "data.align",
-    "backends": "ops.backend",
-    "binary": "data.csr",
-    "citeulike": "data.datasets.citeulike",
-    "covariance": "training.covariance",
-    "datasets": "data.datasets",
-    "encoder": "features.encoder",
-    "fetch": "data.datasets.fetch",
-    "fold_in": "serving.fold_in",
-    "ids": "data.ids",
-    "interactions": "data.interactions",
-    "metrics": "evaluation.measures",
-    "movielens": "data.datasets.movielens",
-    "networks": "features.network",
-    "optim": "ops.optim",
-    "persistence": "serving.persistence",
-    "popularity": "evaluation.popularity",
-    "recommender": "model",  # NotFittedError
-    "reference": "ops.reference",
-    "settings": "training.settings",
-    "split": "data.split",
-    "synthetic": "data.datasets.simulated",
+    "alignment": "cmlfast.data.align",
+    "backends": "cmlfast.ops.backend",
+    "binary": "cmlfast.data.csr",
+    "citeulike": "cmlfast.data.datasets.citeulike",
+    "commands": "cmlfast_cli.commands",
+    "covariance": "cmlfast.training.covariance",
+    "datasets": "cmlfast.data.datasets",
+    "demo": "cmlfast_cli.demo",
+    "encoder": "cmlfast.features.encoder",
+    "fetch": "cmlfast.data.datasets.fetch",
+    "fold_in": "cmlfast.serving.fold_in",
+    "growing": "cmlfast.training.partial_fit",
+    "ids": "cmlfast.data.ids",
+    "interactions": "cmlfast.data.interactions",
+    "metrics": "cmlfast.evaluation.measures",
+    "movielens": "cmlfast.data.datasets.movielens",
+    "networks": "cmlfast.features.network",
+    "optim": "cmlfast.ops.optim",
+    "persistence": "cmlfast.data.tensor_file",
+    "popularity": "cmlfast.evaluation.popularity",
+    "rarity": "cmlfast.training.fitted",
+    "recommender": "cmlfast.model",
+    "reference": "cmlfast.ops.reference",
+    "settings": "cmlfast.training.settings",
+    "side": "cmlfast.training.side_information",
+    "split": "cmlfast.data.split",
+    "steps": "cmlfast.training.step",
+    "study": "cmlfast.tuning.study",
+    "synthetic": "cmlfast.data.datasets.simulated",
+    "tables": "cmlfast.data.columns",
+    "tagging": "cmlfast.features.tags",
 }
 
 
@@ -46,8 +57,16 @@ class _Moved(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         # The import system takes what sys.modules has in the end.
-        name = module.__name__.removeprefix("cmlfast.")
-        sys.modules[module.__name__] = import_module(f"cmlfast.{MOVED[name]}")
+        sys.modules[module.__name__] = import_module(_new(module.__name__))
+
+    def get_code(self, fullname: str) -> Any:
+        """Return what ``python -m`` runs."""
+        spec = find_spec(_new(fullname))
+        return spec.loader.get_code(spec.name) if spec else None  # type: ignore[union-attr]
+
+
+def _new(fullname: str) -> str:
+    return MOVED[fullname.removeprefix("cmlfast.")]
 
 
 def install() -> None:

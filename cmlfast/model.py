@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
@@ -13,10 +12,11 @@ import numpy.typing as npt
 from scipy import sparse
 from torch import Tensor, nn
 
-from cmlfast.data.align import Kind, Sides, joined, merged, widened
+from cmlfast.data.align import joined, merged, widened
 from cmlfast.data.csr import Counts
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
+from cmlfast.data.sides import Kind, Sides
 from cmlfast.evaluation.recall import evaluate, validation_recall
 from cmlfast.ops import backend
 from cmlfast.serving import persistence
@@ -361,7 +361,7 @@ class CML:
         filter_items, items : ids, optional
             Items to leave out for everyone; the only items to choose from.
         recalculate_user : bool
-            Place the users by ``user_items`` (see :func:`cmlfast.fold_in.fold_in`) instead of where training put them.
+            Place the users by ``user_items`` (see :func:`cmlfast.serving.fold_in.fold_in`), not by training.
         user_features : SciPy sparse matrix, array, Tensor or Interactions of shape (Q, d'), optional
             Of users whom the model shall place by their features alone; of `Interactions`, in the order of its rows,
             tags are found by their names.
@@ -388,9 +388,19 @@ class CML:
         """
         fitted = self._require_fitted()
         return recommend(
-            fitted, self._kernels(fitted), self._settings(fitted), userid, user_items, N, filter_already_liked_items,
-            filter_items, recalculate_user, items, user_features,
-        )  # fmt: skip
+            fitted,
+            self._kernels(fitted),
+            self._points(fitted),
+            lambda: self._settings(fitted),
+            userid=userid,
+            user_items=user_items,
+            n=N,
+            filter_already_liked_items=filter_already_liked_items,
+            filter_items=filter_items,
+            recalculate_user=recalculate_user,
+            items=items,
+            user_features=user_features,
+        )
 
     def predict(
         self, userid: Any = None, itemid: Any = None, *, user_features: Any = None, item_features: Any = None
@@ -417,7 +427,15 @@ class CML:
             As :meth:`recommend`; and unless there are either ids or features of both.
         """
         fitted = self._require_fitted()
-        return predict(fitted, self._settings(fitted), userid, itemid, user_features, item_features)
+        return predict(
+            fitted,
+            self._points(fitted),
+            self.rare_item_distance,
+            userid=userid,
+            itemid=itemid,
+            user_features=user_features,
+            item_features=item_features,
+        )
 
     def similar_items(self, itemid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
         """Return the items nearest to an item (or to each of several), the item itself among them.
@@ -464,7 +482,7 @@ class CML:
             below 1.
         """
         fitted = self._require_fitted()
-        return evaluate(fitted, self._kernels(fitted), self._settings(fitted), held_out, k, exclude)
+        return evaluate(fitted, self._kernels(fitted), self._points(fitted), held_out, k, exclude)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted model to one safetensors file, in one step.
@@ -522,7 +540,6 @@ class CML:
         return model
 
     @classmethod
-    @functools.cache  # asked for with every recommendation
     def _defaults(cls) -> dict[str, Any]:
         parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
         return {parameter.name: parameter.default for parameter in parameters}
@@ -569,6 +586,12 @@ class CML:
 
     def _kernels(self, fitted: Fitted) -> ModuleType:
         return backend.choose(self.backend, fitted.tables.item.device)[0]
+
+    def _points(self, fitted: Fitted) -> Tensor:
+        """Return where users look for items, [J, r or r + 1]; the item table itself without ``rare_item_distance``."""
+        known = fitted.known_points(self.rare_item_distance)
+        # Parameters are checked where this one was changed alone: a check takes a tenth as long as an answer.
+        return fitted.points(self._settings(fitted).rare_item_distance) if known is None else known
 
     def _settings(self, fitted: Fitted) -> Settings:
         """Return the parameters as they are now, checked, with what "auto" came to in the fit."""

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from cmlfast import CML, Interactions, build_info, split_per_user
-from cmlfast.data.align import KINDS, ids_of, joined
+from cmlfast.data.align import ids_of, joined
 from cmlfast.data.columns import column_names
+from cmlfast.data.sides import KINDS
 from cmlfast.data.tensor_file import check_target, is_model
 from cmlfast.evaluation.popularity import popularity_recall
 from cmlfast.training.settings import check

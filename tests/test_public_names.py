@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -23,9 +25,14 @@ OLD_PLACES = (
     ("metrics", "recall_per_user"),
     ("networks", "FeatureMLP"),
     ("persistence", "read"),
+    ("persistence", "is_model"),
     ("popularity", "popularity_recall"),
     ("recommender", "NotFittedError"),
+    ("rarity", "user_points"),
     ("settings", "resolve"),
+    ("steps", "JointStep"),
+    ("tables", "column_names"),
+    ("tagging", "rows_of"),
     ("training", "DivergedError"),
     ("tuning", "tune"),
 )
@@ -113,4 +120,12 @@ def test_old_places_have_what_they_had(old: str, name: str) -> None:
 
 @pytest.mark.parametrize(("old", "new"), _moved.MOVED.items())
 def test_a_moved_module_is_the_very_one(old: str, new: str) -> None:
-    assert importlib.import_module(f"cmlfast.{old}") is importlib.import_module(f"cmlfast.{new}")
+    assert importlib.import_module(f"cmlfast.{old}") is importlib.import_module(new)
+
+
+def test_old_places_are_attributes_and_programs_still() -> None:
+    code = "import cmlfast; from cmlfast import CML; print(cmlfast.interactions.Interactions is cmlfast.Interactions)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "True\n"
+    program = subprocess.run([sys.executable, "-m", "cmlfast.commands"], capture_output=True, text=True)
+    assert (program.returncode, program.stderr) == (0, "")

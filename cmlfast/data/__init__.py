@@ -3,4 +3,4 @@
 Other rooms take the modules named below.
 """
 
-__all__ = ["align", "columns", "csr", "datasets", "ids", "interactions", "split", "tensor_file"]
+__all__ = ["align", "columns", "csr", "datasets", "ids", "interactions", "sides", "split", "tensor_file"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,24 +11,7 @@ from scipy import sparse
 from cmlfast.data.csr import pairs_csr, union
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
-
-Kind = Literal["item", "user"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Sides(Generic[T]):
-    """The same thing of the users and of the items."""
-
-    user: T
-    item: T
-
-    def __getitem__(self, kind: str) -> T:
-        return self.user if kind == "user" else self.item
-
-    def __iter__(self) -> Iterator[T]:
-        return iter((self.user, self.item))
+from cmlfast.data.sides import Kind
 
 
 def ids_of(likes: Interactions, kind: Kind) -> Ids:

@@ -59,9 +59,9 @@ def validation_recall(
 
 
 def evaluate(
-    fitted: Fitted, kernels: ModuleType, settings: Settings, held_out: Any, k: int | Iterable[int], exclude: Any
+    fitted: Fitted, kernels: ModuleType, points: Tensor, held_out: Any, k: int | Iterable[int], exclude: Any
 ) -> dict[str, float]:
-    """Return Recall@K of a fitted model, see :meth:`cmlfast.CML.evaluate`."""
+    """Return Recall@K of a fitted model, see :meth:`cmlfast.CML.evaluate`; items are looked for at ``points``."""
     ks = listed(k, "k")
     if len(ks) == 0:
         raise ValueError("k is empty; give at least one K")
@@ -79,6 +79,5 @@ def evaluate(
             f"held_out has {overlap} of its {matrix.nnz} pairs in common with the training matrix or exclude, "
             "which the ranking leaves out; hold out pairs that the model was not trained on"
         )
-    points = fitted.points(settings.rare_item_distance)
     queries = user_points(fitted.tables.user, points)
     return recall(kernels, queries, points, matrix, seen, [int(one) for one in ks])

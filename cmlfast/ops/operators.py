@@ -1,4 +1,4 @@
-"""The operators, compiled: a typed function each, with its shape function and its gradient.
+"""The operators, compiled: a typed function each; shapes and gradients stand in ``autograd.py``.
 
 ``torch.ops.cmlfast.<name>`` is the same operator without the types. Every operator has a twin of the same name and
 signature in :mod:`cmlfast.reference`, and gives the same bits. With N pairs in a batch, U negatives a pair, r

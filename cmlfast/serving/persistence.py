@@ -11,10 +11,10 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from cmlfast.data.align import Sides
 from cmlfast.data.csr import Counts, likes_of_items
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
+from cmlfast.data.sides import Sides
 from cmlfast.data.tensor_file import pack_csr, pack_ids, read, require, under, unpack_csr, unpack_ids, write
 from cmlfast.features.network import pack_network, unpack_network
 from cmlfast.training.fitted import Fitted
@@ -107,7 +107,7 @@ class Stored:
         missing = [f"{kind}_network" for kind in ("item", "user") if networks[kind] is None]
         return Fitted(
             tables=Tables(*(self._tensors[name].to(device) for name in TABLES)),
-            known=self._known,
+            known=Fitted.likes_to_keep(self._known, params["keep_user_items"]),
             has_pairs=params["keep_user_items"],
             item_likes=self._item_likes,
             settings=resolve({**params, **resolved}, 1, *self._known.shape),

@@ -10,9 +10,10 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from cmlfast.data.align import Kind, aligned, ids_of, is_numbered, positions
+from cmlfast.data.align import aligned, ids_of, is_numbered, positions
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
+from cmlfast.data.sides import Kind
 from cmlfast.features.encoder import place_new
 from cmlfast.features.tags import columns_of
 from cmlfast.serving.nearest import Positions, Scores

@@ -1,20 +1,21 @@
 """What a fitted model answers: the nearest items of users, the nearest neighbours of either, the scores of pairs.
 
-Each function takes the kernels to search with and the settings as they are now: ``rare_item_distance`` and what fold-in
-reads may change after the fit. :class:`cmlfast.CML` documents the other arguments.
+Beside what was fitted, they take the kernels to search with and where users look for items, `Fitted.points`, for
+``rare_item_distance`` may change after the fit. :class:`cmlfast.CML` documents the other arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 
-from cmlfast.data.align import Kind
 from cmlfast.data.interactions import Interactions
+from cmlfast.data.sides import Kind
 from cmlfast.serving.fold_in import fold_in
 from cmlfast.serving.nearest import Scores, nearest, pair_scores
 from cmlfast.serving.queries import (
@@ -34,7 +35,9 @@ from cmlfast.training.settings import Settings
 def recommend(
     fitted: Fitted,
     kernels: ModuleType,
-    settings: Settings,
+    points: Tensor,
+    settings: Callable[[], Settings],
+    *,
     userid: Any,
     user_items: Any,
     n: int,
@@ -44,7 +47,7 @@ def recommend(
     items: Iterable[Any] | None,
     user_features: Any,
 ) -> tuple[npt.NDArray[Any], Scores]:
-    """Return ids and scores of the nearest items, see :meth:`cmlfast.CML.recommend`."""
+    """Return ids and scores of the nearest items, see :meth:`cmlfast.CML.recommend`; only fold-in asks for settings."""
     check_count(n, "N")
     if user_features is not None:
         if userid is not None or recalculate_user:
@@ -65,14 +68,13 @@ def recommend(
         if user_items is None:
             raise ValueError("recalculate_user is True, but user_items is None; give what the users like")
         seen = likes_of(fitted, listed(userid, "userid"), user_items)
-        queries = fold_in(kernels, fitted.tables.item, fitted.candidates, seen, settings)
+        queries = fold_in(kernels, fitted.tables.item, fitted.candidates, seen, settings())
     else:
         rows = rows_of_ids(fitted, userid, "user", "userid")
         queries = picked(fitted.tables.user, rows)
         seen = likes_of_known(fitted, rows, user_items) if filter_already_liked_items else None
     left_out = None if filter_items is None else rows_of_ids(fitted, filter_items, "item", "filter_items")
     among = None if items is None else rows_of_ids(fitted, items, "item", "items")
-    points = fitted.points(settings.rare_item_distance)
     found = nearest(
         kernels, user_points(queries, points), points, int(n), seen if filter_already_liked_items else None, left_out,
         among,
@@ -89,25 +91,31 @@ def similar(fitted: Fitted, kernels: ModuleType, wanted: Any, n: int, kind: Kind
 
 
 def predict(
-    fitted: Fitted, settings: Settings, userid: Any, itemid: Any, user_features: Any, item_features: Any
+    fitted: Fitted,
+    points: Tensor,
+    rare_item_distance: float,
+    *,
+    userid: Any,
+    itemid: Any,
+    user_features: Any,
+    item_features: Any,
 ) -> Scores:
     """Return the scores of users with items, see :meth:`cmlfast.CML.predict`."""
-    given: tuple[tuple[Kind, Any, Any], ...] = (("user", userid, user_features), ("item", itemid, item_features))
-    for kind, ids, features in given:
-        if (ids is None) == (features is None):
-            raise ValueError(f"give either {kind}id, of {kind}s the model knows, or {kind}_features, of new ones")
-    if user_features is not None:
-        users = placed_by_features(fitted, user_features, "user")  # [Q, r]
-    else:
-        users = picked(fitted.tables.user, rows_of_ids(fitted, userid, "user", "userid"))
-    if item_features is not None:
-        new = placed_by_features(fitted, item_features, "item")
-        items = item_points(new, np.zeros(len(new), np.int64), settings.rare_item_distance)  # nobody likes them yet
-    else:
-        points = fitted.points(settings.rare_item_distance)
-        items = picked(points, rows_of_ids(fitted, itemid, "item", "itemid"))  # [n, r or r + 1]
+    users = _known_or_placed(fitted, fitted.tables.user, userid, user_features, "user")  # [Q, r]
+    items = _known_or_placed(fitted, points, itemid, item_features, "item")  # [n, r or r + 1]
+    if item_features is not None:  # nobody likes them yet
+        items = item_points(items, np.zeros(len(items), np.int64), rare_item_distance)
     scores = pair_scores(user_points(users, items), items).cpu().numpy()
     for axis, ids in ((1, itemid), (0, userid)):
         if ids is not None and np.ndim(ids) == 0:
             scores = scores.squeeze(axis)
     return scores
+
+
+def _known_or_placed(fitted: Fitted, table: Tensor, ids: Any, features: Any, kind: Kind) -> Tensor:
+    """Return the rows of a table that ids name, or vectors of those whose features were given."""
+    if (ids is None) == (features is None):
+        raise ValueError(f"give either {kind}id, of {kind}s the model knows, or {kind}_features, of new ones")
+    if features is not None:
+        return placed_by_features(fitted, features, kind)
+    return picked(table, rows_of_ids(fitted, ids, kind, f"{kind}id"))

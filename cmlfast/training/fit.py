@@ -11,9 +11,9 @@ import torch
 from scipy import sparse
 from torch import nn
 
-from cmlfast.data.align import Sides
 from cmlfast.data.csr import likes_of_items
 from cmlfast.data.interactions import Interactions
+from cmlfast.data.sides import Sides
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.training.fitted import Fitted
 from cmlfast.training.loop import Record, fit_tables
@@ -75,7 +75,7 @@ def fit(
         )
     return Fitted(
         tables=tables.whole(),
-        known=Fitted.known_pairs(train, keep_pairs),
+        known=Fitted.likes_to_keep(train, keep_pairs),
         has_pairs=keep_pairs,
         item_likes=item_likes,
         settings=settings,

@@ -10,17 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cmlfast.data.align import Sides, without_pairs
+from cmlfast.data.align import without_pairs
 from cmlfast.data.csr import Counts
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
+from cmlfast.data.sides import Sides
 from cmlfast.features.encoder import typical_length
 from cmlfast.training.loop import Record
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fitted:
     """What was fitted.
 
@@ -61,10 +62,10 @@ class Fitted:
     tag_ids: Sides[Ids | None]
     by_features: bool
     missing_networks: tuple[str, ...] = ()
-    _points: dict[float, Tensor] = field(default_factory=dict, init=False, repr=False)
+    _last_points: tuple[float, Tensor] | None = field(default=None, init=False, repr=False)
 
     @staticmethod
-    def known_pairs(known: Interactions, keep: bool) -> Interactions:
+    def likes_to_keep(known: Interactions, keep: bool) -> Interactions:
         """Return what is kept of the training matrix: all of it, or the ids alone."""
         return known if keep else without_pairs(known)
 
@@ -73,13 +74,19 @@ class Fitted:
         """The tables' type, by the parameter's name for it."""
         return str(self.tables.user.dtype).removeprefix("torch.")
 
+    def known_points(self, rare_item_distance: float) -> Tensor | None:
+        """Return :meth:`points` if they were asked for last."""
+        last = self._last_points
+        return last[1] if last and last[0] == rare_item_distance else None
+
     def points(self, rare_item_distance: float) -> Tensor:
         """Return where users look for items, [J, r or r + 1], and keep it until another distance is asked for."""
-        if rare_item_distance not in self._points:
+        found = self.known_points(rare_item_distance)
+        if found is None:
             found = item_points(self.tables.item, self.item_likes, rare_item_distance)
-            self._points.clear()
-            self._points[rare_item_distance] = found
-        return self._points[rare_item_distance]
+            # One assignment, for threads that ask for different distances.
+            object.__setattr__(self, "_last_points", (rare_item_distance, found))
+        return found
 
     @cached_property
     def candidates(self) -> Tensor:

@@ -55,8 +55,9 @@ def run_epoch(
     totals = [math.fsum(column) for column in zip(*sums.tolist(), strict=True)]
     record = {
         "epoch": epoch + 1,
-        **settings.loss.record(totals, n, progress.first),
+        **settings.loss.record(totals, n),
         "learning_rate": rate.at(progress.first),
+        **settings.loss.scheduled(progress.first),
         "seconds": time.perf_counter() - started,
     }
     check_finite(record, settings)

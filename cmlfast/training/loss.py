@@ -18,7 +18,7 @@ EPSILON = 1e-10  # AdaGrad's
 
 # Of a step, scalars that add up over an epoch: its loss, then what the loss counts.
 Totals: TypeAlias = tuple[Tensor, ...]
-Step: TypeAlias = "Callable[[Any, Pairs, Batch, Any], Totals]"  # changes the tables
+Step: TypeAlias = Callable[[Any, Pairs, Batch, Any], Totals]  # changes the tables
 
 
 class RowGradients(NamedTuple):
@@ -49,5 +49,8 @@ class Loss(Protocol):
     ) -> tuple[Totals, RowGradients]:
         """Return what it asks of each row, for a step together with other terms; change nothing."""
 
-    def record(self, totals: Sequence[float], n_pairs: int, progress: float) -> dict[str, float]:
-        """Return an epoch's entries of the history; ``loss`` is one, ``progress`` is where the epoch began."""
+    def record(self, totals: Sequence[float], n_pairs: int) -> dict[str, float]:
+        """Return what an epoch saw, for the history; ``loss`` is one of its entries."""
+
+    def scheduled(self, progress: float) -> dict[str, float]:
+        """Return what has a schedule, for the history, as it is at a progress from 0 to 1."""

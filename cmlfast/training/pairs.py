@@ -55,7 +55,7 @@ class Pairs:
             weights = (1 / (self.n_liked + balance)).take(order)  # [N]
             ends = np.cumsum(weights)  # [N], where each pair's stretch of a line ends
             # Pair i owns a stretch of [0, n) in proportion to its weight; one tick a unit, the first at `first`; a pair
-            # is drawn once for each tick in its stretch. The last end is set to n: the running sum may round below it.
+            # is drawn once for each tick in its stretch. The last end passes all n: the running sum may round below n.
             passed = np.minimum((ends * (n / ends[-1]) - first + 1).astype(np.int64), n)  # [N]
             passed[-1] = n
             passed[1:] -= passed[:-1]  # by each end alone

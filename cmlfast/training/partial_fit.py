@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from cmlfast.data.align import Sides
 from cmlfast.data.csr import likes_of_items
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
+from cmlfast.data.sides import Kind, Sides
 from cmlfast.features.encoder import place_new, typical_length
 from cmlfast.features.rows import Features
 from cmlfast.features.tags import rows_of
@@ -87,7 +87,7 @@ def partial_fit(
     return replace(
         fitted,
         tables=grown,
-        known=Fitted.known_pairs(liked, keep),
+        known=Fitted.likes_to_keep(liked, keep),
         has_pairs=keep,
         item_likes=counts,
         settings=settings,
@@ -123,10 +123,11 @@ def grown_tables(
         grown = new_tables(*new.shape, settings, device)
         for before, after in zip(old.all(), grown.all(), strict=True):
             after[: len(before)] = before
-    for kind, ids, table, n_old in (
+    both: tuple[tuple[Kind, Ids, Tensor, int], ...] = (
         ("user", new.user_ids, grown.user, len(old.user)),
         ("item", new.item_ids, grown.item, len(old.item)),
-    ):
+    )
+    for kind, ids, table, n_old in both:
         if features[kind] is not None:
             name = f"{kind}_features"
             fresh = rows_of(features[kind], ids[n_old:], tag_ids[kind], name)

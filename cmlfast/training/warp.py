@@ -84,15 +84,18 @@ class Warp:
         n_active = torch.tensor(len(entries[0]), device=loss.device)
         return (lane_sum(loss.double()), impostors.long().sum(), n_active), RowGradients(*entries, batch_items)
 
-    def record(self, totals: Sequence[float], n_pairs: int, progress: float) -> dict[str, float]:
-        """Return means over pairs, the share of impostors among the negatives, and the margin."""
+    def record(self, totals: Sequence[float], n_pairs: int) -> dict[str, float]:
+        """Return means over pairs, and the share of impostors among the negatives."""
         loss, impostors, active = totals
         return {
             "loss": loss / n_pairs,
             "impostors": impostors / (n_pairs * self.n_negatives),
             "active": active / n_pairs,
-            "margin": self.margin.at(progress),
         }
+
+    def scheduled(self, progress: float) -> dict[str, float]:
+        """Return the margin."""
+        return {"margin": self.margin.at(progress)}
 
 
 def auto_n_negatives(density: float) -> int:
