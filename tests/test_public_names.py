@@ -123,6 +123,7 @@ def test_a_moved_module_is_the_very_one(old: str, new: str) -> None:
     assert importlib.import_module(f"cmlfast.{old}") is importlib.import_module(new)
 
 
+@pytest.mark.slow
 def test_old_places_are_attributes_and_programs_still() -> None:
     code = "import cmlfast; from cmlfast import CML; print(cmlfast.interactions.Interactions is cmlfast.Interactions)"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

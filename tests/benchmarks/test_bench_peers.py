@@ -50,6 +50,7 @@ def test_item_biases_are_added_to_products() -> None:
     np.testing.assert_allclose(factors.users @ factors.items.T, users @ items.T + biases, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_process_tells_its_peaks(tmp_path: Path) -> None:
     sparse.save_npz(tmp_path / "train.npz", sparse.random(60, 80, 0.1, "csr", np.float32, random_state=0))
     ballast = np.ones(2**26)  # 512 MB of this process, which must not be counted

@@ -29,6 +29,7 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a G
 # --- whether it can run
 
 
+@pytest.mark.slow
 @without_gpu
 def test_without_a_gpu_it_says_so_and_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "report.md"
@@ -120,6 +121,7 @@ def collected(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     return {name: (folder / name).read_text().splitlines() for name in ("all", "sample", "others")}
 
 
+@pytest.mark.slow
 def test_exactly_the_tests_of_the_cuda_kernels_are_selected(collected: dict[str, list[str]], tmp_path: Path) -> None:
     chosen, others = collected["all"], collected["others"]
     configuration = re.compile(r"[\[-]cuda[\]-]")
@@ -153,6 +155,7 @@ def python(name: str, code: str, **environment: str) -> Program:
 SLEEPS = "import time; time.sleep(60)"
 
 
+@pytest.mark.slow
 def test_programs_end_with_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "GRACE", 1)
     stubborn = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); print('here', flush=True); {SLEEPS}"
@@ -287,6 +290,7 @@ def test_it(kernel):
 """
 
 
+@pytest.mark.slow
 def test_the_operators_tests_are_run_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [tmp_path / f"test_{name}.py" for name in ("good", "bad", "broken")]
     files[0].write_text(TOY)
@@ -441,6 +445,7 @@ gpu_calls.capture = lambda step: (Graph(step), step())
 """
 
 
+@pytest.mark.slow
 def test_speeds_are_measured_and_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All benchmarks, small and on the CPU, by a plugin that takes the GPU's place."""
     (tmp_path / "smaller.py").write_text(SMALLER)

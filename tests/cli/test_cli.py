@@ -259,6 +259,7 @@ def test_what_is_not_given_is_what_the_model_would_take() -> None:
     assert {name: given[name] for name in DEFAULTS} == {name: CML().get_params()[name] for name in DEFAULTS}
 
 
+@pytest.mark.slow
 def test_as_a_process_with_help_and_a_reader_that_leaves(model) -> None:
     command = [sys.executable, "-m", "cmlfast_cli"]
     shown = subprocess.run([*command, "train", "--help"], capture_output=True, text=True, check=True)

@@ -15,6 +15,7 @@ def fresh(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_importing_the_package_imports_nothing_heavy_that_torch_does_not() -> None:
     found = fresh(
         "import sys, torch; before = set(sys.modules); import cmlfast; "
@@ -23,6 +24,7 @@ def test_importing_the_package_imports_nothing_heavy_that_torch_does_not() -> No
     assert (found.stdout, found.stderr) == ("\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not cmlfast.build_info()["extension"], reason="no compiled extension")
 def test_importing_the_package_registers_the_operators() -> None:
     names = cmlfast.ops.__all__
@@ -30,6 +32,7 @@ def test_importing_the_package_registers_the_operators() -> None:
     assert found.stdout == f"{[True] * len(names)}\n", found.stderr
 
 
+@pytest.mark.slow
 def test_each_name_is_there_when_it_is_the_first_one_asked_for() -> None:
     """Each in a child of a process that has imported the package and asked it for nothing: torch takes seconds."""
     found = fresh("""

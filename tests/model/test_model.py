@@ -216,6 +216,7 @@ def test_values_do_not_matter(split) -> None:
     assert torch.equal(CML(**SMALL).fit(train.matrix * 7.5).item_embedding_, CML(**SMALL).fit(train).item_embedding_)
 
 
+@pytest.mark.slow
 def test_quality_on_citeulike(shared_data) -> None:
     """Ten epochs, so that it stays quick; measured .279 with them, .29 with all, popularity .06."""
     train, validation, test = split_per_user(datasets.load("citeulike-t").interactions, seed=0)

@@ -52,6 +52,7 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_without_the_extension_everything_works_and_says_so_once() -> None:
     plain = float(run(WITHOUT_EXTENSION))
     if build_info()["extension"]:
@@ -113,6 +114,7 @@ def test_an_unknown_instruction_set_is_told(monkeypatch) -> None:
         build_info()
 
 
+@pytest.mark.slow
 def test_installs_without_a_compiler(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("CMLFAST_NO_EXTENSION", "1")
     monkeypatch.setenv("CXX", "/bin/false")

@@ -126,6 +126,7 @@ def hinge(user_w: Tensor, item_w: Tensor, indptr: Tensor, indices: Tensor, users
     return (loss * (impostors > 1)).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
 def test_compiles_as_one_graph_with_its_gradient(compiler: str) -> None:
     if compiler == "inductor" and not (shutil.which("g++") or shutil.which("clang++")):

@@ -83,6 +83,7 @@ def test_trains_to_the_bits_of_the_training_step(device: str, sparse: bool) -> N
     assert_trained(model, optimizer, N_STEPS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sparse", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
 def test_a_compiled_loss_trains_to_the_same_bits(compiler: str, sparse: bool) -> None:

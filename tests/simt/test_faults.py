@@ -89,6 +89,7 @@ def test_fault_is_reported(variant: str, name: str, order: str) -> None:
         assert re.match(pattern, emulator.run_fault(name, order, seed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in FAULTS if FAULTS[name].asan])
 def test_sanitizers_report(name: str) -> None:
     build.build("asan", build.SELFTEST)

@@ -119,6 +119,7 @@ def test_an_interrupted_search_goes_on_to_the_same_trials(likes, calls, tmp_path
     assert settings(tune(likes, 3, study=tmp_path / "study.db").study) == whole
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_to_the_same_trials(likes, tmp_path, calls) -> None:
     study = tmp_path / "study.db"
     code = f"""
@@ -294,6 +295,7 @@ def test_the_command_with_real_fits_goes_on_after_an_interruption(file, tmp_path
     assert CML.load("my likes.model").n_epochs == 3
 
 
+@pytest.mark.slow
 def test_without_optuna_the_command_says_what_to_install(file) -> None:
     code = "import sys; sys.modules['optuna'] = None; from cmlfast_cli import main; sys.exit(main())"
     found = subprocess.run([sys.executable, "-c", code, "tune", str(file)], capture_output=True, text=True)
