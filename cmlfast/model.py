@@ -17,7 +17,7 @@ from cmlfast.data.csr import Counts
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import Kind, Sides
-from cmlfast.evaluation.recall import evaluate, validation_recall
+from cmlfast.evaluation.evaluate import evaluate, validation_recall
 from cmlfast.ops import backend
 from cmlfast.serving import persistence
 from cmlfast.serving.nearest import Scores

@@ -3,4 +3,4 @@
 Other rooms take the modules named below.
 """
 
-__all__ = ["measures", "popularity", "recall"]
+__all__ = ["evaluate", "measures", "popularity"]

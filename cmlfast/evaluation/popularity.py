@@ -11,7 +11,7 @@ import torch
 from cmlfast.data.align import aligned
 from cmlfast.data.csr import likes_of_items, union
 from cmlfast.data.interactions import as_user_items
-from cmlfast.evaluation.recall import recall
+from cmlfast.evaluation.evaluate import recall
 from cmlfast.ops import backend
 
 

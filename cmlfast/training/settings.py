@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from cmlfast.training.parameters import integer, not_negative, positive
+from cmlfast.training.checks import integer, not_negative, positive
 from cmlfast.training.tables import TableSettings
 from cmlfast.training.warp import Warp
 

@@ -11,9 +11,9 @@ import torch
 
 from cmlfast.ops.arithmetic import lane_sum
 from cmlfast.ops.autograd import gradient_entries
+from cmlfast.training.checks import boolean, integer, positive
 from cmlfast.training.loss import EPSILON, RowGradients, Totals
 from cmlfast.training.pairs import Batch, Pairs
-from cmlfast.training.parameters import boolean, integer, positive
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.tables import Tables, TableSettings
 

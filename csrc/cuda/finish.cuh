@@ -10,7 +10,7 @@
 #include "../tensors.h"
 #include "eight_threads.cuh"
 #include "ids.cuh"
-#include "row_sums.cuh"
+#include "lane_sums.cuh"
 
 namespace cmlfast {
 

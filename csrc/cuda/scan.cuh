@@ -11,7 +11,7 @@
 #include "eight_threads.cuh"
 #include "group.cuh"
 #include "ids.cuh"
-#include "row_sums.cuh"
+#include "lane_sums.cuh"
 
 namespace cmlfast {
 namespace {

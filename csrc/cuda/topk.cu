@@ -10,8 +10,8 @@
 #include "check_ids.cuh"
 #include "device.h"
 #include "eight_threads.cuh"
+#include "lane_sums.cuh"
 #include "layouts.cuh"
-#include "row_sums.cuh"
 #include "sort.h"
 
 namespace cmlfast {

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu.cuda_check import check, report
-from benchmarks.gpu.cuda_check.budget import Kernel, Plan
 from benchmarks.gpu.cuda_check.compile import MissingToolError, find_tools
 from benchmarks.gpu.cuda_check.names import library, qualified, short
 from benchmarks.gpu.cuda_check.occupancy import LIMITS, blocks_by_registers, max_registers, occupancy
 from benchmarks.gpu.cuda_check.ptxas import Arithmetic, Resources, arithmetic_in_ptx, parse_report
 from benchmarks.gpu.cuda_check.sass import count, parse
+from benchmarks.gpu.cuda_check.verdict import Kernel, Plan
 
 REPORT = """\
 ptxas info    : 29 bytes gmem, 232 bytes cmem[4]
@@ -390,7 +390,7 @@ def test_a_departure_from_the_plan_is_reported(checked: Checked, plan: Plan, sai
 def test_a_kernel_that_nobody_planned_is_reported(checked: Checked) -> None:
     kernels, found = checked.check(Plan(r"(?!narrow).*", threads=32, blocks=1, hot=False, divides=True, pinned=False))
     assert set(kernels) > {"narrow", "wide<32>"}
-    assert found == ["narrow, sm_80: no plan covers it; give it a budget in benchmarks/gpu/cuda_check/plan.py"]
+    assert found == ["narrow, sm_80: no plan covers it; give it a budget in benchmarks/gpu/cuda_check/budgets.py"]
 
 
 def test_nothing_is_compiled_again_until_a_source_changes(checked: Checked, tmp_path: Path) -> None:

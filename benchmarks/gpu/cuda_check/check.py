@@ -1,7 +1,7 @@
 """Holds the compiled CUDA kernels to their plan, without a GPU: ``python -m benchmarks.gpu.cuda_check``.
 
 Compiles ``csrc/cuda/*.cu`` for every supported architecture, reads the compiler's report and the machine code, and
-compares registers, spills, width of loads and arithmetic of each kernel with `benchmarks.gpu.cuda_check.plan`.
+compares registers, spills, width of loads and arithmetic of each kernel with `benchmarks.gpu.cuda_check.budgets`.
 Exit status: 0 if all is as planned, 1 if not, 2 if a program that this needs, or the sources, are missing.
 """
 
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gpu.cuda_check.budget import Kernel, Plan, read_kernels
+from benchmarks.gpu.cuda_check.budgets import PLANS
 from benchmarks.gpu.cuda_check.compile import (
     ARCHITECTURES,
     CACHE,
@@ -24,8 +24,8 @@ from benchmarks.gpu.cuda_check.compile import (
     find_tools,
     known_architectures,
 )
-from benchmarks.gpu.cuda_check.plan import PLANS
 from benchmarks.gpu.cuda_check.report import full_table, library_lines, problem_lines, short_table
+from benchmarks.gpu.cuda_check.verdict import Kernel, Plan, read_kernels
 
 
 def check(
@@ -41,7 +41,7 @@ def check(
     own = [kernel.name for kernel in kernels if not kernel.library]
     stale = [
         f"{plan.kernels}: planned, but no kernel has such a name; correct or remove it in "
-        "benchmarks/gpu/cuda_check/plan.py"
+        "benchmarks/gpu/cuda_check/budgets.py"
         for plan in plans
         if not any(plan.matches(name) for name in own)
     ]

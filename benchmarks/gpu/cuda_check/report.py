@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
-from benchmarks.gpu.cuda_check.budget import Kernel, problems
+from benchmarks.gpu.cuda_check.verdict import Kernel, problems
 
 NAME_WIDTH = 80
 

@@ -96,7 +96,7 @@ def problems(kernel: Kernel) -> list[str]:
     if kernel.library:
         return []
     if plan is None:
-        return ["no plan covers it; give it a budget in benchmarks/gpu/cuda_check/plan.py"]
+        return ["no plan covers it; give it a budget in benchmarks/gpu/cuda_check/budgets.py"]
     blocks = min(plan.blocks, blocks_by_slots(kernel.arch, plan.threads))
     shape = f"{blocks} blocks of {plan.threads} threads"
     registers = max_registers(kernel.arch, plan.threads, plan.blocks)

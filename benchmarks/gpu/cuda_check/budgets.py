@@ -2,7 +2,7 @@
 
 Names are demangled, without namespaces and parameters. In ``Layout<storage, vector, one tile>`` the second is whether
 rows are read four numbers at a time, the third whether a row fits a group's registers. `blocks` is per multiprocessor.
-What the columns mean stands at `benchmarks.gpu.cuda_check.budget.Plan`.
+What the columns mean stands at `benchmarks.gpu.cuda_check.verdict.Plan`.
 
 Most kernels have blocks of 64 threads. Those that compare rows have six on a multiprocessor, 384 threads of up to 168
 registers, and at least six row loads in flight in each: 37 kB of float32, about twice what hides the latency of an
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from benchmarks.gpu.cuda_check.budget import Plan
+from benchmarks.gpu.cuda_check.verdict import Plan
 
 kernel = partial(Plan, threads=64, blocks=8)
 scan = partial(Plan, threads=64, blocks=6)
