@@ -29,6 +29,7 @@ from cmlfast.training.partial_fit import partial_fit
 from cmlfast.training.settings import Settings, resolve
 
 T = TypeVar("T")
+Self = TypeVar("Self", bound="CML")
 
 
 class NotFittedError(ValueError, AttributeError):
@@ -506,13 +507,13 @@ class CML:
 
     @classmethod
     def load(
-        cls,
+        cls: type[Self],
         path: str | os.PathLike[str],
         device: str = "cpu",
         *,
         item_network: nn.Module | None = None,
         user_network: nn.Module | None = None,
-    ) -> CML:
+    ) -> Self:
         """Read a model that :meth:`save` wrote; runs no code from the file.
 
         Parameters
@@ -535,8 +536,8 @@ class CML:
         stored = persistence.load(path)
         own = {"user_network": user_network, "item_network": item_network}
         model = cls(**{**stored.params, **own, "device": device})
-        _, place = backend.choose(model.backend, device)
-        model._fitted = stored.fitted(model.get_params(), Sides(user_network, item_network), place)
+        _, target = backend.choose(model.backend, device)
+        model._fitted = stored.fitted(model.get_params(), Sides(user_network, item_network), target)
         return model
 
     @classmethod
@@ -548,7 +549,7 @@ class CML:
         """Return the constructor's parameters by name; ``deep`` is there for scikit-learn and changes nothing."""
         return {name: getattr(self, name) for name in self._defaults()}
 
-    def set_params(self, **params: Any) -> CML:
+    def set_params(self: Self, **params: Any) -> Self:
         """Set parameters by name and return the estimator itself.
 
         Raises
@@ -564,7 +565,7 @@ class CML:
             setattr(self, name, value)
         return self
 
-    def clone(self) -> CML:
+    def clone(self: Self) -> Self:
         """Return an unfitted estimator with the same parameters."""
         return type(self)(**self.get_params())
 
