@@ -54,17 +54,15 @@ def binary_csr(matrix: Any) -> tuple[sparse.csr_matrix, int, int]:
         )
     kept = entries.data != 0
     rows, columns = entries.row[kept], entries.col[kept]
-    ones = np.ones(len(rows), dtype=np.float32)
-    # A matrix, not an array: implicit's evaluators accept nothing else.
-    csr = sparse.csr_matrix((ones, (rows, columns)), shape=matrix.shape)
-    csr.sum_duplicates()
-    csr.data[:] = 1
+    csr = pairs_csr(rows, columns, matrix.shape)
+    csr.data[:] = 1  # duplicates have added up
     return csr, len(rows) - csr.nnz, len(kept) - len(rows)
 
 
 def pairs_csr(rows: npt.NDArray[Any], columns: npt.NDArray[Any], shape: tuple[int, int]) -> sparse.csr_matrix:
     """Return the canonical matrix of pairs, [n] rows and [n] columns."""
     ones = np.ones(len(rows), dtype=np.float32)
+    # A matrix, not an array: implicit's evaluators accept nothing else.
     matrix = sparse.csr_matrix((ones, (rows, columns)), shape=shape)
     matrix.sum_duplicates()
     return matrix

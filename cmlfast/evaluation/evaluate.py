@@ -7,7 +7,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 from scipy import sparse
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from cmlfast.data.align import aligned, held_out_matrix
 from cmlfast.data.csr import likes_of_items, union
 from cmlfast.data.interactions import Interactions
 from cmlfast.evaluation.measures import recall_at_k
-from cmlfast.serving.nearest import nearest
+from cmlfast.serving.nearest import nearest, picked
 from cmlfast.serving.queries import check_count, listed
 from cmlfast.training.fitted import Fitted, item_points, user_points
 from cmlfast.training.settings import Settings
@@ -33,8 +32,7 @@ def recall(
 ) -> dict[str, float]:
     """Return Recall@K for each K: the mean over users with held-out items, ranking all items but those seen."""
     rows = np.flatnonzero(np.diff(held_out.indptr))
-    queries = users[torch.from_numpy(rows).to(users.device)]
-    ranked, _ = nearest(kernels, queries, items, max(ks), seen[rows], metric=metric)
+    ranked, _ = nearest(kernels, picked(users, rows), items, max(ks), seen[rows], metric=metric)
     return {f"recall@{k}": recall_at_k(ranked, held_out[rows], min(k, ranked.shape[1])) for k in ks}
 
 

@@ -63,7 +63,7 @@ def nearest(
         keep[left_out] = False
     chosen = None if keep.all() else np.flatnonzero(keep)
     if chosen is not None:
-        table = table[torch.from_numpy(chosen).to(table.device)]
+        table = picked(table, chosen)
         seen = None if seen is None else seen[:, chosen]
     n = min(n, len(table))
     if n == 0:
@@ -76,6 +76,11 @@ def nearest(
     if metric == "sqeuclidean":
         values = 0.0 - values  # a plain minus would make -0 of 0
     return positions, values.cpu().numpy()
+
+
+def picked(table: Tensor, rows: Positions) -> Tensor:
+    """Return rows of a table, [n, r]."""
+    return table[torch.from_numpy(rows).to(table.device)]
 
 
 def _ids(array: npt.NDArray[np.integer], like: Tensor) -> Tensor:

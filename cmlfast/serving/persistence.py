@@ -107,7 +107,7 @@ class Stored:
         missing = [f"{kind}_network" for kind in ("item", "user") if networks[kind] is None]
         return Fitted(
             tables=Tables(*(self._tensors[name].to(device) for name in TABLES)),
-            known=Fitted.likes_to_keep(self._known, params["keep_user_items"]),
+            known=self._known,
             has_pairs=params["keep_user_items"],
             item_likes=self._item_likes,
             settings=resolve({**params, **resolved}, 1, *self._known.shape),

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import sparse
 from torch import Tensor
 
@@ -41,11 +40,6 @@ def check_count(value: Any, name: str) -> None:
 def rows_of_ids(fitted: Fitted, ids: Any, kind: Kind, name: str) -> Positions:
     """Return the rows of one or several ids, [Q]; see :func:`cmlfast.data.align.positions` for what it raises."""
     return positions(listed(ids, name), fitted.known, kind, name)
-
-
-def picked(table: Tensor, rows: Positions) -> Tensor:
-    """Return rows of a table, [Q, r]."""
-    return table[torch.from_numpy(rows).to(table.device)]
 
 
 def likes_of_known(fitted: Fitted, rows: Positions, user_items: Any) -> sparse.csr_matrix:

@@ -17,14 +17,13 @@ from torch import Tensor
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Kind
 from cmlfast.serving.fold_in import fold_in
-from cmlfast.serving.nearest import Scores, nearest, pair_scores
+from cmlfast.serving.nearest import Scores, nearest, pair_scores, picked
 from cmlfast.serving.queries import (
     answer,
     check_count,
     likes_of,
     likes_of_known,
     listed,
-    picked,
     placed_by_features,
     rows_of_ids,
 )

@@ -75,7 +75,7 @@ def fit(
         )
     return Fitted(
         tables=tables.whole(),
-        known=Fitted.likes_to_keep(train, keep_pairs),
+        known=train,
         has_pairs=keep_pairs,
         item_likes=item_likes,
         settings=settings,

@@ -30,9 +30,9 @@ class Fitted:
     tables : Tables
         Of all users and items.
     known : Interactions
-        Their ids, and the training pairs if those were kept.
+        Their ids, and the training pairs if those are kept: without ``has_pairs``, what is given has its pairs removed.
     has_pairs : bool
-        Whether they were.
+        Whether they are.
     item_likes : ndarray of shape (J,)
         How many likes of each item the training had.
     settings : Settings
@@ -64,10 +64,9 @@ class Fitted:
     missing_networks: tuple[str, ...] = ()
     _last_points: tuple[float, Tensor] | None = field(default=None, init=False, repr=False)
 
-    @staticmethod
-    def likes_to_keep(known: Interactions, keep: bool) -> Interactions:
-        """Return what is kept of the training matrix: all of it, or the ids alone."""
-        return known if keep else without_pairs(known)
+    def __post_init__(self) -> None:
+        if not self.has_pairs:
+            object.__setattr__(self, "known", without_pairs(self.known))
 
     @property
     def dtype(self) -> str:

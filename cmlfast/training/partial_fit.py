@@ -87,7 +87,7 @@ def partial_fit(
     return replace(
         fitted,
         tables=grown,
-        known=Fitted.likes_to_keep(liked, keep),
+        known=liked,
         has_pairs=keep,
         item_likes=counts,
         settings=settings,

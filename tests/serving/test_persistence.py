@@ -179,3 +179,14 @@ def test_partial_fit_with_own_ids_appends_the_new_ones() -> None:
     assert model.user_ids_.tolist()[-1] == "new"
     assert model.item_ids_.tolist()[-1] == "fresh"
     assert {"i5", "fresh"}.isdisjoint(model.recommend("new", N=50)[0])
+
+
+def test_pairs_that_a_file_should_not_have_are_not_kept(tmp_path) -> None:
+    CML(n_components=4, n_epochs=2, random_state=0).fit(LIKES).save(tmp_path / "m.cml")
+    tensors, metadata = tensor_file.read(tmp_path / "m.cml")
+    metadata["params"]["keep_user_items"] = False
+    tensor_file.write(tmp_path / "odd.cml", tensors, metadata)
+    model = CML.load(tmp_path / "odd.cml")
+    assert model.user_items_ is None
+    assert model._fitted.known.nnz == 0
+    assert model.item_likes_.sum() == LIKES.nnz
