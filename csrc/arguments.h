@@ -152,6 +152,40 @@ inline void check_warp_hinge_backward_ids(const Tensor& user_vectors, const Tens
   check_range(Ids(impostors), "impostors", 0, n_negatives + 1, "the table of rank weights");
 }
 
+inline void check_softmax_weights(const Tensor& products, const Tensor& offsets, const Tensor& negatives,
+                                  const Tensor& positives, const Tensor& positive_logits, const Tensor& weights,
+                                  double scale) {
+  check_dim(products, "products", 2);
+  check_float32(products, "products");
+  check_one_device({{&products, "products"},
+                    {&offsets, "offsets"},
+                    {&negatives, "negatives"},
+                    {&positives, "positives"},
+                    {&positive_logits, "positive_logits"},
+                    {&weights, "weights"}});
+  check_id_arrays({{&negatives, "negatives"}, {&positives, "positives"}});
+  for (const Named& each :
+       {Named{&offsets, "offsets"}, Named{&positive_logits, "positive_logits"}, Named{&weights, "weights"}}) {
+    check_dim(*each.first, each.second, 1);
+    check_float32(*each.first, each.second);
+  }
+  for (const Named& each :
+       {Named{&positives, "positives"}, Named{&positive_logits, "positive_logits"}, Named{&weights, "weights"}}) {
+    check_value(each.first->size(0) == products.size(0), each.second, " has ", each.first->size(0),
+                " entries and products has ", products.size(0), " rows; both need one for each pair");
+  }
+  for (const Named& each : {Named{&offsets, "offsets"}, Named{&negatives, "negatives"}}) {
+    check_value(each.first->size(0) == products.size(1), each.second, " has ", each.first->size(0),
+                " entries and products has ", products.size(1), " columns; both need one for each negative");
+  }
+  check_value(std::isfinite(scale), "scale is ", scale, "; it must be finite");
+}
+
+inline void check_softmax_weights_ids(const Tensor& negatives, const Tensor& positives) {
+  check_range(Ids(negatives), "negatives", 0, INT32_MAX, "an item table");
+  check_range(Ids(positives), "positives", 0, INT32_MAX, "an item table");
+}
+
 // --- updates
 
 inline void check_adagrad_clip(const Tensor& weight, const Tensor& state, const Tensor& rows, const Tensor& grads,

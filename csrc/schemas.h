@@ -30,6 +30,18 @@ inline void define_operators(torch::stable::detail::StableLibrary& m) {
       "float max_norm, bool rank_weight, int seed, int offset, bool stochastic_rounding=False) "
       "-> (Tensor, Tensor, Tensor)");
   m.def(
+      "softmax_weights_(Tensor(a!) products, Tensor offsets, Tensor negatives, Tensor positives, "
+      "Tensor positive_logits, Tensor weights, float scale, bool decoupled=False) -> (Tensor, Tensor, Tensor)");
+  // Products and all, from Python: cmlfast/ops/shared_softmax.py.
+  m.def(
+      "sampled_softmax(Tensor user_vectors, Tensor item_vectors, Tensor users, Tensor positives, Tensor negatives, "
+      "float temperature, Tensor? log_q=None, str metric='sqeuclidean', bool decoupled=False, "
+      "bool sparse_grad=False) -> Tensor");
+  m.def(
+      "sampled_softmax_gradients(Tensor user_vectors, Tensor item_vectors, Tensor users, Tensor positives, "
+      "Tensor negatives, Tensor weights, float temperature, Tensor? log_q=None, str metric='sqeuclidean', "
+      "bool decoupled=False) -> (Tensor, Tensor, Tensor, Tensor)");
+  m.def(
       "topk(Tensor queries, Tensor items, int k, Tensor? seen_indptr=None, Tensor? seen_indices=None, "
       "str metric='sqeuclidean') -> (Tensor, Tensor)");
 }

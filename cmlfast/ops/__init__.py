@@ -1,4 +1,4 @@
-"""The six operators on embedding tables, compiled and in plain torch, for anybody's torch model; knows torch alone.
+"""The operators on embedding tables, compiled and in plain torch, for anybody's torch model; knows torch alone.
 
 Here stand the compiled ones, as typed functions; :mod:`cmlfast.reference` has their twins. Other rooms also take the
 modules imported below.
@@ -14,6 +14,9 @@ from cmlfast.ops.operators import (
     adagrad_clip_,
     cml_step_,
     sample_negatives,
+    sampled_softmax,
+    sampled_softmax_gradients,
+    softmax_weights_,
     topk,
     warp_hinge,
     warp_hinge_sampled,
@@ -23,6 +26,9 @@ __all__ = [
     "adagrad_clip_",
     "cml_step_",
     "sample_negatives",
+    "sampled_softmax",
+    "sampled_softmax_gradients",
+    "softmax_weights_",
     "topk",
     "warp_hinge",
     "warp_hinge_sampled",

@@ -14,6 +14,11 @@ from torch import Tensor
 LANES = 32  # element e of a row belongs to lane e % 32
 RUN_LENGTH = 64  # occurrences of a row whose gradients add up before the partial sums do
 MASK = 0xFFFFFFFF
+# Of exp, see csrc/softmax_math.h; each number is one of float32.
+LOG2_E, ROUNDER, ROUNDER_BITS = 1.44269504088896341, 12582912.0, 0x4B400000
+LN2_HIGH, LN2_LOW = 0.693359375, -2.12194440e-4
+EXP_TERMS = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+LEAST_EXPONENT = -87.0
 NARROW = (torch.bfloat16, torch.float16)
 
 
@@ -95,6 +100,23 @@ def philox(seed: int, counter: tuple[Tensor, Tensor, Tensor, Tensor]) -> Tensor:
         )
         key0, key1 = (key0 + 0x9E3779B9) & MASK, (key1 + 0xBB67AE85) & MASK
     return torch.stack((c0, c1, c2, c3), dim=-1)
+
+
+def exp_not_positive(x: Tensor) -> Tensor:
+    """Return exp of numbers that are not positive; of float32, as ``csrc/softmax_math.h`` computes it.
+
+    exp(x) = 2^n exp(f) with n = x / ln 2 rounded to an integer; below -87 it counts as 0.
+    """
+    if x.dtype != torch.float32:
+        return x.exp()
+    rounded = x * LOG2_E + ROUNDER  # rounds to an integer, to even on a tie
+    n = rounded - ROUNDER
+    f = (x - n * LN2_HIGH) - n * LN2_LOW
+    terms = torch.full_like(f, EXP_TERMS[0])
+    for term in EXP_TERMS[1:]:
+        terms = terms * f + term
+    power = ((rounded.view(torch.int32) - ROUNDER_BITS + 127) << 23).view(torch.float32)
+    return torch.where(x < LEAST_EXPONENT, 0, (((terms * f) * f + f) + 1) * power)
 
 
 def sum_by_row(rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cmlfast.ops import shared_softmax
 from cmlfast.ops.arithmetic import pair_gradients, rank_weights, wide_type, widen
 
 # For the arguments behind the two tables, of `warp_hinge` and of `warp_hinge_sampled`.
@@ -112,9 +113,46 @@ def sparse_gradients(
     )
 
 
+def save_for_softmax(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    """Keep what the gradient of ``sampled_softmax`` needs: the tables and ids, nothing of size N x S."""
+    user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric, decoupled, sparse_grad = inputs
+    ctx.save_for_backward(user_vectors, item_vectors, users, positives, negatives)
+    ctx.options = (temperature, log_q, metric, decoupled)
+    ctx.sparse_grad = sparse_grad
+
+
+def softmax_table_gradients(
+    ctx: Any, grad_loss: Tensor, row_gradients: Callable[..., tuple[Tensor, ...]]
+) -> tuple[Tensor | None, ...]:
+    """Gradients of ``sampled_softmax`` for all its arguments: in both tables, dense or uncoalesced sparse ones."""
+    user_vectors, item_vectors, users, positives, negatives = ctx.saved_tensors
+    _, by_user, by_positive, by_negative = row_gradients(*ctx.saved_tensors, grad_loss.contiguous(), *ctx.options)
+    make = _sparse_rows if ctx.sparse_grad else _summed_rows
+    items, by_item = torch.cat((positives, negatives)), torch.cat((by_positive, by_negative))
+    return (make(user_vectors, users.long(), by_user), make(item_vectors, items.long(), by_item), *(None,) * 8)
+
+
+def _summed_rows(table: Tensor, rows: Tensor, gradients: Tensor) -> Tensor:
+    """Return the rows' gradients, summed in their own type, as a gradient of the table."""
+    total = gradients.new_zeros(table.shape)
+    if total.is_cuda:  # index_add_ adds in any order there, index_put_ sorts first
+        total.index_put_((rows,), gradients, accumulate=True)
+    else:
+        total.index_add_(0, rows, gradients)
+    return total.to(table.dtype)
+
+
+def _sparse_rows(table: Tensor, rows: Tensor, gradients: Tensor) -> Tensor:
+    return torch.sparse_coo_tensor(rows[None], gradients.to(table.dtype), table.shape, check_invariants=False)
+
+
 def register(library: str) -> None:
-    """Tell torch the operators' output shapes (for ``torch.compile`` and ``torch.export``) and gradients."""
+    """Tell torch the operators' output shapes (for ``torch.compile`` and ``torch.export``) and gradients.
+
+    And what the operators are whose products are torch's own: for every device, by ``softmax_weights_``.
+    """
     fake = torch.library.register_fake
+    own = getattr(torch.ops, library)
 
     @fake(f"{library}::sample_negatives")
     def _(
@@ -160,13 +198,44 @@ def register(library: str) -> None:
         values = queries.new_empty((queries.shape[0], k), dtype=torch.float32)
         return values.new_empty(values.shape, dtype=torch.int64), values
 
+    @fake(f"{library}::softmax_weights_")
+    def _(products: Tensor, offsets: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+        n = products.shape[0]
+        return offsets.new_empty(n), offsets.new_empty(n), offsets.new_empty(n)
+
+    @fake(f"{library}::sampled_softmax")
+    def _(user_vectors: Tensor, item_vectors: Tensor, users: Tensor, *_: Any) -> Tensor:
+        return user_vectors.new_empty(users.shape[0], dtype=torch.float32)
+
+    @fake(f"{library}::sampled_softmax_gradients")
+    def _(
+        user_vectors: Tensor, item_vectors: Tensor, users: Tensor, positives: Tensor, negatives: Tensor, *_: Any
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        (n,), (s,), r = users.shape, negatives.shape, user_vectors.shape[1]
+        loss = user_vectors.new_empty(n, dtype=torch.float32)
+        return loss, loss.new_empty((n, r)), loss.new_empty((n, r)), loss.new_empty((s, r))
+
+    @torch.library.impl(f"{library}::sampled_softmax", "default")
+    def _(*arguments: Any) -> Tensor:
+        return shared_softmax.losses(own.softmax_weights_, *arguments)
+
+    @torch.library.impl(f"{library}::sampled_softmax_gradients", "default")
+    def _(*arguments: Any) -> tuple[Tensor, ...]:
+        return tuple(shared_softmax.gradients(own.softmax_weights_, *arguments))
+
     def gradients(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, Tensor]:
-        return table_gradients(ctx, grad_loss, getattr(torch.ops, library).warp_hinge_backward)
+        return table_gradients(ctx, grad_loss, own.warp_hinge_backward)
 
     def no_second(*_: Any) -> None:
-        raise RuntimeError("the gradient of warp_hinge cannot be differentiated again")
+        raise RuntimeError("a gradient of cmlfast's losses cannot be differentiated again")
 
     torch.library.register_autograd(f"{library}::warp_hinge_backward", no_second)
+    torch.library.register_autograd(f"{library}::sampled_softmax_gradients", no_second)
+    torch.library.register_autograd(
+        f"{library}::sampled_softmax",
+        lambda ctx, *grads: softmax_table_gradients(ctx, grads[0], own.sampled_softmax_gradients),
+        setup_context=save_for_softmax,
+    )
     torch.library.register_autograd(
         f"{library}::warp_hinge",
         lambda ctx, *grads: gradients(ctx, grads[0]) + NO_GRADIENT_OF_HINGE,

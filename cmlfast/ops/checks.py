@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -147,3 +149,34 @@ def check_sampling(
         at = int(bad[0])
         raise IndexError(f"users holds {int(users[at])} at position {at}, but indptr describes {n_users} users")
     check_csr_rows(indptr, indices, users, "indptr", "indices", "user")
+
+
+def check_softmax_weights(
+    products: Tensor,
+    offsets: Tensor,
+    negatives: Tensor,
+    positives: Tensor,
+    positive_logits: Tensor,
+    weights: Tensor,
+    scale: float,
+) -> None:
+    """Check the arguments of ``softmax_weights_``."""
+    check_dim(products, "products", 2)
+    check_ids(negatives, "negatives", positives=positives)
+    for name, floats in {"offsets": offsets, "positive_logits": positive_logits, "weights": weights}.items():
+        check_dim(floats, name, 1)
+        check_floats({"products": products}, **{name: floats})
+    for name, of_pairs in {"positives": positives, "positive_logits": positive_logits, "weights": weights}.items():
+        check_value(
+            len(of_pairs) == len(products),
+            f"{name} has {len(of_pairs)} entries and products has {len(products)} rows; both need one for each pair",
+        )
+    for name, of_negatives in {"offsets": offsets, "negatives": negatives}.items():
+        check_value(
+            len(of_negatives) == products.shape[1],
+            f"{name} has {len(of_negatives)} entries and products has {products.shape[1]} columns; "
+            "both need one for each negative",
+        )
+    check_value(math.isfinite(scale), f"scale is {scale:g}; it must be finite")
+    check_range(negatives, "negatives", 0, MAX_ITEMS, "an item table")
+    check_range(positives, "positives", 0, MAX_ITEMS, "an item table")

@@ -21,6 +21,9 @@ __all__ = [
     "adagrad_clip_",
     "cml_step_",
     "sample_negatives",
+    "sampled_softmax",
+    "sampled_softmax_gradients",
+    "softmax_weights_",
     "topk",
     "warp_hinge",
     "warp_hinge_sampled",
@@ -185,6 +188,164 @@ def warp_hinge_sampled(
         user_vectors, item_vectors, indptr, indices, users, positives, n_negatives, margin, seed, offset,
         rank_weight, metric, sparse_grad,
     )  # fmt: skip
+    return result
+
+
+def sampled_softmax(
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    temperature: float,
+    log_q: Tensor | None = None,
+    metric: str = "sqeuclidean",
+    decoupled: bool = False,
+    sparse_grad: bool = False,
+) -> Tensor:
+    """Softmax of each pair's item against negatives that all pairs of a batch share.
+
+    ``loss = -log(e(i, j) / (e(i, j) + sum of e(i, k)))`` over the negatives k that are not j, with
+    ``e(i, k) = exp(-d(i, k) / temperature) / q(k)``; every negative gets its gradient.
+
+    Parameters
+    ----------
+    user_vectors, item_vectors : Tensor
+        Shapes [I, r] and [J, r], float32, bfloat16 or float16. The loss is differentiable in both; gradients come in
+        the tables' type, each number summed in float32 and rounded once, to nearest.
+    users, positives : Tensor
+        Shape [N]: the pairs (i, j).
+    negatives : Tensor
+        Shape [S]: items, which may repeat. Where one is a pair's own positive, that pair leaves it out.
+    temperature : float
+        In units of the distance.
+    log_q : Tensor, optional
+        Shape [S]: the logarithm of q(k), how often a negative was to be expected among the draws, up to a constant, for
+        negatives that were not drawn uniformly: those that are other pairs' positives, or drawn by popularity. Without
+        it, every q is 1. The positive was not drawn and so has none. Not differentiated.
+    metric : {"sqeuclidean", "dot"}
+        Distance of a user and an item: the squared Euclidean distance, or minus the dot product.
+    decoupled : bool
+        Leave the positive out of the sum, ``loss = -log(e(i, j) / sum of e(i, k))``: a pair that is in order already
+        still pulls at its rows (Yeh et al., Decoupled Contrastive Learning, ECCV 2022).
+    sparse_grad : bool
+        Give sparse gradients, as ``torch.nn.functional.embedding(sparse=True)`` does; every entry is rounded then.
+
+    Returns
+    -------
+    Tensor
+        Shape [N], float32. 0 for a pair without any negative.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape, dtype, temperature or metric.
+    IndexError
+        For an id out of range.
+
+    Notes
+    -----
+    Products go through BLAS, so that the bits depend on the machine and its number of threads; on the same ones they
+    repeat. The correction by q is Bengio and Senécal's (2008); that the positive gets none is Khrylchenko et al.'s
+    (RecSys 2025).
+    """
+    result: Tensor = _kernels.sampled_softmax(
+        user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric, decoupled, sparse_grad
+    )
+    return result
+
+
+def sampled_softmax_gradients(
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    weights: Tensor,
+    temperature: float,
+    log_q: Tensor | None = None,
+    metric: str = "sqeuclidean",
+    decoupled: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Losses of :func:`sampled_softmax` and, in the same pass, their gradients row by row, for loops without autograd.
+
+    Parameters
+    ----------
+    user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric, decoupled
+        As there.
+    weights : Tensor
+        Shape [N], float32: what each pair's loss is multiplied by, in the gradients.
+
+    Returns
+    -------
+    loss : Tensor
+        Shape [N], float32, not weighted.
+    by_user, by_positive : Tensor
+        Shapes [N, r], float32: what a pair adds to the gradients of its user's and its item's row.
+    by_negative : Tensor
+        Shape [S, r], float32: what all pairs add to the gradient of a negative's row.
+
+    Raises
+    ------
+    ValueError, IndexError
+        As there.
+    """
+    result: tuple[Tensor, Tensor, Tensor, Tensor] = _kernels.sampled_softmax_gradients(
+        user_vectors, item_vectors, users, positives, negatives, weights, temperature, log_q, metric, decoupled
+    )
+    return result
+
+
+def softmax_weights_(
+    products: Tensor,
+    offsets: Tensor,
+    negatives: Tensor,
+    positives: Tensor,
+    positive_logits: Tensor,
+    weights: Tensor,
+    scale: float,
+    decoupled: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn products of pairs with the negatives that they share into the weights of a gradient, in place.
+
+    It is what lies between the matrix products of :func:`sampled_softmax`: with ``logit[n, k] = scale * products[n, k]
+    + offsets[k]``, the products become ``weights[n] * exp(logit[n, k]) / sum of exp(logit[n, :])``, the sum with the
+    positive's logit unless ``decoupled``.
+
+    Parameters
+    ----------
+    products : Tensor
+        Shape [N, S], float32; changed in place.
+    offsets : Tensor
+        Shape [S], float32.
+    negatives, positives : Tensor
+        Shapes [S] and [N]: ids of items. A negative that is the pair's own positive has no part in it.
+    positive_logits, weights : Tensor
+        Shape [N], float32.
+    scale : float
+        Of the products.
+    decoupled : bool
+        Leave the positive out of the sum.
+
+    Returns
+    -------
+    largest : Tensor
+        Shape [N], float32: the largest logit; -inf if there is none.
+    total : Tensor
+        Shape [N], float32: the sum of exp(logit - largest).
+    share : Tensor
+        Shape [N], float32: the sum of the pair's new weights.
+
+    Raises
+    ------
+    ValueError
+        For a wrong shape or dtype, or a scale that is not finite.
+    IndexError
+        For a negative id.
+    """
+    result: tuple[Tensor, Tensor, Tensor] = _kernels.softmax_weights_(
+        products, offsets, negatives, positives, positive_logits, weights, scale, decoupled
+    )
     return result
 
 

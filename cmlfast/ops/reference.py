@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from cmlfast.ops import autograd, checks
+from cmlfast.ops import autograd, checks, shared_softmax
 from cmlfast.ops.arithmetic import (
     MASK,
     distances,
+    exp_not_positive,
     lane_sum,
     pair_gradients,
     philox,
@@ -285,6 +286,85 @@ def warp_hinge_backward(
     user_grad, item_grad = torch.zeros_like(user_vectors), torch.zeros_like(item_vectors)
     user_grad[user_rows], item_grad[item_rows] = user_totals.to(user_grad.dtype), item_totals.to(item_grad.dtype)
     return user_grad, item_grad
+
+
+def softmax_weights_(
+    products: Tensor,
+    offsets: Tensor,
+    negatives: Tensor,
+    positives: Tensor,
+    positive_logits: Tensor,
+    weights: Tensor,
+    scale: float,
+    decoupled: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn products into weights, in place; the twin of :func:`cmlfast.ops.softmax_weights_`."""
+    checks.check_softmax_weights(products, offsets, negatives, positives, positive_logits, weights, scale)
+    logits = scale * products + offsets  # [N, S]
+    logits.masked_fill_(negatives == positives[:, None], -math.inf)
+    least = torch.full_like(positive_logits, -math.inf) if decoupled else positive_logits
+    largest = torch.cat((logits, least[:, None]), 1).amax(1)  # [N]
+    any_at_all = largest > -math.inf
+    safe = torch.where(any_at_all, largest, 0)
+    exponentials = exp_not_positive(logits - safe[:, None])
+    from_negatives = lane_sum(exponentials)
+    total = from_negatives if decoupled else from_negatives + exp_not_positive(positive_logits - safe)
+    some = torch.where(total == 0, 1, total)
+    products.copy_(exponentials * (weights / some)[:, None])
+    return largest, total, weights * (from_negatives / some)
+
+
+class _SampledSoftmax(torch.autograd.Function):
+    """The loss of pairs against negatives that they share."""
+
+    @staticmethod
+    def forward(*arguments: Any) -> Tensor:
+        return shared_softmax.losses(softmax_weights_, *arguments)
+
+    setup_context = staticmethod(autograd.save_for_softmax)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        return autograd.softmax_table_gradients(ctx, grads[0], sampled_softmax_gradients)
+
+
+def sampled_softmax(
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    temperature: float,
+    log_q: Tensor | None = None,
+    metric: str = "sqeuclidean",
+    decoupled: bool = False,
+    sparse_grad: bool = False,
+) -> Tensor:
+    """Softmax over negatives that all pairs share; the twin of :func:`cmlfast.ops.sampled_softmax`."""
+    result: Tensor = _SampledSoftmax.apply(
+        user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric, decoupled, sparse_grad
+    )
+    return result
+
+
+def sampled_softmax_gradients(
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    weights: Tensor,
+    temperature: float,
+    log_q: Tensor | None = None,
+    metric: str = "sqeuclidean",
+    decoupled: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Losses and gradients of rows; the twin of :func:`cmlfast.ops.sampled_softmax_gradients`."""
+    return shared_softmax.gradients(
+        softmax_weights_, user_vectors, item_vectors, users, positives, negatives, weights, temperature, log_q,
+        metric, decoupled,
+    )  # fmt: skip
 
 
 def adagrad_clip_(

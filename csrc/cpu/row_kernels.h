@@ -11,6 +11,7 @@ struct Float16;
 struct PairScan;
 struct PairSeed;
 struct Rounding;
+struct SoftmaxSums;
 struct StepSizes;
 
 // What a pair adds to a row's gradient: factor * (a - b) for rows a, b [r].
@@ -43,6 +44,21 @@ struct TableKernels {
                        const Rounding& rounding, int64_t row, Storage* out);
 };
 
+// Negatives [S] that all pairs share. Arrays are padded to whole blocks of kLanes: offsets with -inf.
+struct SharedNegatives {
+  const float* offsets;  // logit = scale * product + offset
+  const int32_t* ids;
+  int64_t n;
+  float scale;
+};
+
+struct SoftmaxPair {
+  int32_t positive;
+  float positive_logit;
+  float weight;
+  bool decoupled;  // the positive is not part of the sum
+};
+
 struct RowKernels {
   const char* isa;
 
@@ -57,6 +73,10 @@ struct RowKernels {
                           int64_t n, int64_t* ids);
   void (*draw_from_int64)(const PairSeed& pair, const int64_t* positives, int64_t n_positives, int64_t n_others,
                           int64_t n, int64_t* ids);
+
+  // Turns a pair's products with the shared negatives [S] into their weights; `scratch` is as long as their arrays.
+  SoftmaxSums (*softmax_weights)(const SharedNegatives& negatives, const SoftmaxPair& pair, float* products,
+                                 float* scratch);
 
   TableKernels<float> float32;
   TableKernels<Bfloat16> bfloat16;

@@ -168,6 +168,53 @@ void adagrad_clip(const Storage* weight, float* state, float* gradient, int64_t 
   }
 }
 
+// exp_not_positive of each element.
+inline Vector exp_not_positive(Vector x) {
+  const Vector rounded = x * Vector::all(kLog2E) + Vector::all(kRounder);
+  const Vector n = rounded - Vector::all(kRounder);
+  const Vector f = (x - n * Vector::all(kLn2High)) - n * Vector::all(kLn2Low);
+  Vector terms = Vector::all(kExpTerms[0]);
+  for (int i = 1; i < 6; ++i) terms = terms * f + Vector::all(kExpTerms[i]);
+  const Vector value = (((terms * f) * f + f) + Vector::all(1.0f)) * power_of_two(rounded);
+  return where_below(x, kLeastExponent, Vector::zero(), value);
+}
+
+// Three passes over a row that stays in the nearest cache.
+SoftmaxSums softmax_weights(const SharedNegatives& negatives, const SoftmaxPair& pair, float* products,
+                            float* scratch) {
+  const Vector none = Vector::all(-INFINITY);
+  const Vector scale = Vector::all(negatives.scale);
+  Vector largest_of[Lanes::kParts];
+  for (Vector& each : largest_of) each = none;
+  for_each_vector(negatives.n, [&](auto n, int64_t at, int p) {  // behind the end, offsets are -inf
+    const Vector logit = scale * load(products + at, n) + Vector::load(negatives.offsets + at);
+    const Vector other = where_id(negatives.ids + at, pair.positive, none, logit);
+    largest_of[p] = larger(other, largest_of[p]);
+    other.store(scratch + at);
+  });
+  float largest = pair.decoupled ? -INFINITY : pair.positive_logit;
+  for (const Vector& each : largest_of) {
+    float element[Vector::kWidth];
+    each.store(element);
+    for (float one : element) largest = one > largest ? one : largest;
+  }
+  if (largest == -INFINITY) {
+    for (int64_t k = 0; k < negatives.n; ++k) products[k] = 0.0f;
+    return softmax_sums(largest, 0.0f, pair.positive_logit, pair.weight, true);
+  }
+  Lanes sum = Lanes::zero();
+  for_each_vector(negatives.n, [&](auto, int64_t at, int p) {
+    const Vector e = exp_not_positive(Vector::load(scratch + at) - Vector::all(largest));
+    sum.part[p] = sum.part[p] + e;
+    e.store(scratch + at);
+  });
+  const SoftmaxSums sums = softmax_sums(largest, fold(sum), pair.positive_logit, pair.weight, pair.decoupled);
+  const Vector factor = Vector::all(sums.factor);
+  for_each_vector(negatives.n,
+                  [&](auto n, int64_t at, int) { store(Vector::load(scratch + at) * factor, products + at, n); });
+  return sums;
+}
+
 template <typename Storage>
 constexpr TableKernels<Storage> table_kernels() {
   return {scan<SquaredDifference, Storage>, scan<Product, Storage>, sum_shares<Storage>, store_row<Storage>,
@@ -180,6 +227,7 @@ constexpr RowKernels kernels(const char* isa) {
           see_negatives,
           draw_negatives<int32_t>,
           draw_negatives<int64_t>,
+          softmax_weights,
           table_kernels<float>(),
           table_kernels<Bfloat16>(),
           table_kernels<Float16>()};

@@ -19,6 +19,7 @@
 #pragma GCC target("avx,avx2,f16c")
 #endif
 
+#include "../softmax_math.h"
 #include "../storage.h"
 #include "../warp_math.h"
 #include "prefetch.h"

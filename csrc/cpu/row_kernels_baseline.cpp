@@ -9,6 +9,7 @@
 
 #define CMLFAST_ISA 0
 
+#include "../softmax_math.h"
 #include "../storage.h"
 #include "../warp_math.h"
 #include "prefetch.h"

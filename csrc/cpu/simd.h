@@ -45,6 +45,20 @@ inline Vector operator-(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; 
 inline Vector operator*(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Vector operator/(Vector a, Vector b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline Vector square_root(Vector a) { return {_mm512_sqrt_ps(a.v)}; }
+inline Vector larger(Vector a, Vector b) { return {_mm512_max_ps(a.v, b.v)}; }
+// 2^(n + 127) for integers that kRounder was added to.
+inline Vector power_of_two(Vector rounded) {
+  const __m512i n = _mm512_add_epi32(_mm512_castps_si512(rounded.v), _mm512_set1_epi32(127 - kRounderBits));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(n, 23))};
+}
+// b where a is below the limit.
+inline Vector where_below(Vector a, float limit, Vector b, Vector other) {
+  return {_mm512_mask_mov_ps(other.v, _mm512_cmp_ps_mask(a.v, _mm512_set1_ps(limit), _CMP_LT_OQ), b.v)};
+}
+// b where an id is the one.
+inline Vector where_id(const int32_t* ids, int32_t one, Vector b, Vector other) {
+  return {_mm512_mask_mov_ps(other.v, _mm512_cmpeq_epi32_mask(_mm512_loadu_si512(ids), _mm512_set1_epi32(one)), b.v)};
+}
 
 #elif CMLFAST_ISA == 2
 
@@ -86,6 +100,18 @@ inline Vector operator-(Vector a, Vector b) { return {_mm256_sub_ps(a.v, b.v)}; 
 inline Vector operator*(Vector a, Vector b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline Vector operator/(Vector a, Vector b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vector square_root(Vector a) { return {_mm256_sqrt_ps(a.v)}; }
+inline Vector larger(Vector a, Vector b) { return {_mm256_max_ps(a.v, b.v)}; }
+inline Vector power_of_two(Vector rounded) {
+  const __m256i n = _mm256_add_epi32(_mm256_castps_si256(rounded.v), _mm256_set1_epi32(127 - kRounderBits));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(n, 23))};
+}
+inline Vector where_below(Vector a, float limit, Vector b, Vector other) {
+  return {_mm256_blendv_ps(other.v, b.v, _mm256_cmp_ps(a.v, _mm256_set1_ps(limit), _CMP_LT_OQ))};
+}
+inline Vector where_id(const int32_t* ids, int32_t one, Vector b, Vector other) {
+  const __m256i some = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(ids));
+  return {_mm256_blendv_ps(other.v, b.v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(some, _mm256_set1_epi32(one))))};
+}
 
 #else
 
@@ -127,6 +153,26 @@ inline Vector operator/(Vector a, Vector b) {
 }
 inline Vector square_root(Vector a) {
   return each(a, a, [](float x, float) { return sqrtf(x); });
+}
+inline Vector larger(Vector a, Vector b) {
+  return each(a, b, [](float x, float y) { return x > y ? x : y; });
+}
+inline Vector power_of_two(Vector rounded) {
+  return each(rounded, rounded, [](float x, float) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits - kRounderBits + 127u) << 23;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+  });
+}
+inline Vector where_below(Vector a, float limit, Vector b, Vector other) {
+  for (int l = 0; l < 4; ++l) other.v[l] = a.v[l] < limit ? b.v[l] : other.v[l];
+  return other;
+}
+inline Vector where_id(const int32_t* ids, int32_t one, Vector b, Vector other) {
+  for (int l = 0; l < 4; ++l) other.v[l] = ids[l] == one ? b.v[l] : other.v[l];
+  return other;
 }
 
 #endif

@@ -1,0 +1,165 @@
+"""The sampled softmax: three matrix products around ``softmax_weights_``, for every backend that has that operator.
+
+The products are torch's own (BLAS, cuBLAS), which follow ``torch.set_float32_matmul_precision``. Pairs are worked on in
+tiles whose table of products stays in a cache: an [N, S] table as a whole is never there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from cmlfast.ops import checks
+from cmlfast.ops.arithmetic import widen
+
+# Products in a tile: on a CPU 1 MB for each thread, on a GPU 64 MB.
+TILE_PER_THREAD, TILE_ON_GPU = 2**18, 2**24
+
+SoftmaxWeights = Callable[..., tuple[Tensor, Tensor, Tensor]]  # softmax_weights_ of some backend
+
+
+class Gradients(NamedTuple):
+    """Of the loss in the rows that a batch names, each pair's times its weight."""
+
+    loss: Tensor  # [N], not weighted
+    by_user: Tensor  # [N, r]
+    by_positive: Tensor  # [N, r]
+    by_negative: Tensor  # [S, r]
+
+
+def losses(
+    softmax_weights_: SoftmaxWeights,
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    temperature: float,
+    log_q: Tensor | None = None,
+    metric: str = "sqeuclidean",
+    decoupled: bool = False,
+    sparse_grad: bool = False,  # which is about the gradient alone
+) -> Tensor:
+    """Return the loss of each pair, [N]; see :func:`cmlfast.ops.sampled_softmax`."""
+    batch = _Batch(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
+    weights = batch.u.new_zeros(len(users))
+    parts = [batch.tile(softmax_weights_, rows, weights, decoupled)[2] for rows in batch.tiles()]
+    return torch.cat(parts) if parts else weights
+
+
+def gradients(
+    softmax_weights_: SoftmaxWeights,
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    weights: Tensor,
+    temperature: float,
+    log_q: Tensor | None = None,
+    metric: str = "sqeuclidean",
+    decoupled: bool = False,
+) -> Gradients:
+    """Return losses and gradients in one go; see :func:`cmlfast.ops.sampled_softmax_gradients`."""
+    batch = _Batch(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
+    checks.check_floats({"user_vectors": user_vectors, "item_vectors": item_vectors}, weights=weights)
+    checks.check_dim(weights, "weights", 1)
+    checks.check_same_length(weights, "weights", users, "users")
+    u, v, negative = batch.u, batch.v, batch.negative
+    loss, share = weights.new_empty(len(users)), weights.new_empty(len(users))  # [N]
+    by_user, by_negative = torch.empty_like(u), torch.zeros_like(negative)
+    total = negative.new_zeros(len(negatives))  # [S], the negatives' weights, summed over the batch
+    for rows in batch.tiles():
+        weight, share[rows], loss[rows] = batch.tile(softmax_weights_, rows, weights, decoupled)  # [n, S]
+        torch.mm(weight, negative, out=by_user[rows])
+        by_negative.addmm_(weight.T, u[rows])
+        total += weight.sum(0)
+    share = share[:, None]  # [N, 1]
+    # d2(i, j) falls as its share of the pull, d2(i, k) grows as weight[i, k]: u's own terms cancel.
+    by_user = batch.scale * (by_user - share * v)
+    if metric == "dot":
+        return Gradients(loss, by_user, -batch.scale * share * u, batch.scale * by_negative)
+    by_negative = batch.scale * (by_negative - total[:, None] * negative)
+    return Gradients(loss, by_user, batch.scale * share * (v - u), by_negative)
+
+
+class _Batch:
+    """Pairs and the negatives that they share, checked: rows, and what makes logits of products."""
+
+    def __init__(
+        self,
+        user_vectors: Tensor,
+        item_vectors: Tensor,
+        users: Tensor,
+        positives: Tensor,
+        negatives: Tensor,
+        temperature: float,
+        log_q: Tensor | None,
+        metric: str,
+    ) -> None:
+        _check(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
+        self.positives, self.negatives = positives, negatives
+        self.u = widen(user_vectors[users.long()])  # [N, r]
+        self.v = widen(item_vectors[positives.long()])  # [N, r]
+        self.negative = widen(item_vectors[negatives.long()])  # [S, r]
+        # -|u - v|^2 / t = (2 u.v - |v|^2) / t - |u|^2 / t, where the last is the same for all items of a pair.
+        euclidean = metric == "sqeuclidean"
+        self.scale = (2.0 if euclidean else 1.0) / temperature
+        self.positive_logits = self.scale * (self.u * self.v).sum(1)  # [N]
+        self.offsets = self.negative.new_zeros(len(negatives))  # [S]
+        if euclidean:
+            self.positive_logits -= (self.v * self.v).sum(1) / temperature
+            self.offsets -= (self.negative * self.negative).sum(1) / temperature
+        if log_q is not None:
+            self.offsets -= log_q
+
+    def tiles(self) -> list[slice]:
+        """Cut the pairs into stretches."""
+        floats = TILE_ON_GPU if self.u.is_cuda else TILE_PER_THREAD * torch.get_num_threads()
+        n = max(1, floats // max(1, len(self.negatives)))
+        return [slice(first, first + n) for first in range(0, len(self.positives), n)]
+
+    def tile(
+        self, softmax_weights_: SoftmaxWeights, rows: slice, weights: Tensor, decoupled: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the negatives' weights [n, S], and the positives' share of the pull and the losses [n]."""
+        table = self.u[rows] @ self.negative.T  # [n, S]
+        logits = self.positive_logits[rows]
+        largest, total, share = softmax_weights_(
+            table, self.offsets, self.negatives, self.positives[rows], logits, weights[rows], self.scale, decoupled
+        )
+        # Without any negative there is no loss.
+        return table, share, torch.where(total > 0, (largest - logits) + total.log(), total)
+
+
+def _check(
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    temperature: float,
+    log_q: Tensor | None,
+    metric: str,
+) -> None:
+    checks.check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors")
+    checks.check_ids(users, "users", positives=positives, negatives=negatives)
+    checks.check_same_length(positives, "positives", users, "users")
+    checks.check_value(
+        checks.MIN_FLOAT <= temperature <= checks.MAX_FLOAT,
+        f"temperature is {temperature:g}; it must be positive and finite",
+    )
+    checks.check_metric(metric)
+    if log_q is not None:
+        checks.check_floats({"user_vectors": user_vectors, "item_vectors": item_vectors}, log_q=log_q)
+        checks.check_dim(log_q, "log_q", 1)
+        checks.check_value(
+            len(log_q) == len(negatives),
+            f"log_q has {len(log_q)} entries and negatives has {len(negatives)}; both need one for each negative",
+        )
+    checks.check_range(users, "users", 0, len(user_vectors), "user_vectors")
+    checks.check_range(positives, "positives", 0, len(item_vectors), "item_vectors")
+    checks.check_range(negatives, "negatives", 0, len(item_vectors), "item_vectors")
