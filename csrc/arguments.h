@@ -2,7 +2,9 @@
 // check_<operator>_ids reads the ids, so its tensors must be in the host's memory.
 #pragma once
 
+#include <cmath>
 #include <initializer_list>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -178,7 +180,7 @@ inline void check_softmax_weights(const Tensor& products, const Tensor& offsets,
     check_value(each.first->size(0) == products.size(1), each.second, " has ", each.first->size(0),
                 " entries and products has ", products.size(1), " columns; both need one for each negative");
   }
-  check_value(std::isfinite(scale), "scale is ", scale, "; it must be finite");
+  check_value(std::abs(scale) <= std::numeric_limits<float>::max(), "scale is ", scale, "; it must be finite");
 }
 
 inline void check_softmax_weights_ids(const Tensor& negatives, const Tensor& positives) {

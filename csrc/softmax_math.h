@@ -17,8 +17,10 @@ constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: what is added to it is r
 constexpr uint32_t kRounderBits = 0x4B400000u;
 constexpr float kLn2High = 0.693359375f;
 constexpr float kLn2Low = -2.12194440e-4f;
-constexpr float kExpTerms[] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
-                               4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
+struct ExpTerms {
+  float of[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
+                 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
+};
 constexpr float kLeastExponent = -87.0f;  // exp of less counts as 0, so that no power of two is subnormal
 
 // exp(x) for x <= 0.
@@ -26,8 +28,9 @@ CMLFAST_FN float exp_not_positive(float x) {
   const float rounded = x * kLog2E + kRounder;
   const float n = rounded - kRounder;
   const float f = (x - n * kLn2High) - n * kLn2Low;
-  float terms = kExpTerms[0];
-  for (int i = 1; i < 6; ++i) terms = terms * f + kExpTerms[i];
+  constexpr ExpTerms kTerms;  // device code cannot see an array of the namespace
+  float terms = kTerms.of[0];
+  for (int i = 1; i < 6; ++i) terms = terms * f + kTerms.of[i];
   uint32_t bits;
   memcpy(&bits, &rounded, sizeof bits);
   bits = (bits - kRounderBits + 127u) << 23;
@@ -36,6 +39,12 @@ CMLFAST_FN float exp_not_positive(float x) {
   const float value = (((terms * f) * f + f) + 1.0f) * power;
   return x < kLeastExponent ? 0.0f : value;
 }
+
+// The larger of two logits. NaN, which shows in the sum, is passed over.
+CMLFAST_FN float larger_logit(float one, float largest) { return one > largest ? one : largest; }
+
+// What logits are compared with in exp: the largest, if there is any.
+CMLFAST_FN float softmax_base(float largest) { return largest == -INFINITY ? 0.0f : largest; }
 
 // What a pair's negatives come to.
 struct SoftmaxSums {
@@ -47,7 +56,8 @@ struct SoftmaxSums {
 
 CMLFAST_FN SoftmaxSums softmax_sums(float largest, float negatives, float positive_logit, float weight,
                                     bool decoupled) {
-  const float total = decoupled ? negatives : negatives + exp_not_positive(positive_logit - largest);
+  const float total = decoupled ? negatives : negatives + exp_not_positive(positive_logit - softmax_base(largest));
+  largest = largest + 0.0f;  // the order of comparisons would decide between zeros of two signs
   // Without negatives there is nothing to learn, and no total to divide by if the positive does not count.
   if (total == 0.0f) return {largest, total, 0.0f, 0.0f};
   return {largest, total, weight * (negatives / total), weight / total};

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -177,6 +175,6 @@ def check_softmax_weights(
             f"{name} has {len(of_negatives)} entries and products has {products.shape[1]} columns; "
             "both need one for each negative",
         )
-    check_value(math.isfinite(scale), f"scale is {scale:g}; it must be finite")
+    check_value(abs(scale) <= MAX_FLOAT, f"scale is {scale:g}; it must be finite")
     check_range(negatives, "negatives", 0, MAX_ITEMS, "an item table")
     check_range(positives, "positives", 0, MAX_ITEMS, "an item table")

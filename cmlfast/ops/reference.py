@@ -303,15 +303,15 @@ def softmax_weights_(
     logits = scale * products + offsets  # [N, S]
     logits.masked_fill_(negatives == positives[:, None], -math.inf)
     least = torch.full_like(positive_logits, -math.inf) if decoupled else positive_logits
-    largest = torch.cat((logits, least[:, None]), 1).amax(1)  # [N]
-    any_at_all = largest > -math.inf
-    safe = torch.where(any_at_all, largest, 0)
-    exponentials = exp_not_positive(logits - safe[:, None])
+    numbers = torch.cat((logits, least[:, None]), 1).nan_to_num(-math.inf, math.inf, -math.inf)  # NaN is passed over
+    largest = numbers.amax(1) + 0  # [N]; of zeros' two signs, one
+    base = torch.where(largest == -math.inf, 0, largest)
+    exponentials = exp_not_positive(logits - base[:, None])
     from_negatives = lane_sum(exponentials)
-    total = from_negatives if decoupled else from_negatives + exp_not_positive(positive_logits - safe)
-    some = torch.where(total == 0, 1, total)
-    products.copy_(exponentials * (weights / some)[:, None])
-    return largest, total, weights * (from_negatives / some)
+    total = from_negatives if decoupled else from_negatives + exp_not_positive(positive_logits - base)
+    none = total == 0
+    products.copy_(exponentials * torch.where(none, 0, weights / total)[:, None])
+    return largest, total, torch.where(none, 0, weights * (from_negatives / total))
 
 
 class _SampledSoftmax(torch.autograd.Function):

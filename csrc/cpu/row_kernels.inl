@@ -173,8 +173,9 @@ inline Vector exp_not_positive(Vector x) {
   const Vector rounded = x * Vector::all(kLog2E) + Vector::all(kRounder);
   const Vector n = rounded - Vector::all(kRounder);
   const Vector f = (x - n * Vector::all(kLn2High)) - n * Vector::all(kLn2Low);
-  Vector terms = Vector::all(kExpTerms[0]);
-  for (int i = 1; i < 6; ++i) terms = terms * f + Vector::all(kExpTerms[i]);
+  constexpr ExpTerms kTerms;
+  Vector terms = Vector::all(kTerms.of[0]);
+  for (int i = 1; i < 6; ++i) terms = terms * f + Vector::all(kTerms.of[i]);
   const Vector value = (((terms * f) * f + f) + Vector::all(1.0f)) * power_of_two(rounded);
   return where_below(x, kLeastExponent, Vector::zero(), value);
 }
@@ -192,19 +193,16 @@ SoftmaxSums softmax_weights(const SharedNegatives& negatives, const SoftmaxPair&
     largest_of[p] = larger(other, largest_of[p]);
     other.store(scratch + at);
   });
-  float largest = pair.decoupled ? -INFINITY : pair.positive_logit;
+  float largest = pair.decoupled ? -INFINITY : larger_logit(pair.positive_logit, -INFINITY);
   for (const Vector& each : largest_of) {
     float element[Vector::kWidth];
     each.store(element);
-    for (float one : element) largest = one > largest ? one : largest;
+    for (float one : element) largest = larger_logit(one, largest);
   }
-  if (largest == -INFINITY) {
-    for (int64_t k = 0; k < negatives.n; ++k) products[k] = 0.0f;
-    return softmax_sums(largest, 0.0f, pair.positive_logit, pair.weight, true);
-  }
+  const Vector base = Vector::all(softmax_base(largest));
   Lanes sum = Lanes::zero();
   for_each_vector(negatives.n, [&](auto, int64_t at, int p) {
-    const Vector e = exp_not_positive(Vector::load(scratch + at) - Vector::all(largest));
+    const Vector e = exp_not_positive(Vector::load(scratch + at) - base);
     sum.part[p] = sum.part[p] + e;
     e.store(scratch + at);
   });

@@ -45,6 +45,7 @@ inline Vector operator-(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; 
 inline Vector operator*(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Vector operator/(Vector a, Vector b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline Vector square_root(Vector a) { return {_mm512_sqrt_ps(a.v)}; }
+// a where it is larger than b; so b where a is NaN.
 inline Vector larger(Vector a, Vector b) { return {_mm512_max_ps(a.v, b.v)}; }
 // 2^(n + 127) for integers that kRounder was added to.
 inline Vector power_of_two(Vector rounded) {
