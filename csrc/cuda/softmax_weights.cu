@@ -13,6 +13,7 @@ namespace {
 
 constexpr unsigned kWarp = 0xFFFFFFFFu;
 constexpr int kWarpsInBlock = kBlock / kLanes;
+constexpr int kRowBlocks = 16;  // on a multiprocessor: 32 warps of at most 64 registers a thread
 
 // How a warp reads a row: kChunks times 32 logits at a time, all of their loads in flight at once. With kOneTile that
 // is the whole row, and stays in registers: products are read once, and exp is taken once of each.
@@ -101,19 +102,20 @@ __device__ __forceinline__ float fold_warp(float sum) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlock, kRowBlocks)
     weigh_rows(SharedNegatives negatives, SoftmaxPairs pairs, float* table, SoftmaxColumns out, const int* fault) {
   const int64_t n = thread_number() / kLanes;
   const int thread = threadIdx.x % kLanes;
   if (n >= pairs.n) return;
-  if (*fault != 0) {
-    if (thread == 0) out.largest[n] = out.total[n] = out.share[n] = NAN;
-    return;
-  }
   float* const products = table + n * negatives.n;
   const int32_t positive = static_cast<int32_t>(pairs.positives[n]);
   const float positive_logit = pairs.positive_logits[n];
+  const float weight = pairs.weights[n];
   Logits<T> logits = load_logits<T>(negatives, positive, products, 0);
+  if (*fault != 0) {  // asked for only now, so that no load waits for the answer
+    if (thread == 0) out.largest[n] = out.total[n] = out.share[n] = NAN;
+    return;
+  }
   const auto for_each_tile = [&](const auto& visit) {
     if constexpr (T::kOneTile) {
       visit(0);
@@ -140,7 +142,7 @@ __global__ void __launch_bounds__(kBlock)
       sum = sum + logits.of[c];
     }
   });
-  const SoftmaxSums sums = softmax_sums(largest, fold_warp(sum), positive_logit, pairs.weights[n], pairs.decoupled);
+  const SoftmaxSums sums = softmax_sums(largest, fold_warp(sum), positive_logit, weight, pairs.decoupled);
   for_each_tile([&](int first) {
 #pragma unroll
     for (int c = 0; c < T::kChunks; ++c) {

@@ -46,9 +46,13 @@ PLANS: tuple[Plan, ...] = (
     scan("all_distances" + WIDE, wide_loads=8, in_flight=8, narrow_loop_loads=0),
     scan("all_distances" + HALF, wide_loads=8, in_flight=4, wide_bits=64),
     scan("all_distances" + SCALAR),
+    # The sampled softmax: a thread for each lane, so that loads are of one number; 32 warps on a multiprocessor, with a
+    # kB of products in flight in each.
+    kernel(r"weigh_rows<RowTiles<8, (true|false)>>|weigh_rows<RowTiles<32, true>>", blocks=16, divides=True),
     # A thread for each number; all small.
     Plan("add_up", threads=256, blocks=1),
     kernel("draw_negatives|mask_seen|prepare_gradients|store_nearest|store_weights", blocks=16),
-    kernel("check_csr_kernel|check_mixed_kernel|check_pairs_kernel|check_range_kernel|name_rows|query_keys", blocks=16),
+    kernel("check_csr_kernel|check_mixed_kernel|check_pairs_kernel|check_range_kernel", blocks=16),
+    kernel("name_rows|pad_negatives|query_keys", blocks=16),
 )
 # fmt: on
