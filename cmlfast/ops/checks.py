@@ -64,7 +64,7 @@ def check_floats(tables: dict[str, Tensor], **named: Tensor) -> None:
             f"{name} must be float32, bfloat16 or float16; convert it with .float()",
         )
     check_value(
-        len({table.dtype for table in tables.values()}) == 1,
+        len({table.dtype for table in tables.values()}) <= 1,
         f"{' and '.join(tables)} are of different types; convert one of them",
     )
     for name, tensor in named.items():
@@ -163,7 +163,7 @@ def check_softmax_weights(
     check_ids(negatives, "negatives", positives=positives)
     for name, floats in {"offsets": offsets, "positive_logits": positive_logits, "weights": weights}.items():
         check_dim(floats, name, 1)
-        check_floats({"products": products}, **{name: floats})
+    check_floats({}, products=products, offsets=offsets, positive_logits=positive_logits, weights=weights)
     for name, of_pairs in {"positives": positives, "positive_logits": positive_logits, "weights": weights}.items():
         check_value(
             len(of_pairs) == len(products),

@@ -160,6 +160,12 @@ def _check(
             len(log_q) == len(negatives),
             f"log_q has {len(log_q)} entries and negatives has {len(negatives)}; both need one for each negative",
         )
-    checks.check_range(users, "users", 0, len(user_vectors), "user_vectors")
-    checks.check_range(positives, "positives", 0, len(item_vectors), "item_vectors")
-    checks.check_range(negatives, "negatives", 0, len(item_vectors), "item_vectors")
+    named = (
+        (users, "users", user_vectors, "user_vectors"),
+        (positives, "positives", item_vectors, "item_vectors"),
+        (negatives, "negatives", item_vectors, "item_vectors"),
+    )
+    # One question for all ids, since a GPU makes the host wait for each; an id that torch finds there ends its context.
+    if torch.stack([((ids < 0) | (ids >= len(table))).any() for ids, _, table, _ in named]).any():
+        for ids, name, table, table_name in named:
+            checks.check_range(ids, name, 0, len(table), table_name)

@@ -13,19 +13,20 @@ namespace {
 
 constexpr unsigned kWarp = 0xFFFFFFFFu;
 constexpr int kWarpsInBlock = kBlock / kLanes;
-constexpr int kRowBlocks = 16;  // on a multiprocessor: 32 warps of at most 64 registers a thread
 
-// How a warp reads a row: kChunks times 32 logits at a time, all of their loads in flight at once. With kOneTile that
-// is the whole row, and stays in registers: products are read once, and exp is taken once of each.
-template <int kChunks_, bool kOneTile_>
+// How a warp reads a row: kChunks times 32 logits at a time, their loads in flight at once. With kOneTile that is the
+// whole row, and stays in registers: products are read once, and exp is taken once of each. kBlocks is what is to fit
+// on a multiprocessor.
+template <int kChunks_, bool kOneTile_, int kBlocks_>
 struct RowTiles {
   static constexpr int kChunks = kChunks_;
   static constexpr bool kOneTile = kOneTile_;
+  static constexpr int kBlocks = kBlocks_;
   static constexpr int kTile = kChunks_ * kLanes;
 };
-using ShortRows = RowTiles<8, true>;
-using MiddleRows = RowTiles<32, true>;  // 32 registers of logits in a thread
-using LongRows = RowTiles<8, false>;    // 1 kB of products in flight in each warp
+using ShortRows = RowTiles<8, true, 16>;    // up to 256 negatives
+using MiddleRows = RowTiles<32, true, 10>;  // up to 1024
+using LongRows = RowTiles<8, false, 16>;
 constexpr int kPadding = MiddleRows::kTile;
 
 // Negatives [S] that all pairs share. Arrays are padded to whole tiles: offsets with -inf.
@@ -102,7 +103,7 @@ __device__ __forceinline__ float fold_warp(float sum) {
 }
 
 template <typename T>
-__global__ void __launch_bounds__(kBlock, kRowBlocks)
+__global__ void __launch_bounds__(kBlock, T::kBlocks)
     weigh_rows(SharedNegatives negatives, SoftmaxPairs pairs, float* table, SoftmaxColumns out, const int* fault) {
   const int64_t n = thread_number() / kLanes;
   const int thread = threadIdx.x % kLanes;

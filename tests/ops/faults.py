@@ -22,6 +22,8 @@ def arguments_of(operator: str) -> dict[str, Any]:
     optimizer = {"lr": 0.1, "eps": 1e-10, "max_norm": 1.0}
     negatives = torch.arange(36).reshape(12, 3) % 9
     hinge = {"margin": 0.5, "rank_weight": True}
+    shared = torch.arange(7) + 1
+    softmax = {"negatives": shared, "temperature": 0.5, "log_q": shared / 7, "metric": "dot", "decoupled": True}
     return {
         "sample_negatives": {**sampling, "n_items": 9, **n, **generator},
         "warp_hinge": {**tables, **pairs, "negatives": negatives, **hinge, "n_items": 9, "metric": "dot"},
@@ -53,6 +55,17 @@ def arguments_of(operator: str) -> dict[str, Any]:
             "seen_indices": batch.indices,
             "metric": "dot",
         },
+        "softmax_weights_": {
+            "products": torch.linspace(-3, 3, 84).reshape(12, 7),
+            "offsets": torch.linspace(1, -1, 7),
+            "negatives": torch.arange(7),
+            "positives": batch.positives,
+            "positive_logits": torch.linspace(0, 1, 12),
+            "weights": torch.linspace(-1, 1, 12),
+            "scale": 1.5,
+        },
+        "sampled_softmax": {**tables, **pairs, **softmax},
+        "sampled_softmax_gradients": {**tables, **pairs, "weights": torch.linspace(-1, 1, 12), **softmax},
     }[operator]
 
 
@@ -77,12 +90,18 @@ def put(at: Any, value: float) -> Any:
 
 SAMPLING = ("sample_negatives", "warp_hinge_sampled", "cml_step_")
 HINGE = ("warp_hinge", "warp_hinge_sampled", "warp_hinge_backward")
-TABLES = dict.fromkeys(HINGE, ("user_vectors", "item_vectors"))
+SOFTMAX = ("sampled_softmax", "sampled_softmax_gradients")
+TABLES = dict.fromkeys((*HINGE, *SOFTMAX), ("user_vectors", "item_vectors"))
 TABLES |= {"cml_step_": ("user_w", "item_w"), "topk": ("queries", "items")}
 IDS = dict.fromkeys(SAMPLING, ("users", "positives", "indptr", "indices"))
 IDS |= {"warp_hinge": ("users", "positives"), "warp_hinge_backward": ("users", "positives", "hardest", "impostors")}
 IDS |= {"adagrad_clip_": ("rows",), "topk": ("seen_indptr", "seen_indices")}
+IDS |= {"softmax_weights_": ("negatives", "positives")}
+IDS |= dict.fromkeys(SOFTMAX, ("users", "positives", "negatives"))
 FLOATS = {**TABLES, "adagrad_clip_": ("weight", "state", "grads")}
+FLOATS |= {"sampled_softmax": (*FLOATS["sampled_softmax"], "log_q")}
+FLOATS |= {"sampled_softmax_gradients": (*FLOATS["sampled_softmax"], "weights")}
+FLOATS |= {"softmax_weights_": ("products", "offsets", "positive_logits", "weights")}
 FLOATS["cml_step_"] += ("user_state", "item_state")
 FLOATS["warp_hinge_backward"] += ("grad_loss",)
 MANY = 2**31  # one more than a catalogue may hold
@@ -116,10 +135,10 @@ def faults() -> list[Fault]:
             add(operator, name, change, ValueError, f"{users} and {items} are of different types; convert one")
         if operator != "cml_step_":
             add(operator, users, lambda table: table[:, :3], ValueError, "3 columns", f"{items} has 4")
-        if operator in HINGE:
+        if operator in HINGE + SOFTMAX:
             add(operator, "users", put(4, 100), IndexError, 100, "position 4")
             add(operator, "positives", put(4, 100), IndexError, 100, "position 4", "9 rows")
-    for operator in SAMPLING + HINGE[:1] + HINGE[2:]:
+    for operator in SAMPLING + HINGE[:1] + HINGE[2:] + SOFTMAX:
         add(operator, "positives", lambda ids: ids[:-1], ValueError, "11 rows", "users has 12")
         for name, beyond in (("users", 10), ("positives", 9)):
             add(operator, name, put(0, -1), IndexError, -1, "position 0")
@@ -139,7 +158,7 @@ def faults() -> list[Fault]:
     for operator in ("sample_negatives", "warp_hinge"):
         for wrong in (0, -1, MANY):
             add(operator, "n_items", wrong, ValueError, wrong, "1 to 2147483647")
-    for operator in (*HINGE, "topk"):
+    for operator in (*HINGE, *SOFTMAX, "topk"):
         add(operator, "metric", "cosine", ValueError, "'cosine'", "'sqeuclidean' or 'dot'")
         add(operator, "metric", "", ValueError, "''")
     for operator in ("adagrad_clip_", "cml_step_"):
@@ -172,6 +191,22 @@ def faults() -> list[Fault]:
     add("adagrad_clip_", "state", lambda state: state[0], ValueError, "shape [4]", "[9, 4]")
     for name in ("user_state", "item_state"):
         add("cml_step_", name, lambda state: state[:, 1:], ValueError, ", 3]", ", 4]")
+    for operator in SOFTMAX:
+        add(operator, "negatives", put(3, -1), IndexError, -1, "position 3", "9 rows")
+        add(operator, "negatives", put(6, 9), IndexError, 9, "position 6", "9 rows")
+        add(operator, "log_q", lambda log_q: log_q[1:], ValueError, "log_q has 6", "negatives has 7")
+        for wrong in (0.0, -0.5, 1e-40, 1e39, float("inf"), float("nan")):
+            add(operator, "temperature", wrong, ValueError, f"temperature is {wrong:g}", "positive and finite")
+    add("sampled_softmax_gradients", "weights", lambda weights: weights[1:], ValueError, "11 rows", "users has 12")
+    for name in ("positives", "positive_logits", "weights"):
+        add("softmax_weights_", name, lambda each: each[1:], ValueError, f"{name} has 11 entries", "has 12 rows")
+    for name in ("negatives", "offsets"):
+        add("softmax_weights_", name, lambda each: each[1:], ValueError, f"{name} has 6 entries", "has 7 columns")
+    for wrong in (float("nan"), float("-inf"), 1e39):
+        add("softmax_weights_", "scale", wrong, ValueError, f"scale is {wrong:g}", "finite")
+    for name, at in (("negatives", 6), ("positives", 11)):
+        for beyond in (-1, -(2**62), 2**31 - 1, 2**32):
+            add("softmax_weights_", name, put(at, beyond), IndexError, beyond, f"position {at}", "2147483647 rows")
     add("topk", "k", 0, ValueError, 0, "at least 1")
     add("topk", "k", -5, ValueError, -5)
     add("topk", "seen_indptr", None, ValueError, "together")

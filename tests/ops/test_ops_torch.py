@@ -17,11 +17,23 @@ from cmlfast.ops import extension
 
 pytestmark = pytest.mark.skipif(not extension.has_extension(), reason=extension.why_no_extension())
 
-OPERATORS = ("sample_negatives", "warp_hinge", "warp_hinge_sampled", "adagrad_clip_", "cml_step_", "topk")
+OPERATORS = (
+    "sample_negatives",
+    "warp_hinge",
+    "warp_hinge_sampled",
+    "adagrad_clip_",
+    "cml_step_",
+    "topk",
+    "softmax_weights_",
+    "sampled_softmax",
+    "sampled_softmax_gradients",
+)
+GRADIENTS = ("warp_hinge_backward", "sampled_softmax_gradients")  # which have no gradient of their own
 TABLES = {"user_vectors", "item_vectors", "weight", "user_w", "item_w", "queries", "items"}
 MUTATED = {
     "adagrad_clip_": ["weight", "state"],
     "cml_step_": ["user_w", "item_w", "user_state", "item_state"],
+    "softmax_weights_": ["products"],
 }
 
 
@@ -53,8 +65,7 @@ def test_opcheck(operator: str, variant: str) -> None:
             arguments[name] = value = value.to(getattr(torch, variant.split()[0]))
         if variant == "int32" and not value.is_floating_point():
             arguments[name] = value.int()
-        # the gradient has no gradient of its own
-        if "gradients" in variant and operator != "warp_hinge_backward" and name in ("user_vectors", "item_vectors"):
+        if "gradients" in variant and operator not in GRADIENTS and name in ("user_vectors", "item_vectors"):
             arguments[name] = value.requires_grad_()
         if variant == "empty" and len(value) == 12:  # one for each pair
             arguments[name] = value[:0]
