@@ -70,6 +70,26 @@ def pair(
     return Pair(loss, hardest, impostors, weight, min(gaps))
 
 
+class Softmax(NamedTuple):
+    """What a pair's logits come to; `weights` are the negatives' shares of the sum, `pull` is their sum."""
+
+    largest: float
+    total: float
+    pull: float
+    weights: list[float]
+
+
+def softmax(positive: float, negatives: list[float], decoupled: bool) -> Softmax:
+    """Weigh negatives by their logits, -inf for those that do not count."""
+    logits = negatives if decoupled else [*negatives, positive]
+    largest = max(logits, default=-math.inf)
+    if largest == -math.inf:
+        return Softmax(largest, 0.0, 0.0, [0.0] * len(negatives))
+    total = math.fsum(math.exp(logit - largest) for logit in logits)
+    weights = [math.exp(logit - largest) / total for logit in negatives]
+    return Softmax(largest, total, math.fsum(weights), weights)
+
+
 def gradients(
     users: np.ndarray, items: np.ndarray, pairs: list[tuple[int, int, Pair]], metric: str, above: list[float]
 ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:

@@ -137,16 +137,25 @@ def hinge(user_w: Tensor, item_w: Tensor, indptr: Tensor, indices: Tensor, users
     return (loss * (impostors > 1)).sum()
 
 
+def softmax(
+    user_w: Tensor, item_w: Tensor, indptr: Tensor, indices: Tensor, users: Tensor, positives: Tensor
+) -> Tensor:
+    u, v = user_w * 1.5, item_w - item_w.mean(0)
+    loss = ops.sampled_softmax(u, v, users, positives, positives, 0.5, positives / 90)
+    return (loss * (loss > 1)).sum()
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("loss_of", [hinge, softmax])
 @pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
-def test_compiles_as_one_graph_with_its_gradient(compiler: str) -> None:
+def test_compiles_as_one_graph_with_its_gradient(compiler: str, loss_of: Any) -> None:
     if compiler == "inductor" and not (shutil.which("g++") or shutil.which("clang++")):
         pytest.skip("no C++ compiler")
     torch._dynamo.reset()
-    function = torch.compile(hinge, fullgraph=True, backend=compiler)
+    function = torch.compile(loss_of, fullgraph=True, backend=compiler)
     batch = make_batch(8, 30)
     outcomes = []
-    for each in (hinge, function):
+    for each in (loss_of, function):
         tables = [table.clone().requires_grad_() for table in batch.tables[:2]]
         loss = each(*tables, *batch.sampling)
         loss.backward()
