@@ -220,9 +220,11 @@ def sampled_softmax(
     temperature : float
         In units of the distance.
     log_q : Tensor, optional
-        Shape [S]: the logarithm of q(k), how often a negative was to be expected among the draws, up to a constant, for
-        negatives that were not drawn uniformly: those that are other pairs' positives, or drawn by popularity. Without
-        it, every q is 1. The positive was not drawn and so has none. Not differentiated.
+        Shape [S]: the logarithm of q(k), how often item k was to be expected among the S draws, for negatives that were
+        not drawn uniformly: those that are other pairs' positives, or drawn by popularity. The sum over the negatives
+        then estimates that over the catalogue. A factor that all q share weighs the negatives against the positive;
+        with ``decoupled`` it changes no gradient. Without `log_q`, every q is 1. The positive was not drawn and so has
+        none. Not differentiated.
     metric : {"sqeuclidean", "dot"}
         Distance of a user and an item: the squared Euclidean distance, or minus the dot product.
     decoupled : bool
@@ -330,7 +332,7 @@ def softmax_weights_(
     Returns
     -------
     largest : Tensor
-        Shape [N], float32: the largest logit; -inf if there is none.
+        Shape [N], float32: the largest logit, NaN passed over; -inf if there is none.
     total : Tensor
         Shape [N], float32: the sum of exp(logit - largest).
     share : Tensor
@@ -341,11 +343,18 @@ def softmax_weights_(
     ValueError
         For a wrong shape or dtype, or a scale that is not finite.
     IndexError
-        For a negative id.
+        For an id that is negative, or above 2^31 - 2.
+
+    Notes
+    -----
+    On CUDA the call does not wait for the device. An id out of range cannot raise there: nothing changes, and all that
+    is returned is NaN. A NaN among a pair's logits makes all of its weights NaN, and none of another's.
     """
+    _refuse_leaves(products=products)
     result: tuple[Tensor, Tensor, Tensor] = _kernels.softmax_weights_(
         products, offsets, negatives, positives, positive_logits, weights, scale, decoupled
     )
+    _bump_versions(products)
     return result
 
 

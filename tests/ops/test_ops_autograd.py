@@ -49,6 +49,9 @@ def test_a_parameter_is_not_changed_behind_autograds_back(implementation: Backen
     weight = torch.zeros(3, 4, requires_grad=True)
     with pytest.raises((ValueError, RuntimeError), match=r"in-place|in place"):
         implementation._function("adagrad_clip_")(weight, torch.zeros(3, 4), torch.tensor([0]), torch.ones(1, 4), 0.1)
+    softmax = torch.zeros(4), torch.arange(4), torch.arange(3), torch.zeros(3), torch.ones(3), 1.0
+    with pytest.raises((ValueError, RuntimeError), match=r"in-place|in place"):
+        implementation._function("softmax_weights_")(weight, *softmax)
 
 
 @pytest.mark.parametrize("operator", ["warp_hinge", "sampled_softmax"])

@@ -95,7 +95,8 @@ def test_two_16_bit_types_in_one_call(implementation: Backend, operator: str) ->
 
 
 @pytest.mark.parametrize(
-    ("operator", "name"), [(each, name) for each in (*TABLES, "adagrad_clip_", "softmax_weights_") for name in floats_of(each)]
+    ("operator", "name"),
+    [(each, name) for each in (*TABLES, "adagrad_clip_", "softmax_weights_") for name in floats_of(each)],
 )
 def test_one_float64_table_among_float32(implementation: Backend, operator: str, name: str) -> None:
     arguments = arguments_of(operator)

@@ -46,8 +46,8 @@ PLANS: tuple[Plan, ...] = (
     scan("all_distances" + WIDE, wide_loads=8, in_flight=8, narrow_loop_loads=0),
     scan("all_distances" + HALF, wide_loads=8, in_flight=4, wide_bits=64),
     scan("all_distances" + SCALAR),
-    # The sampled softmax: a thread for each lane, so that loads are of one number. 32 warps on a multiprocessor with a kB
-    # of products in flight in each, or 20 with 4 kB.
+    # The sampled softmax: a thread for each lane, so that loads are of one number. 32 warps on a multiprocessor with a
+    # kB of products in flight in each, or 20 with 4 kB.
     kernel(r"weigh_rows<RowTiles<8, .*", blocks=16, divides=True),
     kernel(r"weigh_rows<RowTiles<32, .*", blocks=10, divides=True),
     # A thread for each number; all small.
