@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.kit.case import EPS, LR, MARGIN, MAX_NORM, N_NEGATIVES, SEED, Case
 from cmlfast import build_info, ops, reference
@@ -14,6 +15,7 @@ from cmlfast import build_info, ops, reference
 Call = Callable[[], Any]
 
 N_QUERIES, K = 1_000, 100
+N_SHARED, TILE, TEMPERATURE = 1_024, 256, 0.5  # negatives that all pairs share, and pairs whose products are 1 MB
 
 
 class Work:
@@ -29,6 +31,10 @@ class Work:
         The item table's part of a step: a positive and a negative of every pair, and a gradient for each.
     queries, seen : Tensor of shape (N_QUERIES, r), and CSR rows
         The first users, and the items that they have.
+    shared : Tensor of shape (N_SHARED,)
+        Any items, for the sampled softmax.
+    tile : tuple
+        The arguments of `softmax_weights_` for TILE pairs.
     """
 
     def __init__(self, case: Case) -> None:
@@ -42,6 +48,11 @@ class Work:
         self.queries = case.tables.user[:N_QUERIES]
         indptr = case.indptr[: len(self.queries) + 1]
         self.seen = indptr, case.indices[: int(indptr[-1])]
+        like = case.positives
+        self.shared = torch.randint(case.n_items, (N_SHARED,), generator=generator).to(like.device, like.dtype)
+        products = torch.randn((TILE, N_SHARED), generator=generator).to(like.device)
+        ones = products.new_ones(TILE)
+        self.tile = products, -products[0].square(), self.shared, like[:TILE], 0 * ones, ones, 2.0
 
     def row_bytes(self) -> dict[str, float]:
         """Return the bytes of the rows and states that an operator must read and write, where rows are its work."""
@@ -53,6 +64,7 @@ class Work:
             "warp_hinge_backward dense": backward,
             "warp_hinge_backward sparse": backward,
             "adagrad_clip": row * (len(self.rows) + 4 * len(self.rows.unique())),
+            "softmax_weights": 8 * TILE * N_SHARED,
         }
 
 
@@ -90,6 +102,36 @@ def topk(kernels: Any, work: Work) -> Call:
     return lambda: kernels.topk(work.queries, work.case.tables.item, K, *work.seen)
 
 
+def softmax_weights(kernels: Any, work: Work) -> Call:
+    products, *others = work.tile
+    products = products.clone()  # which then holds weights, to be weighed again: equal work
+    return lambda: kernels.softmax_weights_(products, *others)
+
+
+def softmax_inputs(work: Work) -> tuple[Tensor, ...]:
+    """Return tables and ids."""
+    case = work.case
+    return case.tables.user, case.tables.item, case.users, case.positives, work.shared
+
+
+def sampled_softmax(kernels: Any, work: Work) -> Call:
+    """Return the loss and its gradient."""
+    *tables, users, positives, shared = softmax_inputs(work)
+    leaves = [table.clone().requires_grad_() for table in tables]
+
+    def both() -> Any:
+        with torch.enable_grad():
+            loss = kernels.sampled_softmax(*leaves, users, positives, shared, TEMPERATURE).sum()
+        return torch.autograd.grad(loss, leaves)
+
+    return both
+
+
+def sampled_softmax_gradients(kernels: Any, work: Work) -> Call:
+    weights = torch.ones(len(work.case.users), device=work.shared.device)
+    return lambda: kernels.sampled_softmax_gradients(*softmax_inputs(work), weights, TEMPERATURE)
+
+
 OPERATORS: dict[str, Callable[[Any, Work], Call]] = {
     "sample_negatives": sample_negatives,
     "warp_hinge": warp_hinge,
@@ -98,4 +140,7 @@ OPERATORS: dict[str, Callable[[Any, Work], Call]] = {
     "warp_hinge_backward sparse": lambda kernels, work: backward(kernels, work, sparse_grad=True),
     "adagrad_clip": adagrad_clip,
     "topk": topk,
+    "softmax_weights": softmax_weights,
+    "sampled_softmax": sampled_softmax,
+    "sampled_softmax_gradients": sampled_softmax_gradients,
 }

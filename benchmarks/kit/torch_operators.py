@@ -8,20 +8,29 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.kit import torch_cml, torch_compiled
+from benchmarks.kit import torch_cml, torch_compiled, torch_softmax
 from benchmarks.kit.case import EPS, LR, MARGIN, MAX_NORM, N_NEGATIVES, SEED
-from benchmarks.kit.operators import Call, K, Work
+from benchmarks.kit.operators import TEMPERATURE, Call, K, Work, softmax_inputs
+from cmlfast.ops import shared_softmax
 from cmlfast.ops.arithmetic import rank_weights
 
 
 def plain_calls(work: Work) -> dict[str, Call]:
     """Return a call of each operator."""
-    return {**_calls(work, torch_cml.scan, torch_cml.update_, torch_compiled.nearest), **_calls_of_data(work)}
+    return {
+        **_calls(work, torch_cml.scan, torch_cml.update_, torch_compiled.nearest),
+        **_calls_of_softmax(work, torch_softmax.usual_loss, torch_softmax.softmax_weights_),
+        **_calls_of_data(work),
+    }
 
 
 def compiled_calls(work: Work) -> dict[str, Call]:
     """Return those that ``torch.compile`` takes, compiled."""
-    return _calls(work, *torch_compiled.compiled(), torch.compile(torch_compiled.nearest))
+    loss, weigh = torch.compile(torch_softmax.usual_loss), torch.compile(torch_softmax.softmax_weights_)
+    return {
+        **_calls(work, *torch_compiled.compiled(), torch.compile(torch_compiled.nearest)),
+        **_calls_of_softmax(work, loss, weigh),
+    }
 
 
 def _calls(
@@ -45,6 +54,28 @@ def _calls(
         "warp_hinge_sampled": lambda: hinge(sampler.draw(case.users, N_NEGATIVES)),
         "adagrad_clip": update,
         "topk": lambda: nearest(work.queries, case.tables.item, K, *seen),
+    }
+
+
+def _calls_of_softmax(work: Work, usual_loss: Callable[..., Tensor], weigh_: Callable[..., Any]) -> dict[str, Call]:
+    *tables, users, positives, shared = softmax_inputs(work)
+    leaves = [table.clone().requires_grad_() for table in tables]
+    ids = users.long(), positives.long(), shared.long()
+    products, *others = work.tile
+    products = products.clone()
+    weights = torch.ones(len(users))
+
+    def both() -> Any:
+        with torch.enable_grad():
+            return torch.autograd.grad(usual_loss(*leaves, *ids, TEMPERATURE), leaves)
+
+    return {
+        "softmax_weights": lambda: weigh_(products, *others),
+        "sampled_softmax": both,
+        # the package's products and tiles around torch's own chain: the best torch that we know
+        "sampled_softmax_gradients": lambda: shared_softmax.gradients(
+            weigh_, *tables, users, positives, shared, weights, TEMPERATURE
+        ),
     }
 
 
