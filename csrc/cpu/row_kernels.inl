@@ -173,7 +173,7 @@ inline Vector exp_not_positive(Vector x) {
   const Vector rounded = x * Vector::all(kLog2E) + Vector::all(kRounder);
   const Vector n = rounded - Vector::all(kRounder);
   const Vector f = (x - n * Vector::all(kLn2High)) - n * Vector::all(kLn2Low);
-  constexpr ExpTerms kTerms;
+  constexpr ExpTerms kTerms{};
   Vector terms = Vector::all(kTerms.of[0]);
   for (int i = 1; i < 6; ++i) terms = terms * f + Vector::all(kTerms.of[i]);
   const Vector value = (((terms * f) * f + f) + Vector::all(1.0f)) * power_of_two(rounded);
