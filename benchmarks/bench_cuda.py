@@ -154,7 +154,7 @@ def test_operator(benchmark: Any, small: Case, n_pairs: int, name: str) -> None:
         benchmark,
         OPERATORS[name](ops, work),
         ROUNDS,
-        n_pairs=n_pairs,
+        n_pairs=work.n_pairs(name),
         n_bytes=n_bytes,
         iterations=CALLS,
         data=small.data,

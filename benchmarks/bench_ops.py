@@ -49,7 +49,7 @@ def test_operator(benchmark: Any, work: Work, operator: str, backend: str) -> No
             benchmark,
             call,
             TOPK_ROUNDS.get(backend, 10) if operator == "topk" else ROUNDS[backend],
-            n_pairs=0 if operator == "topk" else len(work.case.users),
+            n_pairs=work.n_pairs(operator),
             n_bytes=work.row_bytes().get(operator, 0),
             table=work.case.tables.item,
             baseline=backend == "torch",

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from benchmarks.kit.case import EPS, LR, MARGIN, MAX_NORM, N_NEGATIVES, SEED, Case
 from cmlfast import build_info, ops, reference
+from cmlfast.ops import shared_softmax
 
 Call = Callable[[], Any]
 
 N_QUERIES, K = 1_000, 100
-N_SHARED, TILE, TEMPERATURE = 1_024, 256, 0.5  # negatives that all pairs share, and pairs whose products are 1 MB
+N_SHARED, TEMPERATURE = 1_024, 0.5  # negatives that all pairs share
 
 
 class Work:
@@ -34,7 +35,7 @@ class Work:
     shared : Tensor of shape (N_SHARED,)
         Any items, for the sampled softmax.
     tile : tuple
-        The arguments of `softmax_weights_` for TILE pairs.
+        The arguments of `softmax_weights_` for a tile of pairs, as `sampled_softmax` makes them.
     """
 
     def __init__(self, case: Case) -> None:
@@ -50,9 +51,17 @@ class Work:
         self.seen = indptr, case.indices[: int(indptr[-1])]
         like = case.positives
         self.shared = torch.randint(case.n_items, (N_SHARED,), generator=generator).to(like.device, like.dtype)
-        products = torch.randn((TILE, N_SHARED), generator=generator).to(like.device)
-        ones = products.new_ones(TILE)
-        self.tile = products, -products[0].square(), self.shared, like[:TILE], 0 * ones, ones, 2.0
+        floats = shared_softmax.TILE_ON_GPU if like.is_cuda else shared_softmax.TILE_PER_THREAD
+        positives = like[: floats // N_SHARED]
+        products = torch.randn((len(positives), N_SHARED), generator=generator).to(like.device)
+        ones = products.new_ones(len(positives))
+        self.tile = products, -products[0].square(), self.shared, positives, 0 * ones, ones, 2.0
+
+    def n_pairs(self, operator: str) -> int:
+        """Return how many pairs a call works off."""
+        if operator == "topk":
+            return 0
+        return len(self.tile[0]) if operator == "softmax_weights" else len(self.case.users)
 
     def row_bytes(self) -> dict[str, float]:
         """Return the bytes of the rows and states that an operator must read and write, where rows are its work."""
@@ -64,7 +73,6 @@ class Work:
             "warp_hinge_backward dense": backward,
             "warp_hinge_backward sparse": backward,
             "adagrad_clip": row * (len(self.rows) + 4 * len(self.rows.unique())),
-            "softmax_weights": 8 * TILE * N_SHARED,
         }
 
 

@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 from simt import build, sanitized
 
-SELECTED = "(emulated-forward or emulated-cml or emulated-warp or emulated-topk) and not opcheck"
+KINDS = "emulated-forward or emulated-cml or emulated-warp or emulated-topk or emulated-softmax"
+SELECTED = f"({KINDS}) and not opcheck"
 OPS = sanitized.TESTS / "ops"
 TESTS = [str(path) for name in ("test_ops_*.py", "test_storage*.py") for path in sorted(OPS.glob(name))]
 SPREAD = ["-n", "auto", "--dist", "loadfile"]  # over all cores

@@ -18,6 +18,7 @@ from benchmarks.kit.made_up import random_case
 from cmlfast import ops, reference
 
 N_STEPS = 20
+TEMPERATURE = 0.5
 SLEEP = 1_000_000_000  # cycles of the GPU's clock, half a second or more
 SMALL, LARGE = (300, 2_000, 1_024), (100_000, 200_000, 100_000)  # users, items, pairs
 
@@ -73,6 +74,15 @@ def test_steps_repeat_and_are_the_references(device: str, r: int, dtype: torch.d
     assert_same(first, train(reference, case, N_STEPS, stochastic), "reference")
 
 
+def softmax_weights(case: Case) -> list[Tensor]:
+    """Weigh made-up products; return the weights and what else comes of them."""
+    n = len(case.users)
+    products = torch.linspace(-5, 5, n * 300, device=case.users.device).view(n, 300)
+    negatives, logits = case.positives[:1].repeat(300), products[:, 0].clone()
+    found = ops.softmax_weights_(products, products[0].clone(), negatives, case.positives, logits, logits, 1.5)
+    return [products, *found]
+
+
 def test_operators_repeat(device: str, sizes: tuple[int, int, int]) -> None:
     """Every operator three times on large tables and a large batch."""
     case = random_case(*sizes, 100, device)
@@ -88,6 +98,10 @@ def test_operators_repeat(device: str, sizes: tuple[int, int, int]) -> None:
             found = torch.autograd.grad(loss.sum(), leaves)
             results += [loss, *counts]
             results += [part for grad in found for part in ((grad._indices(), grad._values()) if sparse else (grad,))]
+            loss = ops.sampled_softmax(*leaves, *pairs, negatives[:300, 0], TEMPERATURE, sparse_grad=sparse)
+            found = torch.autograd.grad(loss.sum(), leaves)
+            results += [part for grad in found for part in ((grad._indices(), grad._values()) if sparse else (grad,))]
+        results += softmax_weights(case)
         weight, state = case.tables.item.clone(), case.tables.item_state.clone()
         ops.adagrad_clip_(weight, state, case.positives, grads, LR)
         return [*results, weight, state, *ops.topk(case.tables.user[:100], case.tables.item, 50)]
@@ -123,12 +137,13 @@ def test_a_graph_gives_the_same(case: Case) -> None:
 
 
 def test_a_step_does_not_synchronize(case: Case) -> None:
-    """As torch sees it: its own operations raise where they would wait for the device."""
+    """As torch sees it: its own operations raise where they would wait for the device. Nor does a softmax's part."""
     tables = case.tables.clone()
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
         step_(ops, case, tables, LR, 0)
+        softmax_weights(case)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     torch.cuda.synchronize()
@@ -138,11 +153,13 @@ def test_a_step_returns_while_the_device_is_busy(case: Case) -> None:
     """Whatever would wait: the step returns before a kernel ends that was launched before it."""
     tables = case.tables.clone()
     step_(ops, case, tables, LR, 0)  # so that memory is at hand and kernels are loaded
+    softmax_weights(case)
     torch.cuda.synchronize()
     slept = torch.cuda.Event()
     torch.cuda._sleep(SLEEP)
     slept.record()
     step_(ops, case, tables, LR, 1)
+    softmax_weights(case)
     busy = not slept.query()
     torch.cuda.synchronize()
     assert busy, "the step returned when the device had finished"

@@ -13,7 +13,7 @@ import pytest
 # Every operator; rows of a tile and of several, aligned and not; both id types (each test loops over them); repeats.
 DIMENSIONS = (3, 33, 100, 300)
 SAMPLE: dict[str, dict[str, tuple[Any, ...]]] = {  # a test's name, and the parameters that are kept
-    "test_equals_reference": {"r": DIMENSIONS, "n_negatives": (5,)},
+    "test_equals_reference": {"r": DIMENSIONS, "n_negatives": (5,), "s": (33, 1000, 1025)},
     "test_many_occurrences_of_a_row": {"r": (33,)},
     "test_one_row_named_by_all": {"r": (33,)},
     "test_step_equals_reference": {"r": (33, 100)},
