@@ -127,7 +127,7 @@ def test_not_numbers_stay_in_their_row(backend: Backend, s: int) -> None:
     """NaN and infinity show in the sum and so in the whole row, and in no other; -inf is a negative of no weight."""
     products, _, negatives, positives, logits, weights = case(9, s)
     positives[:] = 2**30  # all negatives count
-    products[0, 2], products[1, s - 1], products[2] = NAN, INF, NAN
+    products[0, 1], products[0, 65 % s], products[1, s - 1], products[2] = 40.0, NAN, INF, NAN  # 40 in NaN's lane
     products[3, 1], products[4] = -INF, -INF
     logits[5:8] = torch.tensor([NAN, INF, -INF])
     products[8, :] = -0.0
@@ -139,6 +139,7 @@ def test_not_numbers_stay_in_their_row(backend: Backend, s: int) -> None:
         for each in (got.isnan().all(1), got.isnan().any(1), total.isnan(), share.isnan()):
             assert each.tolist() == spoilt.tolist()
         assert not largest.isnan().any()  # NaN is passed over
+        assert largest[0] == 40 * SCALE
         assert got[3, 1] == 0
         assert (got[4] == 0).all()
 
