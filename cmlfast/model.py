@@ -174,6 +174,8 @@ class CML:
     def __init__(
         self,
         n_components: int = 100,
+        loss: str = "warp",
+        temperature: float | str = "auto",
         margin: float | tuple[float, float] = (3.0, 1.0),
         n_negatives: int | str = "auto",
         learning_rate: float = 0.1,
@@ -195,6 +197,8 @@ class CML:
         random_state: Any = None,
     ) -> None:
         self.n_components = n_components
+        self.loss = loss
+        self.temperature = temperature
         self.margin = margin
         self.n_negatives = n_negatives
         self.learning_rate = learning_rate

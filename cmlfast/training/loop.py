@@ -47,9 +47,10 @@ def run_epoch(
         # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows
         # of 16 bits draw how they are rounded, in every step.
         by_epoch = settings.balance is None and settings.dtype == torch.float32
-        offset = epoch if by_epoch else epoch * n_batches + number
+        steps_before = epoch * n_batches + number
+        offset = epoch if by_epoch else steps_before
         now = progress.at(number / n_batches)
-        all_totals.append(step(tables, pairs, Batch(*likes, rate.at(now), now, offset), settings))
+        all_totals.append(step(tables, pairs, Batch(*likes, rate.at(now), now, steps_before, offset), settings))
     # Read at the end only: on a GPU, reading waits for the step.
     sums = torch.stack([total for totals in all_totals for total in totals]).view(n_batches, -1)  # [n_batches, ...]
     totals = [math.fsum(column) for column in zip(*sums.tolist(), strict=True)]

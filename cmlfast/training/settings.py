@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from cmlfast.training.checks import integer, not_negative, positive
+from cmlfast.training.softmax import Softmax
 from cmlfast.training.tables import TableSettings
 from cmlfast.training.warp import Warp
 
@@ -23,7 +24,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 class Settings(TableSettings):
     """Parameters of one fit, checked and resolved."""
 
-    loss: Warp  # with its own settings
+    loss: Warp | Softmax  # with its own settings
     learning_rate: float
     batch_size: int
     n_epochs: int
@@ -57,7 +58,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
         n_epochs = N_EPOCHS_WITH_FEATURES if with_features else N_EPOCHS
     return Settings(
         n_components=integer("n_components", params["n_components"], 1),
-        loss=Warp.of(params, n_pairs / (n_users * n_items)),
+        loss=_loss(params, n_pairs, n_users, n_items),
         learning_rate=positive("learning_rate", params["learning_rate"]),
         batch_size=integer("batch_size", batch_size, 1, "or 'auto'"),
         n_epochs=integer("n_epochs", n_epochs, 1, "or 'auto'"),
@@ -86,6 +87,14 @@ def resolve_seed(random_state: Any) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63 - 1))
     return integer("random_state", random_state, 0, "or None or a NumPy generator")
+
+
+def _loss(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) -> Warp | Softmax:
+    if params["loss"] == "softmax":
+        return Softmax.of(params, n_pairs, n_users, n_items)
+    if params["loss"] == "warp":
+        return Warp.of(params, n_pairs / (n_users * n_items))
+    raise ValueError(f"loss is {params['loss']!r}; it must be 'softmax' or 'warp'")
 
 
 def _dtype(value: Any) -> torch.dtype:

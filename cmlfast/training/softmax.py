@@ -1,0 +1,116 @@
+"""The second loss: a softmax over distances to the pair's item and to negatives that the whole batch shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cmlfast.training.checks import integer, positive
+from cmlfast.training.loss import EPSILON, RowGradients, Totals
+from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.tables import Tables, TableSettings
+
+WORD = 2**31 - 1  # what is drawn is uniform below
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """The loss and its settings.
+
+    Attributes
+    ----------
+    temperature : float
+        In squared distance.
+    n_negatives : int
+        S, the negatives that a batch shares.
+    """
+
+    temperature: float
+    n_negatives: int
+
+    @staticmethod
+    def of(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) -> Softmax:
+        """Check the loss's own parameters, resolve ``"auto"``; raise as :func:`cmlfast.training.settings.resolve`."""
+        n_negatives, temperature = params["n_negatives"], params["temperature"]
+        if n_negatives == "auto":
+            n_negatives = 1024
+        if temperature == "auto":
+            temperature = 0.3
+        return Softmax(
+            positive("temperature", temperature, expected="it must be a positive number, or 'auto'"),
+            integer("n_negatives", n_negatives, 1, "or 'auto'"),
+        )
+
+    def at_end(self) -> Softmax:
+        """Return the loss as it is when a training ends."""
+        return self
+
+    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
+        """Take the step: the gradients, then an update of each table; return the loss."""
+        totals, asked = self.gradients(kernels, tables, pairs, batch, settings)
+        for table, state, rows, gradients, seed in (
+            (tables.user, tables.user_state, asked.users, asked.by_user, settings.seed),
+            (tables.item, tables.item_state, asked.items, asked.by_item, settings.seed ^ 1),
+        ):
+            kernels.adagrad_clip_(
+                table, state, rows, gradients, batch.rate, EPSILON, settings.max_norm,
+                stochastic_rounding=True, seed=seed, offset=batch.offset,
+            )  # fmt: skip
+        return totals
+
+    def gradients(
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings
+    ) -> tuple[Totals, RowGradients]:
+        """Return the loss, and what it asks of the rows of users, positives and negatives."""
+        device = tables.item.device
+        negatives = shared_negatives(
+            kernels, len(tables.item), self.n_negatives, settings.seed, batch.step, device
+        ).to(batch.items.dtype)
+        loss, by_user, by_positive, by_negative = kernels.sampled_softmax_gradients(
+            tables.user, tables.item, batch.users, batch.items, negatives,
+            torch.ones(len(batch.users), device=device), self.temperature, None, "sqeuclidean", True,
+        )  # fmt: skip
+        asked = RowGradients(
+            batch.users, by_user, torch.cat((batch.items, negatives)), torch.cat((by_positive, by_negative)),
+            batch.items.unique().long(),
+        )  # fmt: skip
+        return (loss.double().sum(),), asked
+
+    def record(self, totals: Sequence[float], n_pairs: int) -> dict[str, float]:
+        """Return the mean loss of a pair."""
+        return {"loss": totals[0] / n_pairs}
+
+    def scheduled(self, progress: float) -> dict[str, float]:
+        """Return nothing: the temperature stays."""
+        return {}
+
+
+def shared_negatives(
+    kernels: ModuleType, n_items: int, n_negatives: int, seed: int, step: int, device: torch.device
+) -> Tensor:
+    """Draw the items that a batch has as negatives; all of them if no more are asked for.
+
+    They are distinct, and a function of (seed, step) alone: the catalogue is cut into ``n_negatives`` stretches as long
+    as each other, give or take one item, one item is drawn from each, and where the first stretch begins is drawn too,
+    so that every item comes with the same probability.
+
+    Returns
+    -------
+    Tensor
+        Shape [S] with S the smaller of ``n_negatives`` and ``n_items``, int64.
+    """
+    if n_negatives >= n_items:
+        return torch.arange(n_items, device=device)
+    nobody = torch.zeros(1, dtype=torch.int64, device=device)
+    # Of a user without likes, from a catalogue as large as can be: 31 random bits each.
+    words = kernels.sample_negatives(
+        nobody.new_zeros(2), nobody.new_zeros(0), nobody, nobody, WORD, n_negatives + 1, seed, step
+    )[0]  # [S + 1]
+    ends = torch.arange(n_negatives + 1, device=device) * n_items // n_negatives  # [S + 1]
+    drawn = ends[:-1] + ((ends[1:] - ends[:-1]) * words[:-1] >> 31)
+    return (drawn + (n_items * words[-1] >> 31)) % n_items
