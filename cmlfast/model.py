@@ -22,6 +22,7 @@ from cmlfast.ops import backend
 from cmlfast.serving import persistence
 from cmlfast.serving.nearest import Scores
 from cmlfast.serving.recommend import predict, recommend, similar
+from cmlfast.training.auto import is_auto
 from cmlfast.training.fit import check_some, fit
 from cmlfast.training.fitted import Fitted
 from cmlfast.training.loop import Record
@@ -64,27 +65,39 @@ class CML:
     ----------
     n_components : int
         r, the dimension of the space.
+    loss : {"warp", "softmax"}
+        "warp" is the paper's hinge against the hardest of a pair's own negatives (equation 1, section 3.2). "softmax"
+        is ``-log softmax(-d2 / temperature)`` of the pair's item against negatives that its whole batch shares, each of
+        which gets its gradient: see :func:`cmlfast.ops.sampled_softmax`, of which it is the decoupled form.
+    temperature : float or "auto"
+        Of the softmax, in units of squared distance. "auto" is a rule of density and of likes a row, see
+        :func:`cmlfast.training.auto.temperature`.
     margin : float or (float, float)
+        Of the hinge:
         m of the paper's equation 1, in units of squared distance (in the unit ball those are at most 4). Two numbers
         are the first and the last of a margin that falls linearly over the epochs: a wide one first spreads users and
         items out, a narrow one then leaves alone what is in order already.
     n_negatives : int or "auto"
-        U, the negatives drawn for a pair, of which the hardest counts (section 3.2). "auto" is 0.1 / density, at least
-        1 and at most 20: see :func:`cmlfast.training.warp.auto_n_negatives` for why.
-    learning_rate : float
-        Of AdaGrad; falls linearly to 0 over the epochs.
+        Of the hinge, U, the negatives drawn for a pair, of which the hardest counts (section 3.2): "auto" is 0.1 /
+        density, at least 1 and at most 20, see :func:`cmlfast.training.auto.own_negatives` for why. Of the softmax, S,
+        the negatives that a batch shares: "auto" is 1,024, or all items if there are fewer.
+    learning_rate : float or "auto"
+        Of AdaGrad; falls linearly to 0 over the epochs. "auto" is 0.1 for the hinge and 0.3 for the softmax.
     batch_size : int or "auto"
-        Pairs in a batch. "auto" is a tenth of all pairs, at least 256 and at most 10,000.
+        Pairs in a batch. "auto" is for the hinge a tenth of all pairs, at least 256 and at most 10,000, for the softmax
+        a hundredth, at least 256 and at most 5,000.
     n_epochs : int or "auto"
-        How many epochs, at most. "auto" is 200, or 40 with features: these teach faster, and too much in the end.
+        How many epochs, at most. "auto" is for the hinge 200, or 40 with features: these teach faster, and too much in
+        the end; for the softmax 30.
     max_norm : float
         Radius of the ball (section 3.4).
     rank_weight : bool
         Whether a pair is weighted by its estimated rank (section 3.2).
-    balance : float or None
-        An epoch draws as many pairs as there are, a pair of user i in proportion to 1 / (n_i + balance), with n_i the
-        number of items that the user likes. Recall is a mean over users, while a plain sum over pairs is mostly about
-        those with many likes. None visits every pair exactly once an epoch.
+    balance : float, None or "auto"
+        "auto" is 30 for the hinge and None for the softmax. With a number, an epoch draws as many pairs as there are, a
+        pair of user i in proportion to 1 / (n_i + balance), with n_i the number of items that the user likes. Recall is
+        a mean over users, while a plain sum over pairs is mostly about those with many likes. None visits every pair
+        exactly once an epoch.
     covariance_weight : float
         lambda_c: what correlated dimensions cost (section 3.4, with DeCov's square; see
         :func:`cmlfast.training.covariance.covariance_gradient`), over the users and items of a batch.
@@ -92,11 +105,12 @@ class CML:
     feature_weight : float
         lambda_f: what a unit of squared distance between an item (or a user) and the place that the network finds by
         its features costs (section 3.3). Without features it means nothing.
-    rare_item_distance : float
-        What is added to a user's squared distance to an item with k likes: rare_item_distance / (1 + k). A place
-        learned from few likes is uncertain, and such items come up too often where most items have few: 0.3 helps on
-        citeulike-t and changes nothing on MovieLens-100K (docs/variants.md). It takes part in answers, not in training,
-        and buries new items that features alone have placed.
+    rare_item_distance : float or "auto"
+        "auto" is 0 for the hinge and 0.3 for the softmax. What is added to a user's squared distance to an item with k
+        likes: rare_item_distance / (1 + k). A place learned from few likes is uncertain, and such items come up too
+        often where most items have few: 0.3 helps on citeulike-t and changes nothing on MovieLens-100K
+        (docs/variants.md). It takes part in answers, not in training, and buries new items that features alone have
+        placed.
     item_network, user_network : nn.Module, optional
         The networks f from features [n, d] (in torch's CSR layout if they were sparse) to [n, n_components]. ``fit``
         trains copies. By default :class:`cmlfast.features.FeatureMLP`: 256 ReLU units on rows scaled to unit length.
@@ -133,9 +147,11 @@ class CML:
     history_ : list of dict
         For every epoch: ``epoch``, ``loss`` (mean of the pairs), ``impostors`` (share of the negatives inside the
         margin), ``active`` (share of the pairs with a loss), ``learning_rate``, ``margin``, ``seconds`` and, where
-        validation was looked at, ``recall@50``.
+        validation was looked at, ``recall@50``. The softmax has neither impostors nor active pairs nor a margin.
     n_negatives_, batch_size_, seed_ : int
         What "auto" and ``random_state`` came to.
+    auto_ : dict
+        What each parameter that is "auto" came to.
     skipped_ : dict
         Counts of what was not trained on: ``duplicate_pairs``, ``dropped_values`` (zeros, or values too low for
         `Interactions`) and ``pairs_without_negatives`` (of users who like every item that may be a negative).
@@ -167,6 +183,7 @@ class CML:
     n_negatives_ = _Learned[int](lambda fitted: fitted.settings.loss.n_negatives)
     batch_size_ = _Learned[int](lambda fitted: fitted.settings.batch_size)
     seed_ = _Learned[int](lambda fitted: fitted.settings.seed)
+    auto_ = _Learned[dict[str, Any]](lambda fitted: dict(fitted.settings.found))
     skipped_ = _Learned[dict[str, int]](lambda fitted: fitted.skipped)
 
     _fitted: Fitted | None = None
@@ -178,15 +195,15 @@ class CML:
         temperature: float | str = "auto",
         margin: float | tuple[float, float] = (3.0, 1.0),
         n_negatives: int | str = "auto",
-        learning_rate: float = 0.1,
+        learning_rate: float | str = "auto",
         batch_size: int | str = "auto",
         n_epochs: int | str = "auto",
         max_norm: float = 1.0,
         rank_weight: bool = True,
-        balance: float | None = 30.0,
+        balance: float | str | None = "auto",
         covariance_weight: float = 0.0,
         feature_weight: float = 40.0,
-        rare_item_distance: float = 0.0,
+        rare_item_distance: float | str = "auto",
         item_network: nn.Module | None = None,
         user_network: nn.Module | None = None,
         patience: int = 10,
@@ -435,7 +452,7 @@ class CML:
         return predict(
             fitted,
             self._points(fitted),
-            self.rare_item_distance,
+            self._rare_item_distance(fitted),
             userid=userid,
             itemid=itemid,
             user_features=user_features,
@@ -594,15 +611,19 @@ class CML:
 
     def _points(self, fitted: Fitted) -> Tensor:
         """Return where users look for items, [J, r or r + 1]; the item table itself without ``rare_item_distance``."""
-        known = fitted.known_points(self.rare_item_distance)
+        distance = self._rare_item_distance(fitted)
+        known = fitted.known_points(distance)
         # Parameters are checked where this one was changed alone: a check takes a tenth as long as an answer.
         return fitted.points(self._settings(fitted).rare_item_distance) if known is None else known
+
+    def _rare_item_distance(self, fitted: Fitted) -> float:
+        value: Any = self.rare_item_distance
+        return fitted.settings.rare_item_distance if is_auto(value) else value
 
     def _settings(self, fitted: Fitted) -> Settings:
         """Return the parameters as they are now, checked, with what "auto" came to in the fit."""
         params = {**self.get_params(), "random_state": fitted.settings.seed}
-        found = {"n_negatives": fitted.settings.loss.n_negatives, "batch_size": fitted.settings.batch_size}
-        params |= {name: value for name, value in found.items() if params[name] == "auto"}
+        params |= {name: value for name, value in fitted.settings.found.items() if is_auto(params[name])}
         return resolve(params, 1, *fitted.known.shape)
 
     def _check_n_components(self, fitted: Fitted) -> None:

@@ -10,20 +10,22 @@ from typing import Any
 # Those of cmlfast.CML, which cannot be asked without importing it; a test compares them.
 DEFAULTS: dict[str, Any] = {
     "n_components": 100,
+    "loss": "warp",
+    "temperature": "auto",
     "margin": (3.0, 1.0),
     "n_negatives": "auto",
-    "learning_rate": 0.1,
+    "learning_rate": "auto",
     "batch_size": "auto",
     "n_epochs": "auto",
     "max_norm": 1.0,
-    "balance": 30.0,
+    "balance": "auto",
     "covariance_weight": 0.0,
     "feature_weight": 40.0,
-    "rare_item_distance": 0.0,
+    "rare_item_distance": "auto",
 }
 
 # What `cmlfast tune` searches for, and so does not take: those of cmlfast.tuning; a test compares.
-SEARCHED = ("learning_rate", "margin", "n_negatives", "feature_weight")
+SEARCHED = ("learning_rate", "margin", "temperature", "n_negatives", "feature_weight")
 
 DESCRIPTION = """\
 Recommend by Collaborative Metric Learning: users and items in one space, the nearest items are the answer.
@@ -143,18 +145,26 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
             group.add_argument(flag, type=kind, default=DEFAULTS[name], help=f"{text} (default: %(default)s)", **more)
 
     add("--n-components", int, "dimensions")
-    margin = "margin, in squared distance; two numbers are the first and the last"
+    add(
+        "--loss", str, "the paper's hinge, or a softmax over negatives that a batch shares", choices=("warp", "softmax")
+    )
+    add("--temperature", _float_or_auto, "the softmax's, in squared distance")
+    margin = "the hinge's margin, in squared distance; two numbers are the first and the last"
     add("--margin", float, margin, nargs="+", metavar="M")
-    add("--n-negatives", _int_or_auto, "negatives drawn for a pair")
-    add("--learning-rate", float, "AdaGrad's learning rate")
+    add("--n-negatives", _int_or_auto, "negatives drawn for a pair (softmax: for a batch)")
+    add("--learning-rate", _float_or_auto, "AdaGrad's learning rate")
     add("--batch-size", _int_or_auto, "pairs in a batch")
     add("--n-epochs", _int_or_auto, "epochs")
     add("--max-norm", float, "radius of the ball")
-    add("--balance", _float_or_none, "draw a user's pairs by 1 / (likes + this); none visits every pair once an epoch")
+    add(
+        "--balance",
+        _float_auto_or_none,
+        "draw a user's pairs by 1 / (likes + this); none visits every pair once an epoch",
+    )
     add("--covariance-weight", float, "what correlated dimensions cost; acts from about 1e6 on")
     add("--feature-weight", float, "with features: how strongly items or users are drawn to where their tags put them")
     rare = "put items with k likes farther away by this / (1 + k); 0.3 suits sparse data without tags"
-    add("--rare-item-distance", float, f"{rare}; buries items that nobody likes yet")
+    add("--rare-item-distance", _float_or_auto, f"{rare}; buries items that nobody likes yet")
     group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")
 
 
@@ -164,11 +174,18 @@ def _int_or_auto(text: str) -> int | str:
     raise argparse.ArgumentTypeError(f"{text!r} is neither an integer nor 'auto'")
 
 
-def _float_or_none(text: str) -> float | None:
+def _float_or_auto(text: str) -> float | str:
     try:
-        return None if text == "none" else float(text)
+        return text if text == "auto" else float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'none'") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'auto'") from None
+
+
+def _float_auto_or_none(text: str) -> float | str | None:
+    try:
+        return None if text == "none" else _float_or_auto(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'auto' nor 'none'") from None
 
 
 def check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

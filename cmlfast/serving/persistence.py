@@ -58,6 +58,7 @@ def save(path: str | os.PathLike[str], fitted: Fitted, params: dict[str, Any]) -
         "networks": networks,
         "history": fitted.history,
         "n_negatives": settings.loss.n_negatives,
+        "auto": settings.found,
         "batch_size": settings.batch_size,
         "skipped": fitted.skipped,
     }
@@ -98,6 +99,7 @@ class Stored:
             If a parameter or a network does not fit.
         """
         resolved = {"n_negatives": self._metadata["n_negatives"], "batch_size": self._metadata["batch_size"]}
+        resolved |= self._metadata.get("auto", {})
         stored = self._metadata.get("networks", {})
         networks = {}
         for kind in ("user", "item"):
@@ -144,7 +146,7 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
     missing = {"params", "history", "n_negatives", "batch_size", "skipped"} - metadata.keys()
     require(not missing, f"the header lacks {sorted(missing)}")
     require(isinstance(metadata["params"], dict), "its params are no mapping")
-    params = dict(metadata["params"])
+    params = {"loss": "warp", **metadata["params"]}  # the only one, once
     if isinstance(params.get("margin"), list):  # JSON has no tuples
         params["margin"] = tuple(params["margin"])
     user, item = _checked_tables(tensors, DTYPES[params.get("dtype", "float32")])

@@ -1,8 +1,9 @@
-"""What "auto" comes to: rules of the data's size and density, the same for every data set; docs/defaults.md has why."""
+"""What "auto" comes to: rules of the data's size and density, the same for every data set."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +38,24 @@ class Shape:
 def fill_in(params: dict[str, Any], shape: Shape) -> dict[str, Any]:
     """Return what each parameter that is "auto" comes to, by name; the rest is left out."""
     rules = SOFTMAX if params["loss"] == "softmax" else WARP
-    return {name: rule(shape) for name, rule in rules.items() if isinstance(params[name], str) and params[name] == "auto"}
+    return {name: rule(shape) for name, rule in rules.items() if is_auto(params[name])}
+
+
+def is_auto(value: Any) -> bool:
+    """Whether a parameter leaves its value to a rule."""
+    return isinstance(value, str) and value == "auto"
 
 
 def temperature(shape: Shape) -> float:
-    """Return the softmax's temperature."""
-    return 0.3
+    """Return the softmax's temperature: ``2.7 p^-0.2 / log(1 / density)`` with p the likes for a row, user or item.
+
+    In the unit ball, squared distances differ by some 2 between what is liked and what is not, and probabilities by the
+    number of items for each like, 1 / density: a temperature of about 2 / log(1 / density) makes the one of the other.
+    The more likes there are for each row, the finer a distinction they bear.
+    """
+    likes = shape.n_pairs / (shape.n_users + shape.n_items)
+    found: float = min(max(2.7 / float(likes) ** 0.2 / max(math.log(1 / shape.density), 1.0), 0.1), 1.0)
+    return found
 
 
 def shared_negatives(shape: Shape) -> int:
@@ -65,17 +78,22 @@ def batch_size(shape: Shape) -> int:
     return min(max(shape.n_pairs // BATCHES_PER_EPOCH, MIN_BATCH_SIZE), MAX_BATCH_SIZE)
 
 
-SOFTMAX: dict[str, Any] = {
+def small_batch_size(shape: Shape) -> int:
+    """Return the pairs in a batch of the softmax: a hundredth of all, at least 256 and at most 5,000."""
+    return min(max(shape.n_pairs // 100, 256), 5_000)
+
+
+Rule = Callable[[Shape], Any]
+SOFTMAX: dict[str, Rule] = {
     "temperature": temperature,
     "n_negatives": shared_negatives,
-    "batch_size": batch_size,
+    "batch_size": small_batch_size,
     "learning_rate": lambda _: 0.3,
-    "n_epochs": lambda _: 20,
+    "n_epochs": lambda _: 30,
     "balance": lambda _: None,
     "rare_item_distance": lambda _: 0.3,
 }
-WARP: dict[str, Any] = {
-    "margin": lambda _: (3.0, 1.0),
+WARP: dict[str, Rule] = {
     "n_negatives": own_negatives,
     "batch_size": batch_size,
     "learning_rate": lambda _: 0.1,

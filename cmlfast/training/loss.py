@@ -21,6 +21,10 @@ Totals: TypeAlias = tuple[Tensor, ...]
 Step: TypeAlias = Callable[[Any, Pairs, Batch, Any], Totals]  # changes the tables
 
 
+# Of a table of new users [Q, r] and a step: the rows that are asked, which may repeat [P], and what of them [P, r].
+AskNewUsers: TypeAlias = Callable[[Tensor, int], tuple[Tensor, Tensor]]
+
+
 class RowGradients(NamedTuple):
     """What a loss asks of the rows that it names, which may repeat; at the weights before the step."""
 
@@ -48,6 +52,30 @@ class Loss(Protocol):
         self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings
     ) -> tuple[Totals, RowGradients]:
         """Return what it asks of each row, for a step together with other terms; change nothing."""
+
+    def for_new_users(
+        self,
+        kernels: ModuleType,
+        items: Tensor,
+        candidates: Tensor,
+        users: Tensor,
+        positives: Tensor,
+        n_steps: int,
+        settings: TableSettings,
+    ) -> AskNewUsers:
+        """Return what it asks of new users, items staying where they are, as it is when a training ends.
+
+        Parameters
+        ----------
+        items : Tensor
+            Shape [J, r], float32.
+        candidates : Tensor
+            Shape [C], int64, ascending: the items that may be negatives.
+        users, positives : Tensor
+            Shape [N], int32: the pairs, user by user.
+        n_steps : int
+            How often it will be asked.
+        """
 
     def record(self, totals: Sequence[float], n_pairs: int) -> dict[str, float]:
         """Return what an epoch saw, for the history; ``loss`` is one of its entries."""

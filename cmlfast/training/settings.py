@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from cmlfast.training.auto import Shape, fill_in
 from cmlfast.training.checks import integer, not_negative, positive
 from cmlfast.training.softmax import Softmax
 from cmlfast.training.tables import TableSettings
 from cmlfast.training.warp import Warp
 
-MAX_BATCH_SIZE = 10_000
-BATCHES_PER_EPOCH = 10
-MIN_BATCH_SIZE = 256
-N_EPOCHS, N_EPOCHS_WITH_FEATURES = 200, 40
+LOSSES: dict[str, Callable[[dict[str, Any]], Warp | Softmax]] = {"warp": Warp.of, "softmax": Softmax.of}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -33,11 +32,7 @@ class Settings(TableSettings):
     feature_weight: float
     rare_item_distance: float
     patience: int
-
-
-def auto_batch_size(n_pairs: int) -> int:
-    """Return the pairs in a batch: a tenth of all, at least 256 and at most 10,000."""
-    return min(max(n_pairs // BATCHES_PER_EPOCH, MIN_BATCH_SIZE), MAX_BATCH_SIZE)
+    found: dict[str, Any]  # what "auto" came to, by parameter
 
 
 def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, with_features: bool = False) -> Settings:
@@ -50,24 +45,25 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
     TypeError
         For a parameter of the wrong type.
     """
-    batch_size = params["batch_size"]
-    if batch_size == "auto":
-        batch_size = auto_batch_size(n_pairs)
-    n_epochs = params["n_epochs"]
-    if n_epochs == "auto":
-        n_epochs = N_EPOCHS_WITH_FEATURES if with_features else N_EPOCHS
+    if params["loss"] not in LOSSES:
+        raise ValueError(f"loss is {params['loss']!r}; it must be 'warp' or 'softmax'")
+    found = fill_in(params, Shape(n_pairs, n_users, n_items, with_features))
+    params = params | found
     return Settings(
         n_components=integer("n_components", params["n_components"], 1),
-        loss=_loss(params, n_pairs, n_users, n_items),
-        learning_rate=positive("learning_rate", params["learning_rate"]),
-        batch_size=integer("batch_size", batch_size, 1, "or 'auto'"),
-        n_epochs=integer("n_epochs", n_epochs, 1, "or 'auto'"),
+        loss=LOSSES[params["loss"]](params),
+        learning_rate=positive(
+            "learning_rate", params["learning_rate"], expected="it must be a positive number, or 'auto'"
+        ),
+        batch_size=integer("batch_size", params["batch_size"], 1, "or 'auto'"),
+        n_epochs=integer("n_epochs", params["n_epochs"], 1, "or 'auto'"),
         max_norm=positive("max_norm", params["max_norm"], may_be_infinite=True),
-        balance=None if params["balance"] is None else not_negative("balance", params["balance"], ", or None"),
+        balance=None if params["balance"] is None else not_negative("balance", params["balance"], ", None or 'auto'"),
         covariance_weight=not_negative("covariance_weight", params["covariance_weight"]),
         feature_weight=not_negative("feature_weight", params["feature_weight"]),
         rare_item_distance=not_negative("rare_item_distance", params["rare_item_distance"]),
         patience=integer("patience", params["patience"], 1),
+        found=found,
         dtype=_dtype(params["dtype"]),
         seed=resolve_seed(params["random_state"]),
     )
@@ -87,14 +83,6 @@ def resolve_seed(random_state: Any) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63 - 1))
     return integer("random_state", random_state, 0, "or None or a NumPy generator")
-
-
-def _loss(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) -> Warp | Softmax:
-    if params["loss"] == "softmax":
-        return Softmax.of(params, n_pairs, n_users, n_items)
-    if params["loss"] == "warp":
-        return Warp.of(params, n_pairs / (n_users * n_items))
-    raise ValueError(f"loss is {params['loss']!r}; it must be 'softmax' or 'warp'")
 
 
 def _dtype(value: Any) -> torch.dtype:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cmlfast.training.checks import integer, positive
-from cmlfast.training.loss import EPSILON, RowGradients, Totals
+from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals
 from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.tables import Tables, TableSettings
 
@@ -34,16 +34,11 @@ class Softmax:
     n_negatives: int
 
     @staticmethod
-    def of(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int) -> Softmax:
-        """Check the loss's own parameters, resolve ``"auto"``; raise as :func:`cmlfast.training.settings.resolve`."""
-        n_negatives, temperature = params["n_negatives"], params["temperature"]
-        if n_negatives == "auto":
-            n_negatives = 1024
-        if temperature == "auto":
-            temperature = 0.3
+    def of(params: dict[str, Any]) -> Softmax:
+        """Check the loss's own parameters; raise as :func:`cmlfast.training.settings.resolve`."""
         return Softmax(
-            positive("temperature", temperature, expected="it must be a positive number, or 'auto'"),
-            integer("n_negatives", n_negatives, 1, "or 'auto'"),
+            positive("temperature", params["temperature"], expected="it must be a positive number, or 'auto'"),
+            integer("n_negatives", params["n_negatives"], 1, "or 'auto'"),
         )
 
     def at_end(self) -> Softmax:
@@ -68,9 +63,9 @@ class Softmax:
     ) -> tuple[Totals, RowGradients]:
         """Return the loss, and what it asks of the rows of users, positives and negatives."""
         device = tables.item.device
-        negatives = shared_negatives(
-            kernels, len(tables.item), self.n_negatives, settings.seed, batch.step, device
-        ).to(batch.items.dtype)
+        negatives = shared_negatives(kernels, len(tables.item), self.n_negatives, settings.seed, batch.step, device).to(
+            batch.items.dtype
+        )
         loss, by_user, by_positive, by_negative = kernels.sampled_softmax_gradients(
             tables.user, tables.item, batch.users, batch.items, negatives,
             torch.ones(len(batch.users), device=device), self.temperature, None, "sqeuclidean", True,
@@ -80,6 +75,28 @@ class Softmax:
             batch.items.unique().long(),
         )  # fmt: skip
         return (loss.double().sum(),), asked
+
+    def for_new_users(
+        self,
+        kernels: ModuleType,
+        items: Tensor,
+        candidates: Tensor,
+        users: Tensor,
+        positives: Tensor,
+        n_steps: int,
+        settings: TableSettings,
+    ) -> AskNewUsers:
+        """Return what it asks of new users: the same negatives in every step, four times as many as in a training."""
+        drawn = shared_negatives(kernels, len(candidates), 4 * self.n_negatives, settings.seed, 0, items.device)
+        negatives, ones = candidates[drawn].to(positives.dtype), torch.ones(len(users), device=items.device)
+
+        def ask(table: Tensor, step: int) -> tuple[Tensor, Tensor]:
+            _, by_user, _, _ = kernels.sampled_softmax_gradients(
+                table, items, users, positives, negatives, ones, self.temperature, None, "sqeuclidean", True
+            )
+            return users, by_user
+
+        return ask
 
     def record(self, totals: Sequence[float], n_pairs: int) -> dict[str, float]:
         """Return the mean loss of a pair."""
@@ -113,4 +130,5 @@ def shared_negatives(
     )[0]  # [S + 1]
     ends = torch.arange(n_negatives + 1, device=device) * n_items // n_negatives  # [S + 1]
     drawn = ends[:-1] + ((ends[1:] - ends[:-1]) * words[:-1] >> 31)
-    return (drawn + (n_items * words[-1] >> 31)) % n_items
+    shared: Tensor = (drawn + (n_items * words[-1] >> 31)) % n_items
+    return shared

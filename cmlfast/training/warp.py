@@ -8,17 +8,15 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cmlfast.ops.arithmetic import lane_sum
 from cmlfast.ops.autograd import gradient_entries
 from cmlfast.training.checks import boolean, integer, positive
-from cmlfast.training.loss import EPSILON, RowGradients, Totals
+from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals
 from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.tables import Tables, TableSettings
-
-MAX_NEGATIVES = 20  # the upper end of the paper's U (section 3.2)
-NEGATIVES_PER_DENSITY = 0.1
 
 
 @dataclass(frozen=True)
@@ -40,14 +38,11 @@ class Warp:
     rank_weight: bool
 
     @staticmethod
-    def of(params: dict[str, Any], density: float) -> Warp:
-        """Check the loss's own parameters, resolve ``"auto"``; raise as :func:`cmlfast.training.settings.resolve`."""
-        n_negatives = params["n_negatives"]
-        if n_negatives == "auto":
-            n_negatives = auto_n_negatives(density)
+    def of(params: dict[str, Any]) -> Warp:
+        """Check the loss's own parameters; raise as :func:`cmlfast.training.settings.resolve`."""
         return Warp(
             margin=Schedule(*_margin(params["margin"])),
-            n_negatives=integer("n_negatives", n_negatives, 1, "or 'auto'"),
+            n_negatives=integer("n_negatives", params["n_negatives"], 1, "or 'auto'"),
             rank_weight=boolean("rank_weight", params["rank_weight"]),
         )
 
@@ -84,6 +79,37 @@ class Warp:
         n_active = torch.tensor(len(entries[0]), device=loss.device)
         return (lane_sum(loss.double()), impostors.long().sum(), n_active), RowGradients(*entries, batch_items)
 
+    def for_new_users(
+        self,
+        kernels: ModuleType,
+        items: Tensor,
+        candidates: Tensor,
+        users: Tensor,
+        positives: Tensor,
+        n_steps: int,
+        settings: TableSettings,
+    ) -> AskNewUsers:
+        """Return what it asks of new users, with the last margin and fresh negatives in every step."""
+        u, counts = self.n_negatives, torch.unique_consecutive(users, return_counts=True)[1].tolist()
+        negatives = torch.cat(  # [N, n_steps U]
+            [_draw(kernels, own, candidates, n_steps * u, settings.seed) for own in positives.split(counts)]
+            if counts
+            else [positives.new_empty((0, n_steps * u))]
+        )
+
+        def ask(table: Tensor, step: int) -> tuple[Tensor, Tensor]:
+            drawn = negatives[:, step * u : (step + 1) * u].contiguous()  # [N, U]
+            hinge, hardest, impostors = kernels.warp_hinge(
+                table, items, users, positives, drawn, self.margin.last, len(candidates), self.rank_weight
+            )
+            rows, gradients, _, _ = gradient_entries(
+                torch.ones_like(hinge), table, items, users, positives, hardest, impostors, u, len(candidates),
+                self.rank_weight, "sqeuclidean",
+            )  # fmt: skip
+            return rows, gradients
+
+        return ask
+
     def record(self, totals: Sequence[float], n_pairs: int) -> dict[str, float]:
         """Return means over pairs, and the share of impostors among the negatives."""
         loss, impostors, active = totals
@@ -98,18 +124,18 @@ class Warp:
         return {"margin": self.margin.at(progress)}
 
 
-def auto_n_negatives(density: float) -> int:
-    """Return U for data of a density (likes among all pairs): ``0.1 / density``, at least 1 and at most 20.
-
-    An item drawn as a negative is in truth one the user would like with a probability of about the density of what
-    was seen. The loss keeps the hardest of U draws, which is where such an item would end up, so U times the density
-    must stay small: 20 negatives suit 0.4% and less, MovieLens-100K with its 2% gets 5.
-    """
-    return int(min(max(round(NEGATIVES_PER_DENSITY / density), 1), MAX_NEGATIVES))
-
-
 def _margin(value: Any) -> tuple[float, float]:
     ends = value if isinstance(value, tuple | list) else (value, value)
     if len(ends) != 2:
         raise ValueError(f"margin is {value}; it must be a positive number, or two: the first and the last")
     return positive("margin", ends[0]), positive("margin", ends[1])
+
+
+def _draw(kernels: ModuleType, liked: Tensor, candidates: Tensor, n: int, seed: int) -> Tensor:
+    """Draw n negatives for each item that one user likes: [N, n], int32; -1 for a user who likes all candidates."""
+    places = torch.searchsorted(candidates, liked.long()).clamp_max(len(candidates) - 1).int()  # [N]
+    own = places[candidates[places.long()] == liked]
+    # As the only user, so that the draws do not depend on the row.
+    indptr = torch.tensor([0, len(own)], dtype=torch.int32, device=own.device)
+    drawn = kernels.sample_negatives(indptr, own, torch.zeros_like(places), places, len(candidates), n, seed, 0)
+    return torch.where(drawn < 0, drawn, candidates[drawn.clamp_min(0).long()].int())

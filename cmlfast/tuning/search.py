@@ -25,9 +25,10 @@ from cmlfast.features.tags import rows_of
 from cmlfast.model import CML
 from cmlfast.training.loop import DivergedError
 from cmlfast.training.settings import Settings, resolve
+from cmlfast.training.softmax import Softmax
 from cmlfast.tuning.study import open_study, quiet
 
-SEARCHED = ("learning_rate", "margin", "n_negatives", "feature_weight")
+SEARCHED = ("learning_rate", "margin", "temperature", "n_negatives", "feature_weight")
 # The defaults are well inside. Not here: n_epochs, n_components and batch_size, which trade recall for time and memory,
 # so that it is the user who knows them; max_norm, for a larger ball is the same as a smaller margin and learning rate.
 SPACE: dict[str, BaseDistribution] = {
@@ -36,7 +37,12 @@ SPACE: dict[str, BaseDistribution] = {
     "last_margin": FloatDistribution(0.25, 2.0),
     "n_negatives": IntDistribution(1, 40, log=True),
 }
-FEATURE_SPACE: dict[str, BaseDistribution] = {**SPACE, "feature_weight": FloatDistribution(1.0, 400.0, log=True)}
+SOFTMAX_SPACE: dict[str, BaseDistribution] = {
+    "learning_rate": FloatDistribution(0.03, 3.0, log=True),
+    "temperature": FloatDistribution(0.05, 1.0, log=True),
+    "n_negatives": IntDistribution(64, 4096, log=True),
+}
+FEATURE_WEIGHT = FloatDistribution(1.0, 400.0, log=True)
 # They are searched, change no figure, or are called seed here: a study is not refused for them.
 NOT_COMPARED = (*SEARCHED, "patience", "keep_user_items", "device", "backend", "random_state")
 
@@ -133,6 +139,7 @@ def tune(
             raise ValueError(f"{name} is {fixed[name]!r}, but the search is for it; leave it out")
     likes = as_user_items(user_items)
     params = CML(**fixed, random_state=seed).get_params()
+    softmax = params["loss"] == "softmax"
     likes = joined(likes, item_features, user_features)
     train, validation, test = split_per_user(likes, seed)
     if test.nnz == 0:
@@ -145,7 +152,9 @@ def tune(
         if given is not None:
             rows = rows_of(given, ids, None, name)
             features[name] = Features.of(rows, len(ids), name, torch.device("cpu")).rows
-    space = FEATURE_SPACE if features else SPACE
+    space = dict(SOFTMAX_SPACE if softmax else SPACE)
+    if features:
+        space["feature_weight"] = FEATURE_WEIGHT
     start = _as_trial(resolve(params, train.nnz, *train.shape))
     # No trial ends early for its recall on the way: the margin and the learning rate fall, and settings that are best
     # at the end may be among the worse ones until two thirds of the epochs.
@@ -193,20 +202,26 @@ def _recall(
 
 def _as_trial(settings: Settings) -> dict[str, Any]:
     """Return a setting by the names of `SPACE`."""
+    loss = settings.loss
+    own: dict[str, Any] = (
+        {"temperature": loss.temperature}
+        if isinstance(loss, Softmax)
+        else {"first_margin": loss.margin.first, "last_margin": loss.margin.last}
+    )
     return {
         "learning_rate": settings.learning_rate,
-        "first_margin": settings.loss.margin.first,
-        "last_margin": settings.loss.margin.last,
-        "n_negatives": settings.loss.n_negatives,
+        **own,
+        "n_negatives": loss.n_negatives,
         "feature_weight": settings.feature_weight,
     }
 
 
 def _as_params(trial: dict[str, Any]) -> dict[str, Any]:
     """Return a setting by the names of `CML`, to three digits, which are what is tried and what is shown."""
-    short = {name: float(f"{value:.3g}") for name, value in trial.items() if name != "n_negatives"}
-    margin = (short.pop("first_margin"), short.pop("last_margin"))
-    return {**short, "margin": margin, "n_negatives": trial["n_negatives"]}
+    short: dict[str, Any] = {name: float(f"{value:.3g}") for name, value in trial.items() if name != "n_negatives"}
+    if "first_margin" in short:
+        short["margin"] = (short.pop("first_margin"), short.pop("last_margin"))
+    return {**short, "n_negatives": trial["n_negatives"]}
 
 
 def _value(trial: FrozenTrial) -> float:
