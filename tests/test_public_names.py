@@ -38,6 +38,7 @@ OLD_PLACES = (
 )
 
 LEARNED = [
+    "auto_",
     "batch_size_",
     "history_",
     "item_embedding_",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,8 +98,8 @@ class Stored:
         TypeError, ValueError
             If a parameter or a network does not fit.
         """
-        resolved = {"n_negatives": self._metadata["n_negatives"], "batch_size": self._metadata["batch_size"]}
-        resolved |= self._metadata.get("auto", {})
+        found = {"n_negatives": self._metadata["n_negatives"], "batch_size": self._metadata["batch_size"]}
+        found = self._metadata.get("auto", found)
         stored = self._metadata.get("networks", {})
         networks = {}
         for kind in ("user", "item"):
@@ -112,7 +112,7 @@ class Stored:
             known=self._known,
             has_pairs=params["keep_user_items"],
             item_likes=self._item_likes,
-            settings=resolve({**params, **resolved}, 1, *self._known.shape),
+            settings=replace(resolve({**params, **found}, 1, *self._known.shape), found=found),
             history=self._metadata["history"],
             skipped=self._metadata["skipped"],
             networks=Sides(**networks),

@@ -5,4 +5,4 @@ Other rooms take the modules named below.
 
 from cmlfast.training.loop import DivergedError
 
-__all__ = ["DivergedError", "fit", "fitted", "loop", "loss", "partial_fit", "settings", "tables"]
+__all__ = ["DivergedError", "auto", "fit", "fitted", "loop", "loss", "partial_fit", "settings", "softmax", "tables"]

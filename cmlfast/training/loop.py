@@ -50,7 +50,7 @@ def run_epoch(
         steps_before = epoch * n_batches + number
         offset = epoch if by_epoch else steps_before
         now = progress.at(number / n_batches)
-        all_totals.append(step(tables, pairs, Batch(*likes, rate.at(now), now, steps_before, offset), settings))
+        all_totals.append(step(tables, pairs, Batch(*likes, rate.at(now), now, offset, steps_before), settings))
     # Read at the end only: on a GPU, reading waits for the step.
     sums = torch.stack([total for totals in all_totals for total in totals]).view(n_batches, -1)  # [n_batches, ...]
     totals = [math.fsum(column) for column in zip(*sums.tolist(), strict=True)]

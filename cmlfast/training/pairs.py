@@ -73,8 +73,8 @@ class Batch(NamedTuple):
     items: Tensor  # [N]
     rate: float
     progress: float  # of the training, from 0 to 1
-    step: int  # since the training began
     offset: int  # what the draws of a pair's own negatives depend on, beside seed, user and item
+    step: int  # its number since the training began, which draws of shared negatives depend on
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -42,7 +42,7 @@ SOFTMAX_SPACE: dict[str, BaseDistribution] = {
     "temperature": FloatDistribution(0.05, 1.0, log=True),
     "n_negatives": IntDistribution(64, 4096, log=True),
 }
-FEATURE_WEIGHT = FloatDistribution(1.0, 400.0, log=True)
+FEATURE_SPACE: dict[str, BaseDistribution] = {"feature_weight": FloatDistribution(1.0, 400.0, log=True)}
 # They are searched, change no figure, or are called seed here: a study is not refused for them.
 NOT_COMPARED = (*SEARCHED, "patience", "keep_user_items", "device", "backend", "random_state")
 
@@ -139,7 +139,6 @@ def tune(
             raise ValueError(f"{name} is {fixed[name]!r}, but the search is for it; leave it out")
     likes = as_user_items(user_items)
     params = CML(**fixed, random_state=seed).get_params()
-    softmax = params["loss"] == "softmax"
     likes = joined(likes, item_features, user_features)
     train, validation, test = split_per_user(likes, seed)
     if test.nnz == 0:
@@ -152,9 +151,9 @@ def tune(
         if given is not None:
             rows = rows_of(given, ids, None, name)
             features[name] = Features.of(rows, len(ids), name, torch.device("cpu")).rows
-    space = dict(SOFTMAX_SPACE if softmax else SPACE)
+    space = SOFTMAX_SPACE if params["loss"] == "softmax" else SPACE
     if features:
-        space["feature_weight"] = FEATURE_WEIGHT
+        space = {**space, **FEATURE_SPACE}
     start = _as_trial(resolve(params, train.nnz, *train.shape))
     # No trial ends early for its recall on the way: the margin and the learning rate fall, and settings that are best
     # at the end may be among the worse ones until two thirds of the epochs.

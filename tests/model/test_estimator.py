@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cmlfast import CML
-from cmlfast.training.settings import auto_batch_size, resolve_seed
-from cmlfast.training.warp import auto_n_negatives
+from cmlfast.training.auto import Shape, batch_size, own_negatives
+from cmlfast.training.settings import resolve_seed
 
 
 def test_parameters_by_name() -> None:
@@ -43,11 +43,11 @@ def test_constructor_only_stores() -> None:
     ],
 )
 def test_auto_n_negatives(n_pairs, n_users, n_items, expected) -> None:
-    assert auto_n_negatives(n_pairs / (n_users * n_items)) == expected
+    assert own_negatives(Shape(n_pairs, n_users, n_items)) == expected
 
 
 def test_auto_batch_size() -> None:
-    assert [auto_batch_size(n) for n in (1, 33_225, 84_904, 10**7)] == [256, 3_322, 8_490, 10_000]
+    assert [batch_size(Shape(n, 10**4, 10**4)) for n in (1, 33_225, 84_904, 10**7)] == [256, 3_322, 8_490, 10_000]
 
 
 def test_seeds() -> None:

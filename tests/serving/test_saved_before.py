@@ -43,7 +43,15 @@ def test_its_network_places_new_items_where_it_did(model: CML) -> None:
 
 
 def test_parameters_and_history_are_there(model: CML) -> None:
-    expected = {**SAID["params"], "margin": tuple(SAID["params"]["margin"]), "random_state": 3, "device": "cpu"}
+    # What there was not yet has the value at which everything stays as it was.
+    expected = {
+        "loss": "warp",
+        "temperature": "auto",
+        **SAID["params"],
+        "margin": tuple(SAID["params"]["margin"]),
+        "random_state": 3,
+        "device": "cpu",
+    }
     assert {name: value for name, value in model.get_params().items() if not name.endswith("_network")} == expected
     assert model.history_ == SAID["history"]
 

@@ -55,7 +55,7 @@ def make_case(seed: int, dtype: torch.dtype = torch.float32, **params: float) ->
     )
     pairs = Pairs(N_ITEMS, None, users, items, *csr(likes, torch.int32))
     joint = JointTables(*(table.to(dtype) for table in tables), *states)
-    return Case(joint, pairs, Batch(users, items, RATE, 0.0, OFFSET), settings, likes)
+    return Case(joint, pairs, Batch(users, items, RATE, 0.0, OFFSET, OFFSET), settings, likes)
 
 
 def side(n: int, seed: int, settings: Settings) -> Side:
@@ -102,7 +102,7 @@ def test_the_metric_alone_on_a_large_batch(r: int) -> None:
     drawn = make_batch(r, 4000, torch.int32)
     settings = resolve(CML(n_components=r, n_negatives=5, random_state=1).get_params(), 9, 9, 9)
     pairs = Pairs(90, None, drawn.users, drawn.positives, drawn.indptr, drawn.indices)
-    batch = Batch(drawn.users, drawn.positives, 0.4, 0.1, 2)
+    batch = Batch(drawn.users, drawn.positives, 0.4, 0.1, 2, 2)
     case = Case(JointTables(*drawn.tables), pairs, batch, settings, [])
     fused, plain = stepped(case, fused_step(ops)), stepped(case, JointStep(ops))
     for got, want in zip((*plain[0].all(), *plain[1]), (*fused[0].all(), *fused[1]), strict=True):

@@ -307,4 +307,5 @@ def test_without_optuna_the_command_says_what_to_install(file) -> None:
 
 def test_the_command_leaves_out_what_is_searched_and_nothing_else() -> None:
     assert SEARCHED == tuning.SEARCHED
-    assert set(search._as_params(dict.fromkeys(tuning.FEATURE_SPACE, 1))) == set(tuning.SEARCHED)
+    spaces = [{**space, **tuning.FEATURE_SPACE} for space in (tuning.SPACE, tuning.SOFTMAX_SPACE)]
+    assert set().union(*(search._as_params(dict.fromkeys(space, 1)) for space in spaces)) == set(tuning.SEARCHED)

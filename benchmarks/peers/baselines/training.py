@@ -14,10 +14,9 @@ from benchmarks.peers.baselines.features import Features
 from benchmarks.peers.baselines.losses import Loss
 from benchmarks.peers.baselines.models import CDL, VBPR, FactorizationMachine, MatrixFactorization
 from benchmarks.peers.libraries import Factors
+from cmlfast.training.auto import Shape, batch_size, own_negatives
 from cmlfast.training.pairs import Pairs
 from cmlfast.training.schedule import Schedule
-from cmlfast.training.settings import auto_batch_size
-from cmlfast.training.warp import auto_n_negatives
 
 
 class Baseline(NamedTuple):
@@ -88,8 +87,8 @@ def fit(
     by_operators: bool = True,
 ) -> Factors:
     """Train a baseline; ``setting`` goes before `DEFAULTS`, and before CML's batch size and number of negatives."""
-    density = train.nnz / (train.shape[0] * train.shape[1])
-    automatic = {"batch_size": auto_batch_size(train.nnz), "n_negatives": auto_n_negatives(density)}
+    shape = Shape(train.nnz, *train.shape)
+    automatic = {"batch_size": batch_size(shape), "n_negatives": own_negatives(shape)}
     chosen = {**DEFAULTS, **automatic, **setting}
     torch.manual_seed(chosen["seed"])
     pairs = Pairs.of(train, train, torch.device("cpu"))
