@@ -126,7 +126,7 @@ def points_of(model: Any) -> Factors:
     """Return where a fitted CML looks for items: its embeddings, and what `rare_item_distance` adds."""
     from cmlfast.training.fitted import user_points
 
-    items = model._fitted.points(model.rare_item_distance)
+    items = model._points(model._fitted)
     return Factors(user_points(model.user_embedding_, items).numpy(), items.numpy(), "sqeuclidean")
 
 

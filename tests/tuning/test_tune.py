@@ -36,7 +36,8 @@ def planted(params) -> float:
     """Stand in for a fit: a recall that is best, 1, at a setting far from the default."""
     first, last = params["margin"]
     n_negatives = 3 if params["n_negatives"] == "auto" else params["n_negatives"]  # 3: 0.1 / density
-    away = (math.log10(params["learning_rate"] / 0.5), first / 3 - 0.5, last - 0.5, math.log10(n_negatives / 20))
+    rate = 0.1 if params["learning_rate"] == "auto" else params["learning_rate"]
+    away = (math.log10(rate / 0.5), first / 3 - 0.5, last - 0.5, math.log10(n_negatives / 20))
     return 1 - sum(one * one for one in away)
 
 
@@ -87,7 +88,7 @@ def test_the_first_trial_is_the_default_and_test_likes_are_seen_at_the_end_only(
     assert (calls[-1][-1].matrix != validation.matrix).nnz == 0
     assert all((held_out.matrix != validation.matrix).nnz == 0 for _, _, held_out, _ in calls[:5])
     default = CML(random_state=0).get_params()
-    assert calls[0][0] == default | {"n_negatives": calls[0][0]["n_negatives"]}
+    assert calls[0][0] == default | {"n_negatives": calls[0][0]["n_negatives"], "learning_rate": 0.1}
     assert [params for params, *_ in calls[5:]] == [default, found.params]
 
 
@@ -148,7 +149,7 @@ def test_another_seed_is_another_search(likes, calls) -> None:
 
 def test_trials_that_diverge_are_passed_over_but_not_the_default(likes, calls, monkeypatch) -> None:
     def diverging(params, *_, **__):
-        if params["learning_rate"] != diverging.fine:
+        if params["learning_rate"] not in (diverging.fine, "auto"):  # what the default comes to, and the default
             raise DivergedError
         return 0.5
 
@@ -156,7 +157,7 @@ def test_trials_that_diverge_are_passed_over_but_not_the_default(likes, calls, m
     diverging.fine = 0.1
     found = tune(likes, 4)
     assert [trial.state.name for trial in found.study.trials] == ["COMPLETE", "PRUNED", "PRUNED", "PRUNED"]
-    assert found.params["learning_rate"] == 0.1
+    assert found.params["learning_rate"] == "auto"
     diverging.fine = 0.2
     with pytest.raises(DivergedError):
         tune(likes, 4)
@@ -167,7 +168,7 @@ def test_trials_that_diverge_are_passed_over_but_not_the_default(likes, calls, m
     [
         ({"user_items": draw(seed=2)}, "a search on other user_items"),
         ({"n_epochs": 20}, "a search with n_epochs='auto', not 20; give the same n_epochs again"),
-        ({"balance": None}, "a search with balance=30.0, not None"),
+        ({"balance": None}, "a search with balance='auto', not None"),
         ({"seed": 1}, "a search with seed=0, not 1"),
         ({"dtype": "bfloat16"}, "a search with dtype='float32', not 'bfloat16'"),
         ({"item_features": np.eye(300)}, "a search on other item_features"),
@@ -268,7 +269,7 @@ def test_the_printed_command_trains_with_what_was_found(file, calls, capsys, opt
     assert commands._model(parsed, parser).get_params() == found
     assert parsed.item_features == (options[-1] if "--item-features" in options else None)
     assert parsed.user_features == (options[-1] if "--user-features" in options else None)
-    assert (found["learning_rate"] == 0.1) == (trials == 1)
+    assert (found["learning_rate"] == "auto") == (trials == 1)
     assert (found["feature_weight"] == CML().feature_weight) == (trials == 1 or not tags)
 
 
@@ -278,7 +279,7 @@ def test_the_command_with_real_fits_goes_on_after_an_interruption(file, tmp_path
     real = search._recall
 
     def second_is_interrupted(params, *more, **others):
-        if params["learning_rate"] != 0.1:
+        if params["learning_rate"] not in (0.1, "auto"):
             raise KeyboardInterrupt
         return real(params, *more, **others)
 
