@@ -72,6 +72,7 @@ def gradients(
     loss, share = weights.new_empty(len(users)), weights.new_empty(len(users))  # [N]
     by_user, by_negative = torch.empty_like(u), torch.zeros_like(negative)
     total = negative.new_zeros(len(negatives))  # [S], the negatives' weights, summed over the batch
+    weights = batch.scale * weights  # once here, not for each number of a gradient
     for rows in batch.tiles():
         weight, share[rows], loss[rows] = batch.tile(softmax_weights_, rows, weights, decoupled)  # [n, S]
         torch.mm(weight, negative, out=by_user[rows])
@@ -79,11 +80,11 @@ def gradients(
         total += weight.sum(0)
     share = share[:, None]  # [N, 1]
     # d2(i, j) falls as its share of the pull, d2(i, k) grows as weight[i, k]: u's own terms cancel.
-    by_user = batch.scale * (by_user - share * v)
+    by_user.addcmul_(share, v, value=-1)
     if metric == "dot":
-        return Gradients(loss, by_user, -batch.scale * share * u, batch.scale * by_negative)
-    by_negative = batch.scale * (by_negative - total[:, None] * negative)
-    return Gradients(loss, by_user, batch.scale * share * (v - u), by_negative)
+        return Gradients(loss, by_user, u.mul_(share).neg_(), by_negative)
+    by_negative.addcmul_(total[:, None], negative, value=-1)
+    return Gradients(loss, by_user, v.sub_(u).mul_(share), by_negative)
 
 
 class _Batch:
@@ -102,9 +103,12 @@ class _Batch:
     ) -> None:
         _check(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
         self.positives, self.negatives = positives, negatives
-        self.u = widen(user_vectors[users.long()])  # [N, r]
-        self.v = widen(item_vectors[positives.long()])  # [N, r]
-        self.negative = widen(item_vectors[negatives.long()])  # [S, r]
+        # Copies of our own, which the gradients may use up.
+        self.u = widen(user_vectors.index_select(0, users))  # [N, r]
+        self.v = widen(item_vectors.index_select(0, positives))  # [N, r]
+        self.negative = widen(item_vectors.index_select(0, negatives))  # [S, r]
+        self.n_at_once = _tile_size(len(negatives), self.u.is_cuda)
+        self.products = self.u.new_empty((min(self.n_at_once, len(users)), len(negatives)))  # [n, S], of each tile
         # -|u - v|^2 / t = (2 u.v - |v|^2) / t - |u|^2 / t, where the last is the same for all items of a pair.
         euclidean = metric == "sqeuclidean"
         self.scale = (2.0 if euclidean else 1.0) / temperature
@@ -118,21 +122,27 @@ class _Batch:
 
     def tiles(self) -> list[slice]:
         """Cut the pairs into stretches."""
-        floats = TILE_ON_GPU if self.u.is_cuda else TILE_PER_THREAD * torch.get_num_threads()
-        n = max(1, floats // max(1, len(self.negatives)))
-        return [slice(first, first + n) for first in range(0, len(self.positives), n)]
+        n, end = self.n_at_once, len(self.positives)
+        return [slice(first, min(first + n, end)) for first in range(0, end, n)]
 
     def tile(
         self, softmax_weights_: SoftmaxWeights, rows: slice, weights: Tensor, decoupled: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return the negatives' weights [n, S], and the positives' share of the pull and the losses [n]."""
-        table = self.u[rows] @ self.negative.T  # [n, S]
+        table = self.products[: rows.stop - rows.start]  # [n, S]
+        torch.mm(self.u[rows], self.negative.T, out=table)
         logits = self.positive_logits[rows]
         largest, total, share = softmax_weights_(
             table, self.offsets, self.negatives, self.positives[rows], logits, weights[rows], self.scale, decoupled
         )
         # Without any negative there is no loss.
         return table, share, torch.where(total > 0, (largest - logits) + total.log(), total)
+
+
+def _tile_size(n_negatives: int, on_gpu: bool) -> int:
+    """Return how many pairs are worked on at once."""
+    floats = TILE_ON_GPU if on_gpu else TILE_PER_THREAD * torch.get_num_threads()
+    return max(1, floats // max(1, n_negatives))
 
 
 def _check(
