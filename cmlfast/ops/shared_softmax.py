@@ -7,7 +7,7 @@ tiles whose table of products stays in a cache: an [N, S] table as a whole is ne
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,9 +15,10 @@ from torch import Tensor
 from cmlfast.ops import checks
 from cmlfast.ops.arithmetic import widen
 
-# Products in a tile: on a CPU 1 MB for each thread, on a GPU 64 MB.
-TILE_PER_THREAD, TILE_ON_GPU = 2**18, 2**24
+# Products in a tile: on a CPU 2 MB for each thread, on a GPU 64 MB. Less makes matrices too flat for BLAS.
+TILE_PER_THREAD, TILE_ON_GPU = 2**19, 2**24
 
+Sums: TypeAlias = tuple[Tensor, Tensor, Tensor]  # what softmax_weights_ returns: largest, total, share
 SoftmaxWeights = Callable[..., tuple[Tensor, Tensor, Tensor]]  # softmax_weights_ of some backend
 
 
@@ -46,8 +47,7 @@ def losses(
     """Return the loss of each pair, [N]; see :func:`cmlfast.ops.sampled_softmax`."""
     batch = _Batch(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
     weights = batch.u.new_zeros(len(users))
-    parts = [batch.tile(softmax_weights_, rows, weights, decoupled)[2] for rows in batch.tiles()]
-    return torch.cat(parts) if parts else weights
+    return batch.losses([batch.tile(softmax_weights_, rows, weights, decoupled)[1] for rows in batch.tiles()])
 
 
 def gradients(
@@ -69,16 +69,18 @@ def gradients(
     checks.check_dim(weights, "weights", 1)
     checks.check_same_length(weights, "weights", users, "users")
     u, v, negative = batch.u, batch.v, batch.negative
-    loss, share = weights.new_empty(len(users)), weights.new_empty(len(users))  # [N]
     by_user, by_negative = torch.empty_like(u), torch.zeros_like(negative)
     total = negative.new_zeros(len(negatives))  # [S], the negatives' weights, summed over the batch
     weights = batch.scale * weights  # once here, not for each number of a gradient
+    sums = []
     for rows in batch.tiles():
-        weight, share[rows], loss[rows] = batch.tile(softmax_weights_, rows, weights, decoupled)  # [n, S]
+        weight, of_pairs = batch.tile(softmax_weights_, rows, weights, decoupled)  # [n, S]
+        sums.append(of_pairs)
         torch.mm(weight, negative, out=by_user[rows])
         by_negative.addmm_(weight.T, u[rows])
         total += weight.sum(0)
-    share = share[:, None]  # [N, 1]
+    loss = batch.losses(sums)
+    share = torch.cat([weights[:0], *(of_pairs[2] for of_pairs in sums)])[:, None]  # [N, 1]
     # d2(i, j) falls as its share of the pull, d2(i, k) grows as weight[i, k]: u's own terms cancel.
     by_user.addcmul_(share, v, value=-1)
     if metric == "dot":
@@ -127,16 +129,23 @@ class _Batch:
 
     def tile(
         self, softmax_weights_: SoftmaxWeights, rows: slice, weights: Tensor, decoupled: bool
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the negatives' weights [n, S], and the positives' share of the pull and the losses [n]."""
+    ) -> tuple[Tensor, Sums]:
+        """Return the negatives' weights [n, S], and each pair's sums [n]."""
         table = self.products[: rows.stop - rows.start]  # [n, S]
         torch.mm(self.u[rows], self.negative.T, out=table)
-        logits = self.positive_logits[rows]
-        largest, total, share = softmax_weights_(
-            table, self.offsets, self.negatives, self.positives[rows], logits, weights[rows], self.scale, decoupled
-        )
+        sums = softmax_weights_(
+            table, self.offsets, self.negatives, self.positives[rows], self.positive_logits[rows], weights[rows],
+            self.scale, decoupled,
+        )  # fmt: skip
+        return table, sums
+
+    def losses(self, sums: list[Sums]) -> Tensor:
+        """Return the loss of each pair, [N], by the sums of all tiles."""
+        if not sums:
+            return self.positive_logits
+        largest, total, _ = (torch.cat(column) for column in zip(*sums, strict=True))
         # Without any negative there is no loss.
-        return table, share, torch.where(total > 0, (largest - logits) + total.log(), total)
+        return torch.where(total > 0, (largest - self.positive_logits) + total.log(), total)
 
 
 def _tile_size(n_negatives: int, on_gpu: bool) -> int:
