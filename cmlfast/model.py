@@ -17,7 +17,7 @@ from cmlfast.data.csr import Counts
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import Kind, Sides
-from cmlfast.evaluation.evaluate import evaluate, validation_recall
+from cmlfast.evaluation.evaluate import evaluate, validation_score
 from cmlfast.ops import backend
 from cmlfast.serving import persistence
 from cmlfast.serving.nearest import Scores
@@ -115,8 +115,11 @@ class CML:
         The networks f from features [n, d] (in torch's CSR layout if they were sparse) to [n, n_components]. ``fit``
         trains copies. By default :class:`cmlfast.features.FeatureMLP`: 256 ReLU units on rows scaled to unit length.
     patience : int
-        With ``fit(validation=...)``: how many looks at the validation matrix, of some 20, may pass without a better
-        Recall@50 before training stops.
+        With ``fit(validation=...)``: how many looks at the validation matrix, of some 10, may pass without a better
+        ``validation_measure`` before the rest of the training, in which rate and margin fall, is cut short to a tenth.
+    validation_measure : str
+        By which the best epoch is chosen: "recall", "ndcg", "precision", "hit_rate", "mrr" or "map" at some K, as in
+        "ndcg@20"; of at most 1,000 users, always the same.
     keep_user_items : bool
         Keep the training matrix with the model, so that ``recommend(userid)`` alone leaves out what a user has.
     dtype : {"float32", "bfloat16"}
@@ -147,7 +150,7 @@ class CML:
     history_ : list of dict
         For every epoch: ``epoch``, ``loss`` (mean of the pairs), ``impostors`` (share of the negatives inside the
         margin), ``active`` (share of the pairs with a loss), ``learning_rate``, ``margin``, ``seconds`` and, where
-        validation was looked at, ``recall@50``. The softmax has neither impostors nor active pairs nor a margin.
+        validation was looked at, the measure by its name. The softmax has no impostors, active pairs and margin.
     n_negatives_, batch_size_, seed_ : int
         What "auto" and ``random_state`` came to.
     auto_ : dict
@@ -206,7 +209,8 @@ class CML:
         rare_item_distance: float | str = "auto",
         item_network: nn.Module | None = None,
         user_network: nn.Module | None = None,
-        patience: int = 10,
+        patience: int = 5,
+        validation_measure: str = "recall@50",
         keep_user_items: bool = True,
         dtype: str = "float32",
         device: str = "auto",
@@ -230,6 +234,7 @@ class CML:
         self.item_network = item_network
         self.user_network = user_network
         self.patience = patience
+        self.validation_measure = validation_measure
         self.keep_user_items = keep_user_items
         self.dtype = dtype
         self.device = device
@@ -259,8 +264,8 @@ class CML:
             tags. A network learns to place items (or users) by them, and draws them there (section 3.3). Those without
             likes are placed by it alone, at the typical distance from the centre; such items are no negatives.
         validation : the same, optional
-            Held-out likes of the same users and items. Training stops when their Recall@50 no longer improves, and
-            the best epoch is restored.
+            Held-out likes of the same users and items. The epoch that is best by ``validation_measure`` is restored,
+            and training is cut short when it no longer improves.
         show_progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
         callback : callable, optional
@@ -285,7 +290,7 @@ class CML:
         train = joined(train, item_features, user_features)
         has_features = item_features is not None or user_features is not None
         settings = resolve(self.get_params(), train.nnz, *train.shape, has_features)
-        score = None if validation is None else validation_recall(kernels, train, validation, settings)
+        score = None if validation is None else validation_score(kernels, train, validation, settings)
         # One assignment, of all that was found: a fit that fails leaves the old model.
         self._fitted = fit(
             train, Sides(user_features, item_features), Sides(self.user_network, self.item_network), settings, kernels,
@@ -476,10 +481,13 @@ class CML:
         return similar(fitted, self._kernels(fitted), userid, N, "user")
 
     def evaluate(self, held_out: Any, k: int | Iterable[int] = (50, 100), exclude: Any = None) -> dict[str, float]:
-        """Return Recall@K on held-out likes (paper, section 4.2).
+        """Return measures of the ranking on held-out likes (paper, section 4.2).
 
-        Every user with held-out items ranks all items except those of the training matrix and of ``exclude``; Recall@K
-        is the share of the held-out items among the first K, and the mean is over users.
+        Every user with held-out items ranks all items except those of the training matrix and of ``exclude``. Means
+        over these users are Recall@K (hits among the first K / held-out items), NDCG@K (binary; the ideal has the
+        smaller of K and the held-out items), precision, hit rate, MRR and MAP (normalized as NDCG is). Coverage is the
+        share of the catalogue that is among anybody's first K, popularity the mean number of training likes of what is.
+        See :mod:`cmlfast.evaluation.measures`.
 
         Parameters
         ----------
@@ -493,7 +501,8 @@ class CML:
         Returns
         -------
         dict
-            ``{"recall@50": ..., "recall@100": ...}``
+            ``{"recall@50": ..., "ndcg@50": ..., "precision@50": ..., "hit_rate@50": ..., "mrr@50": ..., "map@50": ...,
+            "coverage@50": ..., "popularity@50": ..., "recall@100": ..., ...}``
 
         Raises
         ------

@@ -114,12 +114,12 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
 
 def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Print Recall@K on held-out likes, of a trained model or of one trained here."""
+    """Print measures on held-out likes, of a trained model or of one trained here."""
     if options.model:
         trained = CML.load(options.model)
         held_out = _read(options.data, options, trained)
         exclude = _read(options.exclude, options, trained) if options.exclude else None
-        _print_recall({"CML": trained.evaluate(held_out, options.k, exclude)}, options.k)
+        _print_measures({"CML": trained.evaluate(held_out, options.k, exclude)})
         return
     likes, features = _read_with_features(options)
     model = _model(options, parser)
@@ -133,7 +133,7 @@ def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
         "popularity": popularity_recall(train, test, options.k, exclude=validation),
         "CML": model.evaluate(test, options.k, exclude=validation),
     }
-    _print_recall(found, options.k)
+    _print_measures(found)
 
 
 def tune(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -270,7 +270,9 @@ def _tell_training(model: CML) -> None:
         print(f"skipped {model.skipped_['pairs_without_negatives']:,} pairs of users who like every item")
 
 
-def _print_recall(found: dict[str, dict[str, float]], ks: Sequence[int]) -> None:
-    print(f"{'':12}" + "".join(f"{f'Recall@{k}':>12}" for k in ks))
-    for name, recalls in found.items():
-        print(f"{name:12}" + "".join(f"{recalls[f'recall@{k}']:>12.4f}" for k in ks))
+def _print_measures(found: dict[str, dict[str, float]]) -> None:
+    """Print a row for each measure and a column for each model."""
+    print(f"{'':16}" + "".join(f"{name:>12}" for name in found))
+    for measure in next(iter(found.values())):
+        digits = 1 if measure.startswith("popularity") else 4
+        print(f"{measure:16}" + "".join(f"{measures[measure]:>12.{digits}f}" for measures in found.values()))

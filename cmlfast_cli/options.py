@@ -22,6 +22,7 @@ DEFAULTS: dict[str, Any] = {
     "covariance_weight": 0.0,
     "feature_weight": 40.0,
     "rare_item_distance": "auto",
+    "validation_measure": "recall@50",
 }
 
 # What `cmlfast tune` searches for, and so does not take: those of cmlfast.tuning; a test compares.
@@ -69,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     evaluate = command(
         "evaluate",
-        "measure Recall@K on held-out likes",
+        "measure recall, NDCG and more on held-out likes",
         "Without --model: splits each user's likes 60/20/20, trains on the first part, stops early on the second and "
         "measures on the third, beside popularity. With --model: measures a trained model on a file of likes that it "
         "was not trained on.",
@@ -98,8 +99,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="settings to have tried in the end, those of --study among them (default: 30)",
     )
     tune.add_argument("--study", metavar="FILE", help="keep trials in this file (SQLite), and go on from those in it")
-    _add_model(tune, left_out=SEARCHED)
-    tune.set_defaults(**{name: DEFAULTS[name] for name in SEARCHED})
+    not_for_tune = (*SEARCHED, "validation_measure")
+    _add_model(tune, left_out=not_for_tune)
+    tune.set_defaults(**{name: DEFAULTS[name] for name in not_for_tune})
 
     recommend = command("recommend", "print the nearest items of users", "CSV on standard output: user,item,score.")
     recommend.add_argument("model", metavar="MODEL", help="a trained model")
@@ -165,6 +167,8 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
     add("--feature-weight", float, "with features: how strongly items or users are drawn to where their tags put them")
     rare = "put items with k likes farther away by this / (1 + k); 0.3 suits sparse data without tags"
     add("--rare-item-distance", _float_or_auto, f"{rare}; buries items that nobody likes yet")
+    measure = "with validation: recall, ndcg, precision, hit_rate, mrr or map at some K, by which training is cut short"
+    add("--validation-measure", str, measure, metavar="NAME")
     group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")
 
 

@@ -1,4 +1,4 @@
-"""Recall@K of tables and of a fitted model on held-out likes, ranking all items (paper, section 4.2)."""
+"""Measures of tables and of a fitted model on held-out likes, ranking all items (paper, section 4.2)."""
 
 from __future__ import annotations
 
@@ -11,35 +11,40 @@ from scipy import sparse
 from torch import Tensor
 
 from cmlfast.data.align import aligned, held_out_matrix
-from cmlfast.data.csr import likes_of_items, union
+from cmlfast.data.csr import Counts, likes_of_items, union
 from cmlfast.data.interactions import Interactions
-from cmlfast.evaluation.measures import recall_at_k
+from cmlfast.evaluation.measures import ranking_measures
 from cmlfast.serving.nearest import nearest, picked
 from cmlfast.serving.queries import check_count, listed
 from cmlfast.training.fitted import Fitted, item_points, user_points
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables
 
+LOOKED_AT = 1000  # users; the mean over more tells epochs apart hardly better, and takes time from the training
 
-def recall(
+
+def measured(
     kernels: ModuleType,
     users: Tensor,  # [I, r]
     items: Tensor,  # [J, r]
     held_out: sparse.csr_matrix,  # [I, J]
     seen: sparse.csr_matrix,  # [I, J]
+    item_likes: Counts,  # [J]
     ks: Sequence[int],
     metric: str = "sqeuclidean",
 ) -> dict[str, float]:
-    """Return Recall@K for each K: the mean over users with held-out items, ranking all items but those seen."""
+    """Return every measure for each K: of the users with held-out items, ranking all items but those seen."""
     rows = np.flatnonzero(np.diff(held_out.indptr))
     ranked, _ = nearest(kernels, picked(users, rows), items, max(ks), seen[rows], metric=metric)
-    return {f"recall@{k}": recall_at_k(ranked, held_out[rows], min(k, ranked.shape[1])) for k in ks}
+    return ranking_measures(ranked, held_out[rows], item_likes, list(ks))
 
 
-def validation_recall(
+def validation_score(
     kernels: ModuleType, train: Interactions, validation: Any, settings: Settings
 ) -> Callable[[Tables], float]:
-    """Return the measure by which a training stops: Recall@50 of its tables on ``validation``, less ``train``.
+    """Return the measure by which a training stops, of its tables on ``validation``, less ``train``.
+
+    Of more than ``LOOKED_AT`` users, that many are looked at, drawn by the training's seed: the same in every look.
 
     Raises
     ------
@@ -48,10 +53,16 @@ def validation_recall(
     """
     held_out = held_out_matrix(validation, train, "validation")
     item_likes = likes_of_items(train.matrix)
+    rows = np.flatnonzero(np.diff(held_out.indptr))
+    if len(rows) > LOOKED_AT:
+        rows = np.sort(np.random.default_rng(settings.seed).choice(rows, LOOKED_AT, replace=False))
+    held_out, seen = held_out[rows], train.matrix[rows]
+    name, k = settings.validation_measure
 
     def score(tables: Tables) -> float:
         points = item_points(tables.item, item_likes, settings.rare_item_distance)
-        return recall(kernels, user_points(tables.user, points), points, held_out, train.matrix, (50,))["recall@50"]
+        users = user_points(picked(tables.user, rows), points)
+        return measured(kernels, users, points, held_out, seen, item_likes, (k,))[f"{name}@{k}"]
 
     return score
 
@@ -59,7 +70,7 @@ def validation_recall(
 def evaluate(
     fitted: Fitted, kernels: ModuleType, points: Tensor, held_out: Any, k: int | Iterable[int], exclude: Any
 ) -> dict[str, float]:
-    """Return Recall@K of a fitted model, see :meth:`cmlfast.CML.evaluate`; items are looked for at ``points``."""
+    """Return the measures of a fitted model, see :meth:`cmlfast.CML.evaluate`; items are looked for at ``points``."""
     ks = listed(k, "k")
     if len(ks) == 0:
         raise ValueError("k is empty; give at least one K")
@@ -78,4 +89,4 @@ def evaluate(
             "which the ranking leaves out; hold out pairs that the model was not trained on"
         )
     queries = user_points(fitted.tables.user, points)
-    return recall(kernels, queries, points, matrix, seen, [int(one) for one in ks])
+    return measured(kernels, queries, points, matrix, seen, fitted.item_likes, [int(one) for one in ks])

@@ -11,12 +11,12 @@ import torch
 from cmlfast.data.align import aligned
 from cmlfast.data.csr import likes_of_items, union
 from cmlfast.data.interactions import as_user_items
-from cmlfast.evaluation.evaluate import recall
+from cmlfast.evaluation.evaluate import measured
 from cmlfast.ops import backend
 
 
 def popularity_recall(train: Any, held_out: Any, k: Iterable[int] = (50, 100), exclude: Any = None) -> dict[str, float]:
-    """Return the Recall@K of ranking by the number of likes, by the protocol of :meth:`CML.evaluate`.
+    """Return the measures of ranking by the number of likes, as :meth:`CML.evaluate` does.
 
     Parameters
     ----------
@@ -28,12 +28,13 @@ def popularity_recall(train: Any, held_out: Any, k: Iterable[int] = (50, 100), e
     Returns
     -------
     dict
-        ``{"recall@50": ..., "recall@100": ...}``
+        ``{"recall@50": ..., "ndcg@50": ..., ...}``, as :meth:`CML.evaluate` does.
     """
     known = as_user_items(train)
     truth = aligned(held_out, known, "held_out")
     seen = known.matrix if exclude is None else union(known.matrix, aligned(exclude, known, "exclude"))
     kernels, _ = backend.choose("auto", "cpu")
     # In one dimension, the dot product of 1 and an item's number of likes ranks by likes.
-    likes = torch.from_numpy(likes_of_items(known.matrix).astype(np.float32))[:, None]  # [J, 1]
-    return recall(kernels, torch.ones(known.n_users, 1), likes, truth, seen, tuple(k), metric="dot")
+    counts = likes_of_items(known.matrix)  # [J]
+    likes = torch.from_numpy(counts.astype(np.float32))
+    return measured(kernels, torch.ones(known.n_users, 1), likes[:, None], truth, seen, counts, tuple(k), metric="dot")

@@ -11,6 +11,21 @@ import numpy as np
 SMALLEST, LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
+# Of a ranking for each user; a training may stop by their mean.
+MEASURES = ("recall", "ndcg", "precision", "hit_rate", "mrr", "map")
+
+
+def measure(name: str, value: Any) -> tuple[str, int]:
+    """Return a measure's name and its K, or raise ``TypeError`` or ``ValueError``."""
+    expected = f"it must be one of {', '.join(MEASURES)}, and a K, such as 'ndcg@20'"
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {value!r}; {expected}")
+    measured, _, k = value.partition("@")
+    if measured not in MEASURES or not k.isdecimal() or int(k) < 1:
+        raise ValueError(f"{name} is {value!r}; {expected}")
+    return measured, int(k)
+
+
 def boolean(name: str, value: Any) -> bool:
     """Return a truth value, or raise ``TypeError``."""
     if not isinstance(value, bool | np.bool_):

@@ -17,7 +17,8 @@ from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import AnyTables
 
-EVALUATIONS = 20  # how often a fit looks at its validation matrix
+EVALUATIONS = 10  # how often a fit looks at its validation matrix, before it cools down
+COOLING = 0.1  # of the epochs: how long the rate takes to fall once more epochs at it bring nothing
 
 Record = dict[str, float]
 
@@ -86,32 +87,41 @@ def fit_tables(
     show_progress: bool | None,
     callback: Callable[[Record], Any] | None,
 ) -> tuple[AnyTables, list[Record]]:
-    """Train for all epochs, or until validation stops improving; return the (best) tables and the history.
+    """Train for all epochs, or fewer if validation stops improving; return the (best) tables and the history.
 
-    ``score`` is looked at some ``EVALUATIONS`` times; higher is better. ``callback`` ends training by returning True.
+    ``score`` is looked at some ``EVALUATIONS`` times; higher is better. Most of what a training gains, it gains when
+    its rate and margin fall: where ``patience`` looks have brought nothing, they fall to their ends in a tenth of the
+    epochs, with a look at the last. ``callback`` ends training by returning True.
     """
+    measure = "{}@{}".format(*settings.validation_measure)
     history: list[Record] = []
     best, best_score, waited = tables, -math.inf, 0
     every = max(1, settings.n_epochs // EVALUATIONS)
+    done, stride, left = 0.0, 1 / settings.n_epochs, settings.n_epochs  # progress, that of an epoch, epochs
     # disable=None shows the bar on a terminal only
     disable = None if show_progress is None else not show_progress
-    with tqdm(range(settings.n_epochs), desc="CML", unit="epoch", disable=disable) as bar:
-        for epoch in bar:
-            progress = Schedule(epoch / settings.n_epochs, (epoch + 1) / settings.n_epochs)
-            record = run_epoch(step, tables, pairs, settings, epoch, progress)
-            last = epoch + 1 == settings.n_epochs
-            if score and ((epoch + 1) % every == 0 or last):
-                record["recall@50"] = score(tables)
-                if record["recall@50"] > best_score:
-                    best, best_score, waited = tables if last else tables.clone(), record["recall@50"], 0
+    with tqdm(total=settings.n_epochs, desc="CML", unit="epoch", disable=disable) as bar:
+        while left:
+            left -= 1
+            progress = Schedule(done, done + stride if left else 1.0)
+            record = run_epoch(step, tables, pairs, settings, len(history), progress)
+            done = progress.last
+            if score and (len(history) % every == every - 1 or not left):
+                record[measure] = score(tables)
+                if record[measure] > best_score:
+                    best, best_score, waited = tables.clone() if left else tables, record[measure], 0
                 else:
                     waited += 1
+                if waited == settings.patience:
+                    left = min(left, math.ceil(COOLING * settings.n_epochs))
+                    stride = (1 - done) / max(left, 1)
             history.append(record)
+            bar.update()
             shown = {"loss": f"{record['loss']:.3f}"}
             if score and best_score >= 0:
-                shown["best recall@50"] = f"{best_score:.4f}"
+                shown[f"best {measure}"] = f"{best_score:.4f}"
             bar.set_postfix(shown)
-            if waited >= settings.patience or (callback and callback(dict(record)) is True):
+            if callback and callback(dict(record)) is True:
                 break
     check_finite(history[-1], settings, tables.user, tables.item)
     return best, history

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from cmlfast.training.auto import Shape, fill_in
-from cmlfast.training.checks import integer, not_negative, positive
+from cmlfast.training.checks import integer, measure, not_negative, positive
 from cmlfast.training.softmax import Softmax
 from cmlfast.training.tables import TableSettings
 from cmlfast.training.warp import Warp
@@ -32,6 +32,7 @@ class Settings(TableSettings):
     feature_weight: float
     rare_item_distance: float
     patience: int
+    validation_measure: tuple[str, int]  # its name and K
     found: dict[str, Any]  # what "auto" came to, by parameter
 
 
@@ -63,6 +64,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
         feature_weight=not_negative("feature_weight", params["feature_weight"]),
         rare_item_distance=not_negative("rare_item_distance", params["rare_item_distance"]),
         patience=integer("patience", params["patience"], 1),
+        validation_measure=measure("validation_measure", params["validation_measure"]),
         found=found,
         dtype=_dtype(params["dtype"]),
         seed=resolve_seed(params["random_state"]),

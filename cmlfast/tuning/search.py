@@ -44,7 +44,7 @@ SOFTMAX_SPACE: dict[str, BaseDistribution] = {
 }
 FEATURE_SPACE: dict[str, BaseDistribution] = {"feature_weight": FloatDistribution(1.0, 400.0, log=True)}
 # They are searched, change no figure, or are called seed here: a study is not refused for them.
-NOT_COMPARED = (*SEARCHED, "patience", "keep_user_items", "device", "backend", "random_state")
+NOT_COMPARED = (*SEARCHED, "patience", "validation_measure", "keep_user_items", "device", "backend", "random_state")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def test_evaluate_equals_brute_force(split) -> None:
         recalls.append(len(held & set(np.argsort(distance)[:20])) / len(held))
     found = model.evaluate(test, k=20, exclude=validation)
     # One swap of two items that float32 cannot tell apart would move the mean by at most 1 / n_users.
-    assert found == {"recall@20": pytest.approx(np.mean(recalls), abs=1 / len(recalls))}
+    assert found["recall@20"] == pytest.approx(np.mean(recalls), abs=1 / len(recalls))
 
 
 def test_learns_more_than_popularity(split) -> None:

@@ -46,6 +46,7 @@ def test_parameters_and_history_are_there(model: CML) -> None:
     # What there was not yet has the value at which everything stays as it was.
     expected = {
         "loss": "warp",
+        "validation_measure": "recall@50",
         "temperature": "auto",
         **SAID["params"],
         "margin": tuple(SAID["params"]["margin"]),
