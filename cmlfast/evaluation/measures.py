@@ -79,7 +79,7 @@ def precision(hits: Hits, held: Counts) -> Values:
 
 def hit_rate(hits: Hits, held: Counts) -> Values:
     """Return 1 with any hit."""
-    return hits.any(1).astype(np.float64)
+    return _ratio(hits.any(1), 1)
 
 
 def reciprocal_rank(hits: Hits, held: Counts) -> Values:
@@ -95,7 +95,7 @@ def average_precision(hits: Hits, held: Counts) -> Values:
 
 
 def ndcg(hits: Hits, held: Counts) -> Values:
-    """Return the sum of 1 / log2(1 + place) over hits / the largest possible: all held-out items first, or K of them."""
+    """Return the sum of 1 / log2(1 + place) over hits / the largest possible, of all held-out items first."""
     gains = 1 / np.log2(np.arange(2, hits.shape[1] + 2))  # [K]
     ideal = np.concatenate(([0.0], gains.cumsum()))[np.minimum(held, len(gains))]
     return _ratio(hits @ gains, ideal)

@@ -163,6 +163,12 @@ def test_best_epoch_is_restored_and_training_stops_early(split) -> None:
     model = CML(n_components=64, n_epochs=400, patience=2, random_state=0).fit(train, validation=validation)
     seen = [record["recall@50"] for record in model.history_ if "recall@50" in record]
     assert len(model.history_) < 400
+    # Where nothing was gained, the rate falls to its end within the last tenth of the epochs: it does not just stop.
+    rates = [record["learning_rate"] for record in model.history_]
+    falls = -np.diff(rates)
+    assert np.allclose(falls[:-40], 0.1 / 400, rtol=1e-6, atol=0)
+    assert falls[-1] > 3 * 0.1 / 400
+    assert rates[-1] == pytest.approx(falls[-1])
     assert max(seen) > seen[-1]
     assert model.evaluate(validation, k=50)["recall@50"] == max(seen)
 
