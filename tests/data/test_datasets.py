@@ -1,5 +1,7 @@
 """The data sets' known figures, and what a made-up one must have for a model to learn."""
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,50 @@ def test_errors():
         load("synthetic", n_groups=0)
     with pytest.raises(ValueError, match="n_groups=30 is more than n_items=20"):
         load("synthetic", n_items=20, n_groups=30)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "sizes"),
+    [
+        ("gowalla", (29_858, 40_981), (719_081, 91_047, 217_242)),
+        ("lastfm", (1_885, 17_388), (64_315, 9_143, 18_321)),
+    ],
+)
+def test_published_splits(shared_data, name, shape, sizes):
+    if not (shared_data / name).is_dir():
+        pytest.skip(f"{name} is not at hand")
+    data = datasets.load(name)
+    parts = (data.train, data.validation, data.test)
+    assert all(part.shape == shape for part in parts)
+    assert tuple(part.nnz for part in parts) == sizes
+    assert data.interactions.nnz == sum(sizes)  # no pair is in two parts
+    first = (shared_data / name / "test.txt").read_text().splitlines()[0].split()
+    user, items = int(first[0]), {int(one) for one in first[1:]}
+    assert set(data.test.matrix[user].indices) == items
+
+
+def test_a_published_split_of_ones_own_files(tmp_path, monkeypatch):
+    lines = {"train": "0 2 0\n2 1\n", "valid": "2 3\n", "test": "0 1\n1 0 3\n"}
+    (tmp_path / "small").mkdir()
+    files = []
+    for part, text in lines.items():
+        (tmp_path / "small" / f"{part}.txt").write_text(text)
+        (tmp_path / f"{part}.txt").write_text("another data set's")
+        files.append(published.File(f"{part}.txt", hashlib.sha256(text.encode()).hexdigest(), "", published.by_hand))
+    monkeypatch.setenv("CMLFAST_DATA", str(tmp_path))
+    parts = published.Published("small", (3, 4), tuple(files)).read()
+    expected = (
+        [[1, 0, 1, 0], [0] * 4, [0, 1, 0, 0]],
+        [[0] * 4, [0] * 4, [0, 0, 0, 1]],
+        [[0, 1, 0, 0], [1, 0, 0, 1], [0] * 4],
+    )
+    for part, matrix in zip(parts, expected, strict=True):
+        np.testing.assert_array_equal(part.matrix.toarray(), matrix)
+    assert parts.whole.nnz == 7
+
+
+def test_what_is_not_downloaded_is_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("CMLFAST_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(datasets.DatasetUnavailableError, match=r"not offered for download(.|\n)*put train.txt"):
+        datasets.load("gowalla")

@@ -1,4 +1,4 @@
-"""Data sets to try the package on: `load("movielens-100k")`, `load("citeulike-t")`, `load("synthetic")`.
+"""Data sets to try the package on: `load("movielens-100k")`, "citeulike-t", "gowalla", "lastfm" and "synthetic".
 
 The real ones belong to others and are not part of the package. Their files are looked for in the folder that
 the environment variable CMLFAST_DATA names (or its sub-folder of the data set's name), then in the user's
@@ -15,11 +15,20 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cmlfast.data.datasets import citeulike, movielens, simulated
+from cmlfast.data.datasets import citeulike, movielens, published, simulated
 from cmlfast.data.datasets.fetch import DatasetUnavailableError
 from cmlfast.data.interactions import Interactions
 
-__all__ = ["Dataset", "DatasetUnavailableError", "citeulike_t", "load", "movielens_100k", "synthetic"]
+__all__ = [
+    "Dataset",
+    "DatasetUnavailableError",
+    "citeulike_t",
+    "gowalla",
+    "lastfm",
+    "load",
+    "movielens_100k",
+    "synthetic",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +49,8 @@ class Dataset:
         What it is and whose it is.
     terms : str
         What its owners allow.
+    train, validation, test : Interactions of the same shape; or None
+        The parts that were published, if it was published in parts.
     """
 
     name: str
@@ -48,6 +59,9 @@ class Dataset:
     item_features: sparse.csr_matrix | None
     description: str
     terms: str
+    train: Interactions | None = None
+    validation: Interactions | None = None
+    test: Interactions | None = None
 
 
 def load(name: str, **options: Any) -> Dataset:
@@ -55,10 +69,10 @@ def load(name: str, **options: Any) -> Dataset:
 
     Parameters
     ----------
-    name : {"movielens-100k", "citeulike-t", "synthetic"}
+    name : {"movielens-100k", "citeulike-t", "gowalla", "lastfm", "synthetic"}
         Which.
     **options
-        The arguments of `movielens_100k`, `citeulike_t` or `synthetic`.
+        The arguments of the function of that name.
 
     Raises
     ------
@@ -70,6 +84,8 @@ def load(name: str, **options: Any) -> Dataset:
     loaders: dict[str, Callable[..., Dataset]] = {
         movielens.NAME: movielens_100k,
         citeulike.NAME: citeulike_t,
+        published.GOWALLA.name: gowalla,
+        published.LASTFM.name: lastfm,
         "synthetic": synthetic,
     }
     if name not in loaders:
@@ -138,6 +154,41 @@ def citeulike_t(variant: Literal["clean", "as_published"] = "clean") -> Dataset:
         ),
         terms="Published for research, without a licence. Cite the paper.",
     )
+
+
+def gowalla() -> Dataset:
+    """Load Gowalla: 29,858 people's check-ins at 40,981 places, split as many papers have it since LightGCN's.
+
+    The check-ins were collected by Eunjoon Cho, Seth A. Myers and Jure Leskovec (Friendship and Mobility, KDD 2011;
+    SNAP's loc-gowalla); the split, of those with 10 check-ins and more, is the one published with LightGCN (Xiangnan He
+    et al., SIGIR 2020). ``train`` and ``validation`` together are its training set: papers train on both. The files
+    train.txt, valid.txt and test.txt are looked for in CMLFAST_DATA and are not downloaded.
+    """
+    return _of_parts(
+        published.GOWALLA,
+        "Gowalla, check-ins at places. Eunjoon Cho, Seth A. Myers and Jure Leskovec, Friendship and Mobility, KDD 2011; "
+        "split by Xiangnan He et al., LightGCN, SIGIR 2020.",
+        "Published for research, without a licence. Cite the papers.",
+    )
+
+
+def lastfm() -> Dataset:
+    """Load Last.fm: 1,885 people and which of 17,388 artists they listen to, with a split.
+
+    It is HetRec 2011's, collected from www.last.fm by Iván Cantador, Peter Brusilovsky and Tsvi Kuflik (RecSys 2011).
+    The files train.txt, valid.txt and test.txt are looked for in CMLFAST_DATA and are not downloaded.
+    """
+    return _of_parts(
+        published.LASTFM,
+        "HetRec 2011 Last.fm, artists that people listen to. Iván Cantador, Peter Brusilovsky and Tsvi Kuflik, 2nd "
+        "Workshop on Information Heterogeneity and Fusion in Recommender Systems, RecSys 2011.",
+        "For research, not for commercial use. Name www.last.fm and HetRec 2011, and cite the paper.",
+    )
+
+
+def _of_parts(source: published.Published, description: str, terms: str) -> Dataset:
+    parts = source.read()
+    return Dataset(source.name, parts.whole, None, None, description, terms, *parts)
 
 
 def synthetic(

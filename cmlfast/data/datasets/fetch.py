@@ -107,7 +107,7 @@ def fetch(dataset: str, files: Sequence[File]) -> tuple[File, Path]:
 
 
 def find_local(dataset: str, name: str, sha256: str) -> Path | None:
-    """Return a file's path in the folder CMLFAST_DATA or its sub-folder `dataset`; None if it is in neither.
+    """Return a file's path in the folder CMLFAST_DATA, its sub-folder `dataset` first; None if it is in neither.
 
     Raises
     ------
@@ -120,7 +120,8 @@ def find_local(dataset: str, name: str, sha256: str) -> Path | None:
     folder = Path(setting).expanduser()
     if not folder.is_dir():
         raise ValueError(f"{ENVIRONMENT_VARIABLE}={setting!r} is not a folder: set it to one, or unset it")
-    for path in (folder / name, folder / dataset / name):
+    # Its own folder first: other data sets have files of the same names.
+    for path in (folder / dataset / name, folder / name):
         if path.is_file():
             found = pooch.file_hash(str(path))
             if found != sha256:
