@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from cmlfast.data.datasets import citeulike, load
+from cmlfast.data.datasets import DatasetUnavailableError, citeulike, load, published
 from cmlfast.data.datasets.movielens import GENRES
 from cmlfast.data.split import split_per_user
 from cmlfast.evaluation.measures import recall_at_k
@@ -87,7 +87,7 @@ def test_errors():
 def test_published_splits(shared_data, name, shape, sizes):
     if not (shared_data / name).is_dir():
         pytest.skip(f"{name} is not at hand")
-    data = datasets.load(name)
+    data = load(name)
     parts = (data.train, data.validation, data.test)
     assert all(part.shape == shape for part in parts)
     assert tuple(part.nnz for part in parts) == sizes
@@ -120,5 +120,5 @@ def test_a_published_split_of_ones_own_files(tmp_path, monkeypatch):
 def test_what_is_not_downloaded_is_said(tmp_path, monkeypatch):
     monkeypatch.setenv("CMLFAST_DATA", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(datasets.DatasetUnavailableError, match=r"not offered for download(.|\n)*put train.txt"):
-        datasets.load("gowalla")
+    with pytest.raises(DatasetUnavailableError, match=r"not offered for download(.|\n)*put train.txt"):
+        load("gowalla")
