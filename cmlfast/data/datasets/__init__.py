@@ -166,7 +166,7 @@ def gowalla() -> Dataset:
     """
     return _of_parts(
         published.GOWALLA,
-        "Gowalla, check-ins at places. Eunjoon Cho, Seth A. Myers and Jure Leskovec, Friendship and Mobility, KDD 2011; "
+        "Gowalla, check-ins. Eunjoon Cho, Seth A. Myers and Jure Leskovec, Friendship and Mobility, KDD 2011; "
         "split by Xiangnan He et al., LightGCN, SIGIR 2020.",
         "Published for research, without a licence. Cite the papers.",
     )
