@@ -71,6 +71,8 @@ def test_gradients_are_those_of_float64_autograd(likes) -> None:
     assert total.item() == pytest.approx(loss.item(), rel=1e-6)
     for table, rows, gradients in ((user, asked.users, asked.by_user), (item, asked.items, asked.by_item)):
         found = torch.zeros_like(table.data).index_add_(0, rows.long(), gradients.double())
+        unit = table.data / table.data.norm(dim=1, keepdim=True)
+        table.grad -= 0.7 * (table.grad * unit).sum(1, keepdim=True) * unit  # 0.3 of what is along the row stays
         # Measured: 1e-6 of the largest; float32's rounding is 6e-8, and a row sums some 20 terms.
         assert (found - table.grad).abs().max() < 1e-5 * table.grad.abs().max()
 

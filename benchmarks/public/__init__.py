@@ -1,0 +1,1 @@
+"""Accuracy on public data sets: every method beside every other, and the published Gowalla protocol."""
