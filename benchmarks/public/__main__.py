@@ -17,7 +17,7 @@ from scipy import sparse
 
 from benchmarks.kit.data import SEEDS, Split
 from benchmarks.kit.text import log, machine, markdown, mean_and_spread
-from benchmarks.paper.fits import Fit, Fits
+from benchmarks.kit.fits import Fit, Fits
 from benchmarks.public.methods import METHODS, choose, cml, measure
 from cmlfast import datasets, split_per_user
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from benchmarks.paper.fits import Fits
+from benchmarks.kit.fits import Fits
 from benchmarks.peers.ease import fit_ease, rank_by_ease
 from benchmarks.public import __main__ as public
 from benchmarks.public import methods

@@ -11,6 +11,7 @@ KNOWN = {
     "peers": {"kit", "peers"},
     "accuracy": {"accuracy", "kit", "peers"},
     "paper": {"kit", "paper", "peers"},
+    "public": {"kit", "peers", "public"},
     "gpu": {"gpu", "kit"},
     "instructions": {"instructions"},
     ".": {"kit", "peers"},  # the suites

@@ -1,4 +1,4 @@
-"""What `benchmarks.paper.table2` has measured, kept in a file so that an interrupted run goes on where it stopped."""
+"""What a long command has measured, kept in a file so that an interrupted run goes on where it stopped."""
 
 from __future__ import annotations
 
