@@ -22,8 +22,8 @@ from scipy import sparse
 from scipy.stats import wilcoxon
 
 from benchmarks.kit.data import KS, SEEDS, Split
-from benchmarks.kit.text import log, machine, markdown, mean_and_spread
 from benchmarks.kit.fits import Fit, Fits
+from benchmarks.kit.text import log, machine, markdown, mean_and_spread
 from benchmarks.paper.methods import HYBRID, METHODS, PURE
 from benchmarks.peers.libraries import Setting
 from benchmarks.peers.recall import recalls_of_users

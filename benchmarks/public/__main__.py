@@ -16,8 +16,8 @@ from pathlib import Path
 from scipy import sparse
 
 from benchmarks.kit.data import SEEDS, Split
-from benchmarks.kit.text import log, machine, markdown, mean_and_spread
 from benchmarks.kit.fits import Fit, Fits
+from benchmarks.kit.text import log, machine, markdown, mean_and_spread
 from benchmarks.public.methods import METHODS, choose, cml, measure
 from cmlfast import datasets, split_per_user
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from benchmarks.paper import table2
 from benchmarks.kit.fits import Fits
+from benchmarks.paper import table2
 from benchmarks.paper.methods import HYBRID, METHODS, PURE, Method
 from benchmarks.paper.table2 import p_value, stars
 from benchmarks.peers.libraries import Factors
