@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
@@ -13,7 +14,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from cmlfast.data.align import joined, merged, widened
-from cmlfast.data.csr import Counts
+from cmlfast.data.csr import Counts, sizes
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import Kind, Sides
@@ -65,52 +66,55 @@ class CML:
     ----------
     n_components : int
         r, the dimension of the space.
-    loss : {"warp", "softmax"}
-        "warp" is the paper's hinge against the hardest of a pair's own negatives (equation 1, section 3.2). "softmax"
-        is ``-log softmax(-d2 / temperature)`` of the pair's item against negatives that its whole batch shares, each of
-        which gets its gradient: see :func:`cmlfast.ops.sampled_softmax`, of which it is the decoupled form.
+    loss : {"auto", "softmax", "warp"}
+        "softmax" is ``-log softmax(-d2 / temperature)`` of the pair's item against negatives that its whole batch
+        shares, each of which gets its gradient: see :func:`cmlfast.ops.sampled_softmax`, of which it is the decoupled
+        form. "warp" is the paper's hinge against the hardest of a pair's own negatives (equation 1, section 3.2).
+        "auto" is the softmax; with features it is the hinge, which learns more from them (docs/defaults.md has the
+        figures of this and of every other "auto").
     temperature : float or "auto"
-        Of the softmax, in units of squared distance. "auto" is a rule of density and of likes a row, see
-        :func:`cmlfast.training.auto.temperature`.
-    margin : float or (float, float)
-        Of the hinge:
-        m of the paper's equation 1, in units of squared distance (in the unit ball those are at most 4). Two numbers
-        are the first and the last of a margin that falls linearly over the epochs: a wide one first spreads users and
-        items out, a narrow one then leaves alone what is in order already.
+        Of the softmax, in units of squared distance. "auto" is a rule of density and of likes a user, see
+        :func:`cmlfast.training.auto.temperature`. A loss that has no temperature takes none but "auto"; so it is with
+        the hinge's margin and rank weight.
+    margin : float, (float, float) or "auto"
+        Of the hinge: m of the paper's equation 1, in units of squared distance (in the unit ball those are at most 4).
+        Two numbers are the first and the last of a margin that falls linearly over the epochs: a wide one first spreads
+        users and items out, a narrow one then leaves alone what is in order already. "auto" is (3, 1).
     n_negatives : int or "auto"
         Of the hinge, U, the negatives drawn for a pair, of which the hardest counts (section 3.2): "auto" is 0.1 /
         density, at least 1 and at most 20, see :func:`cmlfast.training.auto.own_negatives` for why. Of the softmax, S,
-        the negatives that a batch shares: "auto" is 1,024, or all items if there are fewer.
+        the negatives that a batch shares: "auto" is the batch's size, at least 1,024 and at most 4,096, or all items if
+        there are fewer.
     learning_rate : float or "auto"
         Of AdaGrad; falls linearly to 0 over the epochs. "auto" is 0.1 for the hinge and 0.3 for the softmax.
     batch_size : int or "auto"
         Pairs in a batch. "auto" is for the hinge a tenth of all pairs, at least 256 and at most 10,000, for the softmax
         a hundredth, at least 256 and at most 5,000.
     n_epochs : int or "auto"
-        How many epochs, at most. "auto" is for the hinge 200, or 40 with features: these teach faster, and too much in
-        the end; for the softmax 30.
+        How many epochs, at most. "auto" is for the hinge 200, for the softmax 30; with features 40 and 10, for these
+        teach faster, and too much in the end.
     max_norm : float
         Radius of the ball (section 3.4).
     rank_weight : bool
-        Whether a pair is weighted by its estimated rank (section 3.2).
+        Of the hinge: whether a pair is weighted by its estimated rank (section 3.2).
     balance : float, None or "auto"
-        "auto" is 30 for the hinge and None for the softmax. With a number, an epoch draws as many pairs as there are, a
-        pair of user i in proportion to 1 / (n_i + balance), with n_i the number of items that the user likes. Recall is
-        a mean over users, while a plain sum over pairs is mostly about those with many likes. None visits every pair
-        exactly once an epoch.
+        With a number, an epoch draws as many pairs as there are, a pair of user i in proportion to 1 / (n_i + balance),
+        with n_i the number of items that the user likes. Recall is a mean over users, while a plain sum over pairs is
+        mostly about those with many likes. None visits every pair exactly once an epoch. "auto" is 30 for the hinge and
+        with features, else None.
     covariance_weight : float
         lambda_c: what correlated dimensions cost (section 3.4, with DeCov's square; see
         :func:`cmlfast.training.covariance.covariance_gradient`), over the users and items of a batch.
         A mean beside a loss that is a sum: it acts from about 1e6 on.
-    feature_weight : float
+    feature_weight : float or "auto"
         lambda_f: what a unit of squared distance between an item (or a user) and the place that the network finds by
         its features costs (section 3.3). Without features it means nothing.
+        "auto" is 40 for the hinge and 4 for the softmax.
     rare_item_distance : float or "auto"
-        "auto" is 0 for the hinge and 0.3 for the softmax. What is added to a user's squared distance to an item with k
-        likes: rare_item_distance / (1 + k). A place learned from few likes is uncertain, and such items come up too
-        often where most items have few: 0.3 helps on citeulike-t and changes nothing on MovieLens-100K
-        (docs/variants.md). It takes part in answers, not in training, and buries new items that features alone have
-        placed.
+        What is added to a user's squared distance to an item with k likes: rare_item_distance / (1 + k). A place
+        learned from few likes is uncertain, and such items come up too often where most items have few. It takes part
+        in answers, not in training, and buries new items that features alone have placed. "auto" is 0 for the hinge and
+        with features, else 0.5.
     item_network, user_network : nn.Module, optional
         The networks f from features [n, d] (in torch's CSR layout if they were sparse) to [n, n_components]. ``fit``
         trains copies. By default :class:`cmlfast.features.FeatureMLP`: 256 ReLU units on rows scaled to unit length.
@@ -194,9 +198,9 @@ class CML:
     def __init__(
         self,
         n_components: int = 100,
-        loss: str = "warp",
+        loss: str = "auto",
         temperature: float | str = "auto",
-        margin: float | tuple[float, float] = (3.0, 1.0),
+        margin: float | tuple[float, float] | str = "auto",
         n_negatives: int | str = "auto",
         learning_rate: float | str = "auto",
         batch_size: int | str = "auto",
@@ -205,7 +209,7 @@ class CML:
         rank_weight: bool = True,
         balance: float | str | None = "auto",
         covariance_weight: float = 0.0,
-        feature_weight: float = 40.0,
+        feature_weight: float | str = "auto",
         rare_item_distance: float | str = "auto",
         item_network: nn.Module | None = None,
         user_network: nn.Module | None = None,
@@ -289,7 +293,7 @@ class CML:
         kernels, device = backend.choose(self.backend, self.device)
         train = joined(train, item_features, user_features)
         has_features = item_features is not None or user_features is not None
-        settings = resolve(self.get_params(), train.nnz, *train.shape, has_features)
+        settings = resolve(self.get_params(), *sizes(train.matrix), has_features)
         score = None if validation is None else validation_score(kernels, train, validation, settings)
         # One assignment, of all that was found: a fit that fails leaves the old model.
         self._fitted = fit(
@@ -632,8 +636,9 @@ class CML:
     def _settings(self, fitted: Fitted) -> Settings:
         """Return the parameters as they are now, checked, with what "auto" came to in the fit."""
         params = {**self.get_params(), "random_state": fitted.settings.seed}
-        params |= {name: value for name, value in fitted.settings.found.items() if is_auto(params[name])}
-        return resolve(params, 1, *fitted.known.shape)
+        found = {name: value for name, value in fitted.settings.found.items() if is_auto(params[name])}
+        settings = resolve(params | found, 1, *fitted.known.shape)
+        return replace(settings, found=settings.found | found)
 
     def _check_n_components(self, fitted: Fitted) -> None:
         n_components = fitted.tables.user.shape[1]

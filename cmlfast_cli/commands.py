@@ -30,7 +30,7 @@ def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
         params["margin"] = params["margin"][0] if len(params["margin"]) == 1 else tuple(params["margin"])
     model = CML(**params, random_state=options.seed)
     try:
-        check(model.get_params())
+        check(model.get_params(), any(getattr(options, f"{kind}_features", None) for kind in KINDS))
     except (TypeError, ValueError) as error:
         parser.error(str(error))
     return model

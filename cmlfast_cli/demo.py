@@ -29,7 +29,7 @@ def main() -> None:
     started = time.perf_counter()
     model = CML(random_state=0).fit(train)
     seconds = time.perf_counter() - started
-    print(f"{len(model.history_)} epochs in {seconds:.1f} s, U = {model.n_negatives_} negatives a pair\n")
+    print(f"{len(model.history_)} epochs in {seconds:.1f} s, with {model.n_negatives_} negatives for each batch\n")
 
     baseline = popularity_recall(train, test, exclude=validation)
     recall = model.evaluate(test, exclude=validation)

@@ -10,9 +10,9 @@ from typing import Any
 # Those of cmlfast.CML, which cannot be asked without importing it; a test compares them.
 DEFAULTS: dict[str, Any] = {
     "n_components": 100,
-    "loss": "warp",
+    "loss": "auto",
     "temperature": "auto",
-    "margin": (3.0, 1.0),
+    "margin": "auto",
     "n_negatives": "auto",
     "learning_rate": "auto",
     "batch_size": "auto",
@@ -20,7 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "max_norm": 1.0,
     "balance": "auto",
     "covariance_weight": 0.0,
-    "feature_weight": 40.0,
+    "feature_weight": "auto",
     "rare_item_distance": "auto",
     "validation_measure": "recall@50",
 }
@@ -147,12 +147,11 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
             group.add_argument(flag, type=kind, default=DEFAULTS[name], help=f"{text} (default: %(default)s)", **more)
 
     add("--n-components", int, "dimensions")
-    add(
-        "--loss", str, "the paper's hinge, or a softmax over negatives that a batch shares", choices=("warp", "softmax")
-    )
+    loss = "a softmax over negatives that a batch shares, or the paper's hinge; auto: the hinge with tags"
+    add("--loss", str, loss, choices=("auto", "softmax", "warp"))
     add("--temperature", _float_or_auto, "the softmax's, in squared distance")
     margin = "the hinge's margin, in squared distance; two numbers are the first and the last"
-    add("--margin", float, margin, nargs="+", metavar="M")
+    add("--margin", _float_or_auto, margin, nargs="+", metavar="M")
     add("--n-negatives", _int_or_auto, "negatives drawn for a pair (softmax: for a batch)")
     add("--learning-rate", _float_or_auto, "AdaGrad's learning rate")
     add("--batch-size", _int_or_auto, "pairs in a batch")
@@ -164,8 +163,12 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
         "draw a user's pairs by 1 / (likes + this); none visits every pair once an epoch",
     )
     add("--covariance-weight", float, "what correlated dimensions cost; acts from about 1e6 on")
-    add("--feature-weight", float, "with features: how strongly items or users are drawn to where their tags put them")
-    rare = "put items with k likes farther away by this / (1 + k); 0.3 suits sparse data without tags"
+    add(
+        "--feature-weight",
+        _float_or_auto,
+        "with features: how strongly items or users are drawn to where their tags put them",
+    )
+    rare = "put items with k likes farther away by this / (1 + k); 0.5 suits sparse data without tags"
     add("--rare-item-distance", _float_or_auto, f"{rare}; buries items that nobody likes yet")
     measure = "with validation: recall, ndcg, precision, hit_rate, mrr or map at some K, by which training is cut short"
     add("--validation-measure", str, measure, metavar="NAME")

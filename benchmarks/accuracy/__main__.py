@@ -33,7 +33,7 @@ from cmlfast.evaluation.popularity import popularity_recall
 
 DATA = ("movielens-100k", "citeulike-t")
 ALS = PEERS["implicit_als"]
-FAST_WITH_FEATURES = {"epochs": 13, "learning_rate": 0.2, "feature_weight": 20.0, "margin": 1.5}
+FAST_WITH_FEATURES = {"loss": "warp", "epochs": 13, "learning_rate": 0.2, "feature_weight": 20.0, "margin": 1.5}
 
 Result = dict[str, Any]
 Method = Callable[[Split, int], tuple[dict[str, float], float]]  # of a split and its seed; recalls, seconds
@@ -67,6 +67,7 @@ def all_methods(splits: Sequence[Split], features: sparse.csr_matrix | None, fas
         "popularity": lambda split, _: (popularity_recall(split[0], split[2], KS, exclude=split[1]), 0.0),
         f"implicit ALS ({chosen})": partial(als_recall, setting=setting),
         "CML": partial(cml_recall, params={}),
+        "CML, warp": partial(cml_recall, params={"loss": "warp"}),
     }
     if fast:
         methods["CML, fast"] = partial(cml_recall, params=of_epochs(FAST))

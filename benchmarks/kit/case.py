@@ -57,7 +57,7 @@ class Case:
 def make_case(n_components: int = N_COMPONENTS) -> Case:
     """Train for a few epochs and draw a batch; the same bits wherever it runs."""
     name, (train, _, _) = load_split()
-    model = CML(n_components=n_components, margin=MARGIN, learning_rate=LR, max_norm=MAX_NORM, random_state=SEED)
+    model = CML(n_components, "warp", margin=MARGIN, learning_rate=LR, max_norm=MAX_NORM, random_state=SEED)
     params = {**model.get_params(), "n_negatives": N_NEGATIVES, "batch_size": N_PAIRS}
     settings = resolve(params, train.nnz, *train.shape)
     kernels, device = backend.choose("auto", "cpu")

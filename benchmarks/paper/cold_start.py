@@ -77,7 +77,9 @@ def fit_cml(split: ColdSplit, tags: sparse.csr_matrix, setting: Mapping[str, Any
     options = dict(setting)
     hidden = options.pop("hidden", None)
     network = FeatureMLP(tags.shape[1], 100, hidden) if hidden else None
-    model = CML(**options, item_network=network, random_state=0).fit(split.train, tags, show_progress=False)
+    model = CML(**options, loss="warp", item_network=network, random_state=0).fit(
+        split.train, tags, show_progress=False
+    )
     return Factors(model.user_embedding_.numpy(), model.item_embedding_.numpy()[split.items], "sqeuclidean")
 
 

@@ -117,13 +117,13 @@ TORCH_PERCEPTRON = grid(
     {"epochs": 60, "weight_decay": 30.0},
 )
 CML = grid(
-    {"epochs": 200},
+    {"loss": "warp", "epochs": 200},
     {},
     {"rare_item_distance": 0.3},
     {"balance": 300.0, "rare_item_distance": 0.6},
     {"epochs": 60, "balance": None, "margin": 2.0, "rare_item_distance": 1.0},
 )
-CML_F = grid({"n_epochs": 40}, *({"feature_weight": weight} for weight in (1.0, 5.0, 20.0, 40.0, 80.0)))
+CML_F = grid({"loss": "warp", "n_epochs": 40}, *({"feature_weight": weight} for weight in (1.0, 5.0, 20.0, 40.0, 80.0)))
 
 METHODS = {
     "WRMF (implicit)": Method("WRMF", "implicit", without_features(fit_als), WRMF),

@@ -75,6 +75,11 @@ def union(left: sparse.csr_matrix, right: sparse.csr_matrix) -> sparse.csr_matri
     return both
 
 
+def sizes(likes: sparse.csr_matrix) -> tuple[int, int, int]:
+    """Count the likes, and the users and the items that have any."""
+    return likes.nnz, int(np.count_nonzero(np.diff(likes.indptr))), int(np.count_nonzero(likes_of_items(likes)))
+
+
 def likes_of_items(matrix: sparse.csr_matrix) -> Counts:
     """Return how many users like each item, [J]."""
     return np.bincount(matrix.indices, minlength=matrix.shape[1]).astype(np.int64)

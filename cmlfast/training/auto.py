@@ -19,7 +19,7 @@ class Shape:
     Attributes
     ----------
     n_pairs, n_users, n_items : int
-        Of the training matrix.
+        The likes, and the users and items that have any.
     with_features : bool
         Whether features of users or items are given.
     """
@@ -37,8 +37,9 @@ class Shape:
 
 def fill_in(params: dict[str, Any], shape: Shape) -> dict[str, Any]:
     """Return what each parameter that is "auto" comes to, by name; the rest is left out."""
-    rules = SOFTMAX if params["loss"] == "softmax" else WARP
-    return {name: rule(shape) for name, rule in rules.items() if is_auto(params[name])}
+    chosen = {"loss": loss(shape)} if is_auto(params["loss"]) else {}
+    rules = SOFTMAX if {**params, **chosen}["loss"] == "softmax" else WARP
+    return chosen | {name: rule(shape) for name, rule in rules.items() if is_auto(params[name])}
 
 
 def is_auto(value: Any) -> bool:
@@ -46,21 +47,26 @@ def is_auto(value: Any) -> bool:
     return isinstance(value, str) and value == "auto"
 
 
+def loss(shape: Shape) -> str:
+    """Return the loss: the softmax, or the hinge with features, from which it learns more."""
+    return "warp" if shape.with_features else "softmax"
+
+
 def temperature(shape: Shape) -> float:
-    """Return the softmax's temperature: ``2.7 p^-0.2 / log(1 / density)`` with p the likes for a row, user or item.
+    """Return the softmax's temperature: ``3.3 n^-0.2 / log(1 / density)`` with n the likes for each user.
 
     In the unit ball, squared distances differ by some 2 between what is liked and what is not, and probabilities by the
     number of items for each like, 1 / density: a temperature of about 2 / log(1 / density) makes the one of the other.
-    The more likes there are for each row, the finer a distinction they bear.
+    The more likes there are for each user, the finer a distinction they bear.
     """
-    likes = shape.n_pairs / (shape.n_users + shape.n_items)
-    found: float = min(max(2.7 / float(likes) ** 0.2 / max(math.log(1 / shape.density), 1.0), 0.1), 1.0)
+    likes = shape.n_pairs / shape.n_users
+    found: float = min(max(3.3 / float(likes) ** 0.2 / max(math.log(1 / shape.density), 1.0), 0.1), 1.0)
     return found
 
 
 def shared_negatives(shape: Shape) -> int:
-    """Return S, the negatives that a batch shares."""
-    return min(1024, shape.n_items)
+    """Return S, the negatives that a batch shares: as many as it has pairs, at least 1,024 and at most 4,096."""
+    return min(max(small_batch_size(shape), 1024), 4096, shape.n_items)
 
 
 def own_negatives(shape: Shape) -> int:
@@ -89,15 +95,18 @@ SOFTMAX: dict[str, Rule] = {
     "n_negatives": shared_negatives,
     "batch_size": small_batch_size,
     "learning_rate": lambda _: 0.3,
-    "n_epochs": lambda _: 30,
-    "balance": lambda _: None,
-    "rare_item_distance": lambda _: 0.3,
+    "n_epochs": lambda shape: 10 if shape.with_features else 30,
+    "balance": lambda shape: 30.0 if shape.with_features else None,
+    "feature_weight": lambda _: 4.0,
+    "rare_item_distance": lambda shape: 0.0 if shape.with_features else 0.5,
 }
 WARP: dict[str, Rule] = {
+    "margin": lambda _: (3.0, 1.0),
     "n_negatives": own_negatives,
     "batch_size": batch_size,
     "learning_rate": lambda _: 0.1,
     "n_epochs": lambda shape: 40 if shape.with_features else 200,
     "balance": lambda _: 30.0,
+    "feature_weight": lambda _: 40.0,
     "rare_item_distance": lambda _: 0.0,
 }

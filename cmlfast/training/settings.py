@@ -9,13 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from cmlfast.training.auto import Shape, fill_in
+from cmlfast.training.auto import Shape, fill_in, is_auto
 from cmlfast.training.checks import integer, measure, not_negative, positive
 from cmlfast.training.softmax import Softmax
 from cmlfast.training.tables import TableSettings
 from cmlfast.training.warp import Warp
 
-LOSSES: dict[str, Callable[[dict[str, Any]], Warp | Softmax]] = {"warp": Warp.of, "softmax": Softmax.of}
+LOSSES: dict[str, Callable[[dict[str, Any]], Warp | Softmax]] = {"softmax": Softmax.of, "warp": Warp.of}
+# What one loss alone has, and what it is unless somebody asks for something else.
+OF_ONE_LOSS: dict[str, dict[str, Any]] = {
+    "softmax": {"temperature": "auto"},
+    "warp": {"margin": "auto", "rank_weight": True},
+}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -46,10 +51,11 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
     TypeError
         For a parameter of the wrong type.
     """
-    if params["loss"] not in LOSSES:
-        raise ValueError(f"loss is {params['loss']!r}; it must be 'warp' or 'softmax'")
+    if not (is_auto(params["loss"]) or params["loss"] in LOSSES):
+        raise ValueError(f"loss is {params['loss']!r}; it must be 'softmax', 'warp' or 'auto'")
     found = fill_in(params, Shape(n_pairs, n_users, n_items, with_features))
     params = params | found
+    check_loss(params)
     return Settings(
         n_components=integer("n_components", params["n_components"], 1),
         loss=LOSSES[params["loss"]](params),
@@ -61,7 +67,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
         max_norm=positive("max_norm", params["max_norm"], may_be_infinite=True),
         balance=None if params["balance"] is None else not_negative("balance", params["balance"], ", None or 'auto'"),
         covariance_weight=not_negative("covariance_weight", params["covariance_weight"]),
-        feature_weight=not_negative("feature_weight", params["feature_weight"]),
+        feature_weight=not_negative("feature_weight", params["feature_weight"], " or 'auto'"),
         rare_item_distance=not_negative("rare_item_distance", params["rare_item_distance"]),
         patience=integer("patience", params["patience"], 1),
         validation_measure=measure("validation_measure", params["validation_measure"]),
@@ -71,9 +77,21 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
     )
 
 
-def check(params: dict[str, Any]) -> None:
+def check(params: dict[str, Any], with_features: bool = False) -> None:
     """Check every parameter, whatever the data will be; raise as :func:`resolve`."""
-    resolve(params, n_pairs=1, n_users=1, n_items=1)  # "auto" has a number for these too
+    resolve(params, 1, 1, 1, with_features)  # "auto" has a number for these too
+
+
+def check_loss(params: dict[str, Any]) -> None:
+    """Raise ``ValueError`` for a parameter that the loss would not look at."""
+    for loss, own in OF_ONE_LOSS.items():
+        for name, default in own.items():
+            value = params[name]
+            if loss != params["loss"] and not (isinstance(value, str | bool | np.bool_) and value == default):
+                raise ValueError(
+                    f"{name} is {value!r}, but loss is {params['loss']!r}, which has none: leave it {default!r}, or "
+                    f"pass loss={loss!r}"
+                )
 
 
 def resolve_seed(random_state: Any) -> int:

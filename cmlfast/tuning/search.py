@@ -18,6 +18,7 @@ except ImportError as error:
     raise ImportError('tuning needs Optuna, which is not installed: pip install "cmlfast[tune]"') from error
 
 from cmlfast.data.align import joined
+from cmlfast.data.csr import sizes
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.split import split_per_user
 from cmlfast.features.rows import Features
@@ -151,10 +152,9 @@ def tune(
         if given is not None:
             rows = rows_of(given, ids, None, name)
             features[name] = Features.of(rows, len(ids), name, torch.device("cpu")).rows
-    space = SOFTMAX_SPACE if params["loss"] == "softmax" else SPACE
-    if features:
-        space = {**space, **FEATURE_SPACE}
-    start = _as_trial(resolve(params, train.nnz, *train.shape))
+    found = resolve(params, *sizes(train.matrix), bool(features))
+    space = {**(SOFTMAX_SPACE if isinstance(found.loss, Softmax) else SPACE), **(FEATURE_SPACE if features else {})}
+    start = _as_trial(found)
     # No trial ends early for its recall on the way: the margin and the learning rate fall, and settings that are best
     # at the end may be among the worse ones until two thirds of the epochs.
     with quiet():

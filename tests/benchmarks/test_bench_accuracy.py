@@ -45,4 +45,4 @@ def test_all_methods_are_measured(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr(accuracy, "choose", lambda name, splits: ({"epochs": 3, "factors": 8}, 0.5))
     assert accuracy.main(["--fast", "--seeds", "3"]) == 0
     names = [line.split(" | ")[1] for line in capsys.readouterr().out.splitlines() if line.startswith("| movielens")]
-    assert names == ["popularity", "implicit ALS (factors 8)", "CML", "CML, fast"]
+    assert names == ["popularity", "implicit ALS (factors 8)", "CML", "CML, warp", "CML, fast"]

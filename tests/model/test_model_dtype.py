@@ -11,7 +11,7 @@ from scipy import sparse
 
 from cmlfast import CML, build_info, datasets, reference, split_per_user
 
-SETTING = {"n_components": 16, "n_epochs": 5, "random_state": 0, "dtype": "bfloat16"}
+SETTING = {"n_components": 16, "n_epochs": 5, "rare_item_distance": 0.0, "random_state": 0, "dtype": "bfloat16"}
 LIKES = sparse.random(30, 20, 0.2, format="csr", rng=np.random.default_rng(0))
 needs_extension = pytest.mark.skipif(not build_info()["extension"], reason=str(build_info()["reason"]))
 
@@ -73,7 +73,7 @@ def test_every_step_draws_its_own_rounding(balance, monkeypatch) -> None:
         return original(*arguments, **numbers)
 
     monkeypatch.setattr(reference, "cml_step_", spy)
-    CML(**SETTING, balance=balance, batch_size=16, backend="reference").fit(LIKES)
+    CML(**SETTING, loss="warp", balance=balance, batch_size=16, backend="reference").fit(LIKES)
     assert len(offsets) == len(set(offsets)) == 5 * -(-LIKES.nnz // 16)
 
 

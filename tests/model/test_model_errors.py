@@ -44,7 +44,20 @@ LIKES = sparse.random(30, 20, 0.2, format="csr", rng=np.random.default_rng(0))
 )
 def test_parameters_are_checked_by_name_and_value(name, value, error) -> None:
     with pytest.raises(error, match=rf"^{name} is .*{re.escape(format(value))}"):
-        CML(**{name: value}).fit(LIKES)
+        CML(**{"loss": "warp", name: value}).fit(LIKES)
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "value", "rest"),
+    [
+        ("softmax", "margin", 2.0, "leave it 'auto', or pass loss='warp'"),
+        ("softmax", "rank_weight", False, "leave it True, or pass loss='warp'"),
+        ("warp", "temperature", 0.3, "leave it 'auto', or pass loss='softmax'"),
+    ],
+)
+def test_what_a_loss_would_not_look_at_is_refused(loss, name, value, rest) -> None:
+    with pytest.raises(ValueError, match=f"^{name} is {value}, but loss is '{loss}', which has none: {rest}"):
+        CML(loss=loss, **{name: value}).fit(LIKES)
 
 
 def with_values(value: float) -> sparse.csr_matrix:

@@ -99,9 +99,14 @@ def test_users_without_likes_are_placed_too() -> None:
 
 
 def test_auto_is_fewer_epochs_with_features() -> None:
-    for features, n in ((None, 200), (TAGS[:20], 40)):
+    for loss, features, n in (
+        ("auto", None, 30),
+        ("auto", TAGS[:20], 40),
+        ("softmax", TAGS[:20], 10),
+        ("warp", None, 200),
+    ):
         epochs: list[float] = []
-        CML(n_components=2).fit(
+        CML(n_components=2, loss=loss).fit(
             LIKES[:, :20], features, callback=lambda one, epochs=epochs: epochs.append(one["epoch"])
         )
         assert epochs == list(range(1, n + 1))

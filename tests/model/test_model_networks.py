@@ -98,7 +98,8 @@ def test_scikit_learns_rules_hold_with_a_network() -> None:
 def test_the_best_epochs_network_comes_back_with_its_tables() -> None:
     """A rate at which recall falls again; rows without likes tell which epoch's network the model has."""
     validation = LIKES - SEEN
-    model = CML(n_components=12, n_epochs=40, learning_rate=0.3, feature_weight=200.0, patience=3, random_state=1)
+    setting = {"loss": "warp", "n_epochs": 40, "learning_rate": 0.3, "feature_weight": 200.0, "patience": 3}
+    model = CML(n_components=12, **setting, random_state=1)
     model.fit(SEEN, TAGS, validation=validation)
     recalls = [one["recall@50"] for one in model.history_ if "recall@50" in one]
     assert max(recalls) > recalls[-1], "no epoch after the best one: another case is needed"

@@ -144,7 +144,7 @@ def test_save_keeps_links_and_modes(tmp_path) -> None:
 
 
 def test_numpy_parameters_are_saved(tmp_path) -> None:
-    model = CML(n_components=np.int64(4), margin=np.float32(1.5), rank_weight=np.bool_(True), n_epochs=1).fit(LIKES)
+    model = CML(np.int64(4), "warp", margin=np.float32(1.5), rank_weight=np.bool_(True), n_epochs=1).fit(LIKES)
     model.save(tmp_path / "m")
     assert CML.load(tmp_path / "m").n_components == 4
 

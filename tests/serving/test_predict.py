@@ -18,7 +18,7 @@ EVERYTHING = {"N": N_ITEMS, "filter_already_liked_items": False}
 
 @pytest.fixture(scope="module", params=["float32", "bfloat16"])
 def model(request: pytest.FixtureRequest) -> CML:
-    settings = {"n_components": 37, "n_epochs": 3, "random_state": 0, "dtype": request.param}
+    settings = {"n_components": 37, "n_epochs": 3, "rare_item_distance": 0, "random_state": 0, "dtype": request.param}
     return CML(**settings).fit(LIKES, TAGS, ABOUT)
 
 

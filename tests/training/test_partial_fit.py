@@ -119,7 +119,7 @@ def test_tags_are_found_by_their_names(saved: bool, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("covariance_weight", [0.0, 5.0])
 def test_frozen_items_and_their_accumulators_stay(covariance_weight: float) -> None:
-    frozen, free = (fitted(covariance_weight=covariance_weight) for _ in range(2))
+    frozen, free = (fitted(loss="warp", covariance_weight=covariance_weight) for _ in range(2))
     user, item, user_state, item_state = copies(frozen)
     frozen.partial_fit(FEW, **BOTH, freeze_items=True)
     free.partial_fit(FEW, **BOTH)

@@ -8,6 +8,7 @@ import torch
 from scipy import sparse
 
 from cmlfast import CML, datasets, ops, reference
+from cmlfast.training import auto
 from cmlfast.training.auto import Shape, temperature
 from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.settings import resolve
@@ -103,22 +104,34 @@ def test_it_serves_grows_and_comes_back_from_a_file(likes, tmp_path) -> None:
     known, _ = loaded.recommend(np.arange(10), new, N=20)
     shared = np.mean([len(set(one) & set(two)) for one, two in zip(folded, known, strict=True)])
     assert shared > 12  # of 20; at random, below 6
+    found = model.auto_
     loaded.partial_fit(likes), model.partial_fit(likes)
     assert torch.equal(loaded.item_embedding_, model.item_embedding_)
+    assert model.auto_ == loaded.auto_ == found
 
 
-def test_the_temperature_falls_with_density_and_with_likes_a_row() -> None:
-    sparse_data, dense_data = Shape(84_904, 7_947, 25_975), Shape(33_225, 943, 1_682)
-    assert temperature(sparse_data) < temperature(dense_data)
+def test_the_temperature_falls_with_sparsity_and_with_likes_a_user() -> None:
+    citeulike, films = Shape(84_904, 7_947, 25_975), Shape(33_225, 943, 1_682)
+    # 3.3 * 10.68^-0.2 / log(2431) and 3.3 * 35.23^-0.2 / log(47.74), by hand.
+    assert temperature(citeulike) == pytest.approx(0.2636, abs=1e-4)
+    assert temperature(films) == pytest.approx(0.4187, abs=1e-4)
     assert temperature(Shape(849_040, 79_470, 25_975)) > temperature(Shape(8_490_400, 79_470, 259_750))
     for extreme in (Shape(1, 1, 1), Shape(1, 10**6, 10**6), Shape(10**10, 10**5, 10**5)):
         assert 0.1 <= temperature(extreme) <= 1
 
 
 @pytest.mark.parametrize(
+    ("n_pairs", "n_items", "expected"),
+    [(33_000, 900, 900), (84_904, 25_975, 1_024), (150_000, 30_000, 1_500), (810_128, 40_981, 4_096)],
+)
+def test_a_batch_shares_as_many_negatives_as_it_has_pairs(n_pairs, n_items, expected) -> None:
+    assert auto.shared_negatives(Shape(n_pairs, 30_000, n_items)) == expected
+
+
+@pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"loss": "hinge"}, "loss is 'hinge'; it must be 'warp' or 'softmax'"),
+        ({"loss": "hinge"}, "loss is 'hinge'; it must be 'softmax', 'warp' or 'auto'"),
         ({"temperature": 0.0}, "temperature is 0.0; it must be a positive number, or 'auto'"),
         ({"n_negatives": 0}, "n_negatives is 0; it must be an integer of at least 1 or 'auto'"),
     ],

@@ -51,7 +51,10 @@ def make_case(seed: int, dtype: torch.dtype = torch.float32, **params: float) ->
     users = torch.randint(N_USERS, (20,), generator=rng, dtype=torch.int32)
     items = torch.tensor([likes[user][-1] for user in users], dtype=torch.int32)
     settings = resolve(
-        CML(n_components=R, margin=MARGIN, n_negatives=U, random_state=seed, **params).get_params(), 9, 9, 9
+        CML(n_components=R, loss="warp", margin=MARGIN, n_negatives=U, random_state=seed, **params).get_params(),
+        9,
+        9,
+        9,
     )
     pairs = Pairs(N_ITEMS, None, users, items, *csr(likes, torch.int32))
     joint = JointTables(*(table.to(dtype) for table in tables), *states)
@@ -100,7 +103,7 @@ def test_the_metric_alone_is_the_fused_step_to_the_bit(kernels: ModuleType, seed
 def test_the_metric_alone_on_a_large_batch(r: int) -> None:
     """Thousands of pairs, rows with hundreds of occurrences: the sums of losses and of gradients have an order."""
     drawn = make_batch(r, 4000, torch.int32)
-    settings = resolve(CML(n_components=r, n_negatives=5, random_state=1).get_params(), 9, 9, 9)
+    settings = resolve(CML(n_components=r, loss="warp", n_negatives=5, random_state=1).get_params(), 9, 9, 9)
     pairs = Pairs(90, None, drawn.users, drawn.positives, drawn.indptr, drawn.indices)
     batch = Batch(drawn.users, drawn.positives, 0.4, 0.1, 2, 2)
     case = Case(JointTables(*drawn.tables), pairs, batch, settings, [])
