@@ -28,8 +28,9 @@ instructions: $(VENV)/package
 	$(BIN)/python -m benchmarks.instructions
 
 # What nvcc makes of the CUDA kernels: registers, spills, loads by width, occupancy, against the plan. Needs no GPU.
+# CUDA_CHECK="--arch 90" is for one architecture.
 cuda-check: $(VENV)/cuda-check
-	$(BIN)/python -m benchmarks.gpu.cuda_check
+	$(BIN)/python -m benchmarks.gpu.cuda_check $(CUDA_CHECK)
 
 # On a machine with a GPU: the operators' tests, NVIDIA's sanitizer and the benchmarks, unattended, in one report.
 gpu-check: $(VENV)/test $(VENV)/bench
