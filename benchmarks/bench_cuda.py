@@ -18,6 +18,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from benchmarks.kit import softmax_steps
 from benchmarks.kit.case import N_COMPONENTS, N_NEGATIVES, SEED, Case
 from benchmarks.kit.floor import BANDWIDTH, least_bytes
 from benchmarks.kit.gpu import why_not
@@ -30,6 +31,7 @@ from benchmarks.kit.gpu_calls import (
     GATHERED,
     LARGE,
     LARGE_NEEDS,
+    N_SHARED,
     ROUNDS,
     ROW_BYTES,
     STEPS,
@@ -112,6 +114,22 @@ def test_rows(benchmark: Any, size: str, kind: str) -> None:
         "embedding_bag": lambda: F.embedding_bag(ids.view(-1, N_NEGATIVES), table, mode="sum"),
     }
     run(benchmark, functions[kind], ROUNDS, n_bytes=ROW_BYTES * GATHERED, iterations=CALLS)
+
+
+@pytest.mark.parametrize("name", softmax_steps.STEPS)
+def test_softmax_step(benchmark: Any, tables: Case, n_pairs: int, name: str) -> None:
+    case = with_batch(tables, n_pairs)
+    benchmark.group = f"step of the softmax, {case.data}, {n_pairs:,} pairs"
+    run(
+        benchmark,
+        softmax_steps.STEPS[name](case, case.tables.clone(), N_SHARED),
+        ROUNDS,
+        n_pairs=n_pairs,
+        iterations=CALLS,
+        baseline=name == "torch",
+        data=case.data,
+        n_negatives=N_SHARED,
+    )
 
 
 @pytest.mark.parametrize("name", STEPS)

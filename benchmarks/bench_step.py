@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.kit import torch_cml, torch_compiled
+from benchmarks.kit import softmax_steps, torch_cml, torch_compiled
 from benchmarks.kit.case import (
     EPS,
     LR,
@@ -98,4 +98,22 @@ def test_step(benchmark: Any, case: Case, name: str) -> None:
         r=N_COMPONENTS,
         active=int(active),
         impostors=int(impostors),
+    )
+
+
+@pytest.mark.benchmark(group="step of the softmax")
+@pytest.mark.parametrize("name", softmax_steps.STEPS)
+def test_softmax_step(benchmark: Any, case: Case, name: str) -> None:
+    n_pairs, n_negatives = softmax_steps.SIZES
+    batch = case.users[:n_pairs], case.positives[:n_pairs]
+    case = Case(case.data, case.tables.clone(), case.indptr, case.indices, *batch)
+    run(
+        benchmark,
+        softmax_steps.STEPS[name](case, case.tables, n_negatives),
+        200,
+        n_pairs=n_pairs,
+        baseline=name == "torch",
+        data=case.data,
+        n_negatives=n_negatives,
+        r=N_COMPONENTS,
     )

@@ -22,6 +22,7 @@ GATHER_TABLES = {"10MB": 25_000, "100MB": 250_000, "1GB": 2_500_000}  # rows of 
 LARGE = 1_000_000  # users, and items
 LARGE_NEEDS = 10e9  # bytes: tables, a copy of them, the temporaries of plain torch
 BATCHES = (10_000, 100_000)  # pairs
+N_SHARED = 4_096  # negatives of a step of the softmax
 ROW_BYTES = 4 * N_COMPONENTS
 NO_CHANGE = 0.0  # the steps' learning rate: every call finds the same work, and moves every byte of a step
 
