@@ -80,7 +80,7 @@ def by_autograd(case: Case, tables: Tables, n_negatives: int) -> Step:
 
 def products(case: Case, tables: Tables, n_negatives: int) -> Step:
     u, v = tables.user.index_select(0, case.users), tables.item[:n_negatives].clone()
-    weights = torch.rand(len(u), n_negatives, device=u.device)
+    weights = torch.rand(len(u), len(v), device=u.device)
     return lambda: (torch.mm(u, v.T), torch.mm(weights, v), torch.mm(weights.T, u))
 
 
