@@ -50,10 +50,10 @@ class Softmax:
 
     def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
         """Take the step: the gradients, then an update of each table; return the loss."""
-        totals, asked = self.gradients(kernels, tables, pairs, batch, settings)
+        totals, by_user, items, by_item = self._asked(kernels, tables, batch, settings)
         for table, state, rows, gradients, seed in (
-            (tables.user, tables.user_state, asked.users, asked.by_user, settings.seed),
-            (tables.item, tables.item_state, asked.items, asked.by_item, settings.seed ^ 1),
+            (tables.user, tables.user_state, batch.users, by_user, settings.seed),
+            (tables.item, tables.item_state, items, by_item, settings.seed ^ 1),
         ):
             kernels.adagrad_clip_(
                 table, state, rows, gradients, batch.rate, EPSILON, settings.max_norm,
@@ -65,21 +65,26 @@ class Softmax:
         self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings
     ) -> tuple[Totals, RowGradients]:
         """Return the loss, and what it asks of the rows of users, positives and negatives."""
+        totals, by_user, items, by_item = self._asked(kernels, tables, batch, settings)
+        return totals, RowGradients(batch.users, by_user, items, by_item, batch.items.unique().long())
+
+    def _asked(
+        self, kernels: ModuleType, tables: Tables, batch: Batch, settings: TableSettings
+    ) -> tuple[Totals, Tensor, Tensor, Tensor]:
+        """Return the loss, what users are asked [N, r], and positives and negatives [N + S] and what they are asked."""
         device = tables.item.device
         negatives = shared_negatives(kernels, len(tables.item), self.n_negatives, settings.seed, batch.step, device).to(
             batch.items.dtype
         )
-        loss, by_user, by_positive, by_negative = kernels.sampled_softmax_gradients(
+        loss, *gradients = kernels.sampled_softmax_gradients(
             tables.user, tables.item, batch.users, batch.items, negatives,
             torch.ones(len(batch.users), device=device), self.temperature, None, "sqeuclidean", True,
         )  # fmt: skip
-        items, by_item = torch.cat((batch.items, negatives)), torch.cat((by_positive, by_negative))
-        asked = RowGradients(
-            batch.users, less_along(by_user, tables.user.index_select(0, batch.users).float()),
-            items, less_along(by_item, tables.item.index_select(0, items).float()),
-            batch.items.unique().long(),
-        )  # fmt: skip
-        return (loss.double().sum(),), asked
+        items = torch.cat((batch.items, negatives))
+        rows = torch.cat((tables.user.index_select(0, batch.users), tables.item.index_select(0, items)))
+        # All in one: several times as many rows cost little more where threads have to wake up for each operator.
+        asked = less_along(torch.cat(gradients), rows.float())  # [N + N + S, r]
+        return (loss.double().sum(),), asked[: len(batch.users)], items, asked[len(batch.users) :]
 
     def for_new_users(
         self,
