@@ -24,7 +24,7 @@ from cmlfast import datasets, split_per_user
 DATA = ("movielens-100k", "citeulike-t", "lastfm", "gowalla")
 SHOWN = ("recall@20", "ndcg@20", "recall@50", "recall@100")
 # Trained on the training and validation parts of the same split, 64 dimensions: recall@20, recall@50 and ndcg@20 of the
-# BARS leaderboard (https://openbenchmark.github.io/BARS/Matching/leaderboard/gowalla_m1.html), read in 2026.
+# leaderboard of BARS for Gowalla_m1 (Zhu et al., SIGIR 2022, https://openbenchmark.github.io/BARS).
 LEADERBOARD = {
     "ItemCF": (0.1570, 0.2549, 0.1214),
     "MF-BPR": (0.1627, 0.2533, 0.1378),
