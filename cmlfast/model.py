@@ -108,8 +108,8 @@ class CML:
         A mean beside a loss that is a sum: it acts from about 1e6 on.
     feature_weight : float or "auto"
         lambda_f: what a unit of squared distance between an item (or a user) and the place that the network finds by
-        its features costs (section 3.3). Without features it means nothing.
-        "auto" is 40 for the hinge and 4 for the softmax.
+        its features costs (section 3.3). Without features it means nothing. "auto" is 40 for the hinge and 4 for the
+        softmax.
     rare_item_distance : float or "auto"
         What is added to a user's squared distance to an item with k likes: rare_item_distance / (1 + k). A place
         learned from few likes is uncertain, and such items come up too often where most items have few. It takes part

@@ -147,8 +147,9 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
     require(not missing, f"the header lacks {sorted(missing)}")
     require(isinstance(metadata["params"], dict), "its params are no mapping")
     params = {"loss": "warp", **metadata["params"]}  # the only one, once
-    if isinstance(params.get("margin"), list):  # JSON has no tuples
-        params["margin"] = tuple(params["margin"])
+    for numbers in (params, metadata.get("auto", {})):
+        if isinstance(numbers.get("margin"), list):  # JSON has no tuples
+            numbers["margin"] = tuple(numbers["margin"])
     user, item = _checked_tables(tensors, DTYPES[params.get("dtype", "float32")])
     user_ids, item_ids = (unpack_ids(under(f"{kind}_ids.", tensors)) for kind in ("user", "item"))
     require(

@@ -93,6 +93,13 @@ def test_it_finds_groups_and_repeats_to_the_bit(likes, dtype) -> None:
     assert items.float().norm(dim=1).max() <= 1 + 2**-7
 
 
+def test_what_auto_came_to_is_in_the_file(likes, tmp_path) -> None:
+    for loss in ("softmax", "warp"):
+        model = CML(loss=loss, n_components=3, n_epochs=1, random_state=0).fit(likes)
+        model.save(tmp_path / "model")
+        assert CML.load(tmp_path / "model").auto_ == model.auto_
+
+
 def test_it_serves_grows_and_comes_back_from_a_file(likes, tmp_path) -> None:
     model = CML(loss="softmax", n_components=12, random_state=0).fit(likes)
     model.save(tmp_path / "model")
