@@ -114,7 +114,7 @@ class _Batch:
         # -|u - v|^2 / t = (2 u.v - |v|^2) / t - |u|^2 / t, where the last is the same for all items of a pair.
         euclidean = metric == "sqeuclidean"
         self.scale = (2.0 if euclidean else 1.0) / temperature
-        self.positive_logits = self.scale * torch.linalg.vecdot(self.u, self.v)  # [N]
+        self.positive_logits: Tensor = self.scale * torch.linalg.vecdot(self.u, self.v)  # [N]
         self.offsets = self.negative.new_zeros(len(negatives))  # [S]
         if euclidean:
             self.positive_logits -= torch.linalg.vecdot(self.v, self.v) / temperature
