@@ -2,8 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Waiting threads that spin would slow everything down on a busy machine.
-export OMP_WAIT_POLICY ?= PASSIVE
+# Waiting threads that spin would slow everything down where several processes share the cores.
+test test-emulated: export OMP_WAIT_POLICY ?= PASSIVE
 # Compiling for every architecture takes minutes; `make wheel CMLFAST_CUDA_ARCHITECTURES=all` does.
 export CMLFAST_CUDA_ARCHITECTURES ?= native
 PIP := $(BIN)/python -m pip --disable-pip-version-check

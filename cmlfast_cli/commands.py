@@ -213,8 +213,7 @@ def info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             "last loss": f"{last['loss']:.4f}",
             **{name: value for name, value in model.get_params().items() if not name.endswith("_network")},
             **_features_of(model),
-            "n_negatives": model.n_negatives_,
-            "batch_size": model.batch_size_,
+            **model.auto_,
         }
     for name, value in facts.items():
         print(f"{name:18} {value}")

@@ -177,7 +177,10 @@ def test_info(model, capsys) -> None:
     assert main(["info"]) == 0
     assert "cuda_kernels" in capsys.readouterr().out
     assert main(["info", str(model)]) == 0
-    assert "n_components       8" in capsys.readouterr().out
+    facts = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert facts["n_components"] == "8"
+    assert facts["loss"] == "softmax"  # what "auto" came to
+    assert float(facts["temperature"]) > 0
 
 
 def test_a_model_may_be_replaced_by_a_model_and_a_new_empty_file_too(likes, tmp_path) -> None:
