@@ -31,6 +31,7 @@ from benchmarks.kit.case import (
     touched_rows,
 )
 from benchmarks.kit.limits import step_bytes
+from benchmarks.kit.made_up import with_batch
 from benchmarks.kit.measure import ROUNDS, kernels_of, require_compiler, run
 from cmlfast.ops.arithmetic import rank_weights
 from cmlfast.training.tables import Tables
@@ -105,11 +106,10 @@ def test_step(benchmark: Any, case: Case, name: str) -> None:
 @pytest.mark.parametrize("name", softmax_steps.STEPS)
 def test_softmax_step(benchmark: Any, case: Case, name: str) -> None:
     n_pairs, n_negatives = softmax_steps.SIZES
-    batch = case.users[:n_pairs], case.positives[:n_pairs]
-    case = Case(case.data, case.tables.clone(), case.indptr, case.indices, *batch)
+    case = with_batch(case, n_pairs)
     run(
         benchmark,
-        softmax_steps.STEPS[name](case, case.tables, n_negatives),
+        softmax_steps.STEPS[name](case, case.tables.clone(), n_negatives),
         200,
         n_pairs=n_pairs,
         baseline=name == "torch",

@@ -32,7 +32,7 @@ class RowGradients(NamedTuple):
     by_user: Tensor  # [P, r]
     items: Tensor  # [Q]
     by_item: Tensor  # [Q, r]
-    batch_items: Tensor  # [M], distinct: the items that the batch is about, which regularizers pull at
+    batch_items: Tensor  # [M], which may repeat: the items that the batch is about, which regularizers pull at
 
 
 class Loss(Protocol):

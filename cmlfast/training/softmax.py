@@ -50,10 +50,10 @@ class Softmax:
 
     def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
         """Take the step: the gradients, then an update of each table; return the loss."""
-        totals, by_user, items, by_item = self._asked(kernels, tables, batch, settings)
+        totals, asked = self.gradients(kernels, tables, pairs, batch, settings)
         for table, state, rows, gradients, seed in (
-            (tables.user, tables.user_state, batch.users, by_user, settings.seed),
-            (tables.item, tables.item_state, items, by_item, settings.seed ^ 1),
+            (tables.user, tables.user_state, asked.users, asked.by_user, settings.seed),
+            (tables.item, tables.item_state, asked.items, asked.by_item, settings.seed ^ 1),
         ):
             kernels.adagrad_clip_(
                 table, state, rows, gradients, batch.rate, EPSILON, settings.max_norm,
@@ -65,13 +65,6 @@ class Softmax:
         self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings
     ) -> tuple[Totals, RowGradients]:
         """Return the loss, and what it asks of the rows of users, positives and negatives."""
-        totals, by_user, items, by_item = self._asked(kernels, tables, batch, settings)
-        return totals, RowGradients(batch.users, by_user, items, by_item, batch.items.unique().long())
-
-    def _asked(
-        self, kernels: ModuleType, tables: Tables, batch: Batch, settings: TableSettings
-    ) -> tuple[Totals, Tensor, Tensor, Tensor]:
-        """Return the loss, what users are asked [N, r], and positives and negatives [N + S] and what they are asked."""
         device = tables.item.device
         negatives = shared_negatives(kernels, len(tables.item), self.n_negatives, settings.seed, batch.step, device).to(
             batch.items.dtype
@@ -84,7 +77,8 @@ class Softmax:
         rows = torch.cat((tables.user.index_select(0, batch.users), tables.item.index_select(0, items)))
         # All in one: several times as many rows cost little more where threads have to wake up for each operator.
         asked = less_along(torch.cat(gradients), rows.float())  # [N + N + S, r]
-        return (loss.double().sum(),), asked[: len(batch.users)], items, asked[len(batch.users) :]
+        by_user, by_item = asked.tensor_split((len(batch.users),))
+        return (loss.double().sum(),), RowGradients(batch.users, by_user, items, by_item, batch.items)
 
     def for_new_users(
         self,

@@ -58,7 +58,7 @@ class JointStep:
         """Change the tables; return the loss's totals."""
         totals, asked = settings.loss.gradients(self.kernels, tables, pairs, batch, settings)
         user_terms, item_terms = [(asked.users, asked.by_user)], [(asked.items, asked.by_item)]
-        users, items = batch.users.unique().long(), asked.batch_items
+        users, items = batch.users.unique().long(), asked.batch_items.unique().long()
         user_vectors, item_vectors = tables.user[users], tables.item[items]
         share = batch.rate / settings.learning_rate
         if tables.user_side:

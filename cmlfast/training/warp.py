@@ -75,7 +75,7 @@ class Warp:
             len(tables.item), self.rank_weight, "sqeuclidean",
         )  # fmt: skip
         # Its positives, and the negatives that the loss is of.
-        batch_items = torch.cat((batch.items, hardest[hardest >= 0])).unique().long()
+        batch_items = torch.cat((batch.items, hardest[hardest >= 0]))
         n_active = torch.tensor(len(entries[0]), device=loss.device)
         return (lane_sum(loss.double()), impostors.long().sum(), n_active), RowGradients(*entries, batch_items)
 

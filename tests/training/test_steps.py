@@ -50,12 +50,8 @@ def make_case(seed: int, dtype: torch.dtype = torch.float32, **params: float) ->
     states = [torch.rand((n, R), generator=rng) + 0.1 for n in (N_USERS, N_ITEMS)]
     users = torch.randint(N_USERS, (20,), generator=rng, dtype=torch.int32)
     items = torch.tensor([likes[user][-1] for user in users], dtype=torch.int32)
-    settings = resolve(
-        CML(n_components=R, loss="warp", margin=MARGIN, n_negatives=U, random_state=seed, **params).get_params(),
-        9,
-        9,
-        9,
-    )
+    model = CML(n_components=R, loss="warp", margin=MARGIN, n_negatives=U, random_state=seed, **params)
+    settings = resolve(model.get_params(), 9, 9, 9)
     pairs = Pairs(N_ITEMS, None, users, items, *csr(likes, torch.int32))
     joint = JointTables(*(table.to(dtype) for table in tables), *states)
     return Case(joint, pairs, Batch(users, items, RATE, 0.0, OFFSET, OFFSET), settings, likes)
