@@ -20,10 +20,13 @@ __all__ = [
     "Interactions",
     "build_info",
     "datasets",
+    "k_fold",
     "ops",
     "optim",
     "recall_at_k",
     "reference",
+    "split_by_time",
+    "split_last",
     "split_per_user",
 ]
 
@@ -32,7 +35,7 @@ _LATER = {
     "CML": "cmlfast.model",
     "Interactions": "cmlfast.data.interactions",
     "recall_at_k": "cmlfast.evaluation.measures",
-    "split_per_user": "cmlfast.data.split",
+    **dict.fromkeys(("k_fold", "split_by_time", "split_last", "split_per_user"), "cmlfast.data.split"),
 }
 
 _moved.install()

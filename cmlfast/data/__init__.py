@@ -3,4 +3,7 @@
 Other rooms take the modules named below.
 """
 
-__all__ = ["align", "columns", "csr", "datasets", "ids", "interactions", "sides", "split", "tensor_file"]
+__all__ = [
+    "align", "columns", "csr", "datasets", "ids", "interactions", "sides", "sources", "split", "tables", "tensor_file",
+    "text",
+]  # fmt: skip

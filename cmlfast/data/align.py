@@ -95,8 +95,7 @@ def merged(user_items: Any, known: Interactions) -> tuple[Interactions, Interact
                 f"user_items has shape {given.shape}, but the model knows {known.n_users} users and {known.n_items} "
                 "items already; keep their rows and columns, empty if need be"
             )
-        numbered = is_numbered(known.user_ids) and is_numbered(known.item_ids)
-        if given.shape != known.shape and not numbered:
+        if given.shape != known.shape and not known.by_position:
             raise ValueError(
                 f"user_items has shape {given.shape}, but the model was fitted on ids of its own; give the new users "
                 "and items ids, as Interactions"
@@ -108,8 +107,11 @@ def merged(user_items: Any, known: Interactions) -> tuple[Interactions, Interact
     new, old = given.matrix.tocoo(), known.matrix.tocoo()
     fresh = Interactions(pairs_csr(rows[new.row], columns[new.col], shape), user_ids, item_ids)
     fresh.n_duplicates, fresh.n_dropped = given.n_duplicates, given.n_dropped
-    both = union(fresh.matrix, pairs_csr(old.row, old.col, shape))
-    return fresh, Interactions(both, user_ids, item_ids)
+    # Once ids have come that are no positions, all are ids.
+    fresh.by_position = known.by_position and all(
+        np.array_equal(ids, np.arange(len(ids))) for ids in (user_ids, item_ids)
+    )
+    return fresh, fresh.with_pairs(union(fresh.matrix, pairs_csr(old.row, old.col, shape)))
 
 
 def joined(likes: Interactions, item_features: Any, user_features: Any) -> Interactions:
@@ -155,7 +157,7 @@ def widened(likes: Interactions, given: Any, kind: Kind) -> Interactions:
     strangers = [one for one in given.user_ids.tolist() if one not in known]
     if not strangers:
         return likes
-    if is_numbered(ids):
+    if likes.by_position:
         raise ValueError(
             f"{kind}_features names the {kind} {strangers[0]!r}, but {kind}s are numbers here, 0 to {len(ids) - 1}; "
             f"give user_items as Interactions too, or {kind}_features as a matrix with a row for each {kind}"
@@ -176,12 +178,7 @@ def widened(likes: Interactions, given: Any, kind: Kind) -> Interactions:
 
 def without_pairs(known: Interactions) -> Interactions:
     """Return the same users and items, and nothing of who likes what."""
-    return Interactions(sparse.csr_matrix(known.shape, dtype=np.float32), known.user_ids, known.item_ids)
-
-
-def is_numbered(ids: Ids) -> bool:
-    """Whether ids are just the positions 0, 1, 2, ..."""
-    return ids.dtype != object and np.array_equal(ids, np.arange(len(ids)))
+    return known.with_pairs(sparse.csr_matrix(known.shape, dtype=np.float32))
 
 
 def positions(query: Any, known: Interactions, kind: str, name: str) -> npt.NDArray[np.int64]:
@@ -194,14 +191,14 @@ def positions(query: Any, known: Interactions, kind: str, name: str) -> npt.NDAr
     IndexError
         For a number out of range, where ids are numbers of rows or columns.
     """
-    ids = known.user_ids if kind == "user" else known.item_ids
-    if not is_numbered(ids):
+    if not known.by_position:
         found: npt.NDArray[np.int64] = (known.user_index if kind == "user" else known.item_index)(query)
         return found
+    ids = known.user_ids if kind == "user" else known.item_ids
     numbers = np.asarray(query)
     if numbers.size == 0:
         return np.empty(0, dtype=np.int64)
-    if numbers.dtype.kind not in "iu":
+    if numbers.dtype.kind not in "iu" and not all(type(one) is int for one in numbers.flat):
         raise ValueError(
             f"{name} holds {numbers.flat[0]!r}, which is no {kind}'s number; this model knows "
             f"{kind}s by position, 0 to {len(ids) - 1}"

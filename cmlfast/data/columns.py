@@ -1,178 +1,215 @@
-"""Read the columns that make interactions (Arrow frames, CSV, Parquet) and tell which rows are likes.
+"""Find the columns of users and items among a table's: by the names that everybody uses, or by their places.
 
-Each reader returns a pyarrow.Table of two or three columns named "user", "item" and, if asked for, "value".
+What was taken as what is always said, through the logger "cmlfast": as information where it was named or found by name,
+as a warning where the names tell nothing.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from typing import Any
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
+LOG = logging.getLogger("cmlfast")
 
 
-def read_frame(frame: Any, user: str | None, item: str | None, value: str | None) -> Any:
-    """Take the columns from anything that exports Arrow streams (pandas, Polars, DuckDB, pyarrow).
+def _stems(words: str) -> frozenset[str]:
+    return frozenset(words.split())
 
-    Raises
-    ------
-    TypeError
-        If `frame` has no `__arrow_c_stream__`.
-    ValueError
-        If a column is missing, or the frame does not convert to Arrow.
+
+USERS = _stems("""
+    account buyer client consumer customer listener member person reader reviewer shopper subscriber u uid user viewer
+    visitor""")
+ITEMS = _stems("""
+    ad album anime app artist article asin beer book business content course doc document episode event film game gmap
+    good hotel i iid isbn item job joke listing location manga movie news offer page paper place podcast poi post
+    product property recipe repo repository restaurant series show sku song subreddit track venue video wine""")
+# What items, or users, are described by: a table of items and tags has the items in its rows.
+FEATURES = _stems("attribute brand category feature genre keyword label style tag token topic word")
+OTHERS = _stems("""
+    amount comment count createdat date datetime name number play playcount position price quantity rank rating review
+    score star stars target text time timestamp title ts unixtime url value weight year""")
+SUFFIXES = ("", "id", "ids", "idx", "index", "key", "no", "nr", "code", "uuid", "guid")
+# The number of a row, which pandas writes without a name.
+ROW_NUMBER = re.compile(r"|Unnamed: \d+|__index_level_\d+__|level_\d+|index|row_?(number|nr|id)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which column is what; None for what is to be found by its name, and for values and times for none.
+
+    Of a table that describes items or users, "user" are their ids and "item" is what describes them: tags, or titles.
     """
-    if not hasattr(frame, "__arrow_c_stream__"):
-        raise TypeError(
-            f"frame is a {type(frame).__name__}, which does not export Arrow (__arrow_c_stream__): pass a "
-            "pandas (>= 2.2), Polars, DuckDB or pyarrow table; for a SciPy matrix use Interactions(matrix)"
-        )
-    try:
-        table = pa.table(frame)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(f"frame does not convert to Arrow: {error}. Give each column a single type") from error
-    return _select(table, _columns(table.column_names, user, item, value))
+
+    describes: Literal["likes", "item tags", "user tags", "item titles"] = field(default="likes", kw_only=True)
+    user: str | None = None
+    item: str | None = None
+    value: str | None = None
+    time: str | None = None
+
+    def given(self) -> dict[str, str]:
+        """Return the columns that the caller has named, by role."""
+        roles = {"user": self.user, "item": self.item, "value": self.value, "time": self.time}
+        return {role: name for role, name in roles.items() if name is not None}
 
 
-def column_names(path: str | os.PathLike[str], delimiter: str | None) -> list[str]:
-    """Return the names of a text file's columns; of a Parquet file's, or a folder of them, if ``delimiter`` is None."""
-    try:
-        if delimiter is None:
-            from pyarrow import dataset
+def choose(names: Sequence[str], asked: Roles, table: str) -> dict[str, str]:
+    """Settle which columns are the users', the items', the values' and the times'.
 
-            return list(dataset.dataset(path, format="parquet").schema.names)
-        from pyarrow import csv
+    Columns that are not named are found by names such as userId, movie_id or artist, and of items and their tags the
+    items are the rows. Where names tell nothing, they are the first and the second of those columns that are no row
+    number and are not called rating, timestamp or the like.
 
-        with csv.open_csv(path, parse_options=csv.ParseOptions(delimiter=delimiter)) as reader:
-            return list(reader.schema.names)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)!r}: {error}") from error
-
-
-def read_csv(
-    path: str | os.PathLike[str], user: str | None, item: str | None, value: str | None, delimiter: str
-) -> Any:
-    """Take the columns from a delimited text file, also a compressed one, whose first line names them.
-
-    Ids are integers if every one of a column is written as a plain integer, else strings: "007" stays "007".
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a column is missing, or the file is not in the format.
-    """
-    from pyarrow import csv  # here, because few programs read CSV
-
-    parse = csv.ParseOptions(delimiter=delimiter)
-    try:
-        with csv.open_csv(path, parse_options=parse) as reader:
-            names = reader.schema.names
-        columns = _columns(names, user, item, value)
-        if user is None and item is None and all(name.isdigit() for name in columns[:2]):
-            raise ValueError(f"the first line is {names}, which is data: put the columns' names before it")
-        convert = csv.ConvertOptions(
-            include_columns=columns,
-            column_types={name: pa.large_string() for name in columns[:2]},
-            # An empty field is a missing one; "NA" and "null" are ids like others.
-            null_values=[""],
-            strings_can_be_null=True,
-        )
-        table = _select(csv.read_csv(path, parse_options=parse, convert_options=convert), columns)
-    except ValueError as error:  # ArrowInvalid is one
-        raise ValueError(f"{os.fspath(path)!r} with delimiter {delimiter!r}: {error}") from error
-    for position, name in enumerate(("user", "item")):
-        table = table.set_column(position, name, _plain_integers(table[name]))
-    return table
-
-
-def read_parquet(path: str | os.PathLike[str], user: str | None, item: str | None, value: str | None) -> Any:
-    """Take the columns from a Parquet file, or from a folder of them.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If a column is missing, or the file is not in the format.
-    """
-    from pyarrow import dataset  # here, because its import is slow
-
-    try:
-        data = dataset.dataset(path, format="parquet")
-        columns = _columns(data.schema.names, user, item, value)
-        return _select(data.to_table(columns=columns), columns)
-    except ValueError as error:
-        raise ValueError(f"{os.fspath(path)!r}: {error}") from error
-
-
-def liked(table: Any, min_value: float | None) -> npt.NDArray[np.bool_]:
-    """Tell which of a table's n rows are likes.
-
-    They are all rows, those of a value above zero, or those of at least `min_value`.
+    Parameters
+    ----------
+    names : sequence of str
+        The table's columns.
+    asked : Roles
+        The caller's choice.
+    table : str
+        What to call the table in messages.
 
     Returns
     -------
-    ndarray of shape (n,), bool
+    dict
+        From "user", "item" and, if asked for, "value" and "time" to the column.
 
     Raises
     ------
     ValueError
-        If values are no numbers, missing or not finite, negative without a `min_value`, or all too small.
+        If a chosen column is not there, or more than one may be meant.
     """
-    if "value" not in table.column_names:
-        if min_value is not None:
-            raise ValueError(f"min_value={min_value!r} without value: name the column it applies to, value=...")
-        return np.ones(table.num_rows, dtype=np.bool_)
-    column = table["value"]
-    if column.null_count:
-        raise ValueError(f"the value column lacks {column.null_count} of {len(column)} values: drop those rows")
-    try:
-        values = column.cast(pa.float64()).to_numpy()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"the value column is {column.type}, not numbers: {error}") from error
-    if not np.isfinite(values).all():
-        raise ValueError(f"the value column contains {values[~np.isfinite(values)][0]}: drop those rows")
-    if min_value is None and values.min() < 0:
-        raise ValueError(f"the value column contains {values.min():g}: say with min_value=... which values are likes")
-    rows: npt.NDArray[np.bool_] = values > 0 if min_value is None else values >= min_value
-    if not rows.any():
-        least = "above 0" if min_value is None else f"of min_value={min_value!r} or more"
-        raise ValueError(f"no row has a value {least}; the largest is {values.max():g}: lower min_value")
-    return rows
-
-
-def _columns(names: Sequence[str], user: str | None, item: str | None, value: str | None) -> list[str]:
-    """Settle which columns to read: by default the first for users and the second for items."""
     if len(names) < 2:
         raise ValueError(f"{len(names)} column(s) {list(names)}: users and items need one each")
-    wanted = {"user": user or names[0], "item": item or names[1]}
-    if value is not None:
-        wanted["value"] = value
-    for role, name in wanted.items():
-        found = list(names).count(name)
-        if found != 1:
-            problem = "is not there" if found == 0 else f"is there {found} times"
-            raise ValueError(f"{role}={name!r}: this column {problem}; the columns are {list(names)}")
-    columns = list(wanted.values())
-    if len(set(columns)) < len(columns):
-        raise ValueError(f"{', '.join(f'{k}={v!r}' for k, v in wanted.items())}: name a different column for each")
-    return columns
+    given = asked.given()
+    for role, name in given.items():
+        _require_one(names, role, name)
+    free = [name for name in names if name not in given.values() and not ROW_NUMBER.fullmatch(name)]
+    user, item, by_place = asked.user, asked.item, False
+    if asked.describes != "likes":
+        user, item = _described(free, *asked.describes.split())
+    if user is None and item is None:
+        user, item = _pair(free)
+        by_place = user is None
+    if user is None and item is None:
+        user, item = _first_two(free, names)
+    if user is None:
+        user, by_place = _other(free, (USERS,), "user", names)
+    if item is None:
+        item, by_place = _other(free, (ITEMS, FEATURES), "item", names)
+    chosen = {"user": user, "item": item} | given
+    for role in ("user", "item"):
+        _require_one(names, role, chosen[role])
+    if len(set(chosen.values())) < len(chosen):
+        pairs = ", ".join(f"{role}={name!r}" for role, name in chosen.items())
+        raise ValueError(f"{pairs}: name a different column for each")
+    _say(names, chosen, by_place, table)
+    return chosen
 
 
-def _select(table: Any, columns: list[str]) -> Any:
-    return table.select(columns).rename_columns(["user", "item", "value"][: len(columns)])
+def is_known(name: str) -> bool:
+    """Whether a name is one that columns of likes have."""
+    return any(_is(name, some) for some in (USERS, ITEMS, FEATURES, OTHERS))
 
 
-def _plain_integers(column: Any) -> Any:
-    """Turn a column of strings into int64 if no digit, sign or zero is lost by that, else leave it."""
-    try:
-        integers = column.cast(pa.int64())
-    except pa.ArrowInvalid:
-        return column
-    unchanged = pc.all(pc.equal(integers.cast(pa.large_string()), column)).as_py()
-    return integers if unchanged else column
+def _require_one(names: Sequence[str], role: str, name: str) -> None:
+    found = list(names).count(name)
+    if found != 1:
+        problem = "is not there" if found == 0 else f"is there {found} times"
+        raise ValueError(f"{role}={name!r}: this column {problem}; the columns are {list(names)}")
+
+
+def _is(name: str, stems: frozenset[str]) -> bool:
+    """Whether a name is one of some stems, in whatever spelling: user, Users, userId, user_id, USER ID."""
+    plain = re.sub(r"[\W_]", "", name.lower())
+    bare = {plain.removesuffix(suffix) for suffix in SUFFIXES if plain.endswith(suffix)}
+    return not stems.isdisjoint(bare | {one.removesuffix("s") for one in bare})
+
+
+def _named(free: Sequence[str], stems: frozenset[str], role: str) -> str | None:
+    """Return the one column of a name, or None."""
+    found = [name for name in free if _is(name, stems)]
+    if len(found) > 1:
+        raise ValueError(
+            f"columns {', '.join(map(repr, found))} may all be the {role}s': say which with {role}=... (--{role})"
+        )
+    return found[0] if found else None
+
+
+def _pair(free: Sequence[str]) -> tuple[str | None, str | None]:
+    """Return the columns that names tell, or twice None."""
+    user, item = _named(free, USERS, "user"), _named(free, ITEMS, "item")
+    one, features = user or item, [name for name in free if _is(name, FEATURES)]
+    if (user and item) or not one:
+        return user, item
+    if len(features) == 1:
+        return one, features[0]
+    rest = _telling([name for name in free if name != one])
+    if len(rest) == 1 and user:
+        return user, rest[0]
+    if len(rest) == 1 and free.index(rest[0]) < free.index(one):
+        return rest[0], item
+    known, other = ("user", "item") if user else ("item", "user")
+    raise ValueError(
+        f"the columns are {list(free)}, of which {one!r} is the {known}s' by its name; say which is the {other}s', "
+        f"with {other}=... (--{other})"
+    )
+
+
+def _described(free: Sequence[str], kind: str, what: str) -> tuple[str, str]:
+    """Return the columns of ids and of what describes them: of tags there must be no other, for it would be lost."""
+    stems = ITEMS if kind == "item" else USERS
+    named = [name for name in free if _is(name, stems)]
+    rest = [name for name in free if name not in named]
+    if what == "titles" and len(free) > 2:
+        titles = [name for name in rest if re.search("title|name", name, re.IGNORECASE)]
+        if len(named) == 1 and titles:
+            return named[0], titles[0]
+        raise ValueError(
+            f"the columns are {list(free)}, of which none is called title; name the one with the titles so"
+        )
+    if len(free) != 2:
+        raise ValueError(
+            f"{len(free)} columns, {', '.join(free[:6])}; a file of {what} has two, ids and {what}, and a row for each "
+            f"{what.removesuffix('s')} that one has"
+        )
+    return (named[0], rest[0]) if len(named) == 1 else (free[0], free[1])
+
+
+def _telling(names: Sequence[str]) -> list[str]:
+    """Leave out columns such as ratings and timestamps, unless nothing else is there."""
+    return [name for name in names if not _is(name, OTHERS)] or list(names)
+
+
+def _first_two(free: Sequence[str], names: Sequence[str]) -> tuple[str, str]:
+    rest = _telling(free)
+    if len(rest) < 2:
+        rest = list(free)
+    if len(rest) < 2:
+        raise ValueError(
+            f"the columns are {list(names)}: say which has the users and which the items, with user=... and item=... "
+            "(--user, --item)"
+        )
+    return rest[0], rest[1]
+
+
+def _other(free: Sequence[str], stems: Sequence[frozenset[str]], role: str, names: Sequence[str]) -> tuple[str, bool]:
+    """Return the column of one role where the caller has named the other, and whether it is by its place alone."""
+    for some in stems:
+        named = _named(free, some, role)
+        if named:
+            return named, False
+    if not free:
+        raise ValueError(f"the columns are {list(names)}: there is none left for {role}=")
+    return _telling(free)[0], True
+
+
+def _say(names: Sequence[str], chosen: dict[str, str], by_place: bool, table: str) -> None:
+    unused = [name for name in names if name not in chosen.values()]
+    said = ", ".join(f"{role} from {name!r}" for role, name in chosen.items())
+    rest = f"; not used: {', '.join(map(repr, unused))}" if unused else ""
+    doubt = " (by their places, for the names do not tell; user= and item=, or --user and --item, do)"
+    tell: Callable[..., None] = LOG.warning if by_place else LOG.info
+    tell("%s: %s%s%s", table, said, doubt if by_place else "", rest)

@@ -45,11 +45,15 @@ def id_column(values: Any, name: str) -> Any:
     ValueError
         If the ids are floats, booleans, dates or the like, mixed, missing in places, or beyond 64 bits.
     """
+    if isinstance(values, np.ma.MaskedArray):
+        values = pa.array(values.data, mask=np.ma.getmaskarray(values))
     if not isinstance(values, pa.Array | pa.ChunkedArray):
         # A list goes to Arrow as it is: NumPy would turn [1, "a"] into two strings without a word.
         values = values if isinstance(values, list | tuple) else np.asarray(values)
         try:
             values = pa.array(values)
+        except OverflowError as error:
+            raise ValueError(f"{name}: {error}. Ids beyond 64-bit signed integers must be strings") from error
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise ValueError(
                 f"{name}: {error}. Ids are all integers or all strings: convert them with astype(str)"
@@ -156,6 +160,20 @@ def number(column: Any, known: Any, name: str) -> tuple[npt.NDArray[np.int64], A
     return np.asarray(positions, dtype=np.int64), known
 
 
+def places(ids: Ids, among: Any, name: str) -> npt.NDArray[np.int64]:
+    """Return the place of each id [n] among some others, -1 where it is not one of them or they are of another type.
+
+    Raises
+    ------
+    ValueError
+        If the others are no ids (see `id_column`).
+    """
+    column, others = id_column(ids, "ids"), id_column(among, name)
+    if column.type != others.type:
+        return np.full(len(ids), -1, dtype=np.int64)
+    return np.asarray(pc.fill_null(pc.index_in(column, value_set=others), -1), dtype=np.int64)
+
+
 def look_up(query: Any, table: dict[Any, int], name: str) -> Any:
     """Return the position of one id (int), or of each of an array of ids (int64 array).
 
@@ -177,6 +195,9 @@ def look_up(query: Any, table: dict[Any, int], name: str) -> Any:
         return look_up([query], table, name)[0].item()
     if len(query) == 0:
         return np.empty(0, dtype=np.int64)
+    beyond = [one for one in query if isinstance(one, int) and not -(2**63) <= one < 2**63]
+    if beyond:
+        raise UnknownIdError(f"{name} {beyond[0]} is not in the data")
     wanted = id_column(query, name).to_pylist()
     try:
         return np.array([table[one] for one in wanted], dtype=np.int64)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
-from cmlfast.data import columns
+from cmlfast.data import tables, text
+from cmlfast.data.columns import Roles
 from cmlfast.data.csr import binary_csr
-from cmlfast.data.ids import UnknownIdError, catalogue, look_up, number
+from cmlfast.data.ids import UnknownIdError, catalogue, look_up, number, places
+from cmlfast.data.sides import Kind
+from cmlfast.data.sources import Where, are_parquet, expand
 
 __all__ = ["Interactions", "UnknownIdError", "as_user_items"]
 
@@ -36,6 +40,12 @@ class Interactions:
         Pairs that were there more than once and are now there once, counted by what went.
     n_dropped : int
         Pairs left out: stored zeros, or values below `min_value`.
+    times : ndarray of shape (nnz,), int64 or float64, or None
+        When each pair was, in the order in which ``matrix`` stores them, if a table said so; of repeats the last time.
+        Dates are in microseconds since 1970.
+    by_position : bool
+        Whether users and items are meant by the numbers of their rows and columns, as those of a bare matrix are. Ids
+        that are given, or read, or 0, 1, 2, ... of this class, are ids.
 
     Raises
     ------
@@ -55,6 +65,14 @@ class Interactions:
         self.matrix, self.n_duplicates, self.n_dropped = binary_csr(matrix)
         self.user_ids = catalogue(user_ids, "user_ids", self.n_users)
         self.item_ids = catalogue(item_ids, "item_ids", self.n_items)
+        self.times: npt.NDArray[Any] | None = None
+        self.by_position = False
+
+    def with_pairs(self, matrix: Any) -> Interactions:
+        """Return the same users and items with other pairs, a matrix of the same shape."""
+        other = Interactions(matrix, self.user_ids, self.item_ids)
+        other.by_position = self.by_position
+        return other
 
     @classmethod
     def from_frame(
@@ -66,6 +84,8 @@ class Interactions:
         min_value: float | None = None,
         user_ids: Any = None,
         item_ids: Any = None,
+        *,
+        time: str | None = None,
     ) -> Interactions:
         """Make interactions of a table with one row a pair.
 
@@ -74,7 +94,8 @@ class Interactions:
         frame : object with `__arrow_c_stream__`
             A pandas (>= 2.2), Polars, DuckDB or pyarrow table of n rows.
         user, item : str, optional
-            The columns of the ids (integers or strings). The first and the second column by default.
+            The columns of the ids (integers or strings). By default those with names that everybody uses (user,
+            userId, movie_id, artist, ...), or else the first and the second; the logger "cmlfast" says which.
         value : str, optional
             The column of ratings, counts or flags. Without it every row is a like.
         min_value : float, optional
@@ -82,6 +103,8 @@ class Interactions:
         user_ids, item_ids : sequence of int or str, optional
             The whole catalogue, in the order of the rows and columns to make. By default all ids of the table
             (also those that no like is of), sorted: the result does not depend on the order of the rows.
+        time : str, optional
+            The column of times: numbers, or dates and times. They become `times`.
 
         Raises
         ------
@@ -91,43 +114,124 @@ class Interactions:
             If columns are missing, nothing is left, ids are null, floats or not in the given catalogue, or
             values are missing, not finite, or negative without a `min_value` that says what that means.
         """
-        table = columns.read_frame(frame, user, item, value)
+        table = tables.read_frame(frame, Roles(user, item, value, time))
         return cls._from_table(table, min_value, user_ids, item_ids)
 
     @classmethod
     def from_csv(
         cls,
-        path: str | os.PathLike[str],
+        path: Where,
         user: str | None = None,
         item: str | None = None,
         value: str | None = None,
         min_value: float | None = None,
         user_ids: Any = None,
         item_ids: Any = None,
-        delimiter: str = ",",
+        delimiter: str | None = None,
+        *,
+        time: str | None = None,
+        encoding: str | None = None,
+        header: bool | None = None,
+        columns: Sequence[str] | None = None,
+        decimal: str = ".",
+        skip_bad_lines: bool = False,
     ) -> Interactions:
-        """Make interactions of a text file whose first line names the columns; otherwise as `from_frame`.
+        """Make interactions of delimited text; otherwise as `from_frame`.
 
-        Ids that are all written as plain integers are integers, others strings ("007" is not 7). The file may
-        be compressed; its name then ends in .gz, .bz2 or .zst.
+        Ids that are all written as plain integers are integers, others strings ("007" is not 7).
+
+        Parameters
+        ----------
+        path : str, path, or several
+            A file, also compressed by gzip, bzip2, Zstandard or LZ4; a pattern such as "likes/*.csv"; a folder, for
+            all tables in it; "-" for standard input.
+        user, item, value, min_value, user_ids, item_ids, time
+            As in `from_frame`.
+        delimiter : str, optional
+            What stands between fields, also several characters ("::"); by default found out.
+        encoding : str, optional
+            By default UTF-8, or what a byte order mark says.
+        header : bool, optional
+            Whether the first line has the columns' names. By default it must: a first line that looks like data is an
+            error.
+        columns : sequence of str, optional
+            What to call the columns: of a text without a header, or (with ``header=True``) in place of it.
+        decimal : str
+            The decimal point of values, "." or ",".
+        skip_bad_lines : bool
+            Leave out lines with more or fewer fields than the first; how many is said by the logger "cmlfast".
         """
-        table = columns.read_csv(path, user, item, value, delimiter)
+        form = text.Format(delimiter, encoding, header, columns, decimal, skip_bad_lines)
+        table = text.read_csv(path, Roles(user, item, value, time), form)
         return cls._from_table(table, min_value, user_ids, item_ids)
 
     @classmethod
     def from_parquet(
         cls,
-        path: str | os.PathLike[str],
+        path: Where,
         user: str | None = None,
         item: str | None = None,
         value: str | None = None,
         min_value: float | None = None,
         user_ids: Any = None,
         item_ids: Any = None,
+        *,
+        time: str | None = None,
     ) -> Interactions:
-        """Make interactions of a Parquet file, or a folder of them; otherwise as `from_frame`."""
-        table = columns.read_parquet(path, user, item, value)
+        """Make interactions of a Parquet file, a folder, a pattern or several of them; otherwise as `from_frame`."""
+        table = tables.read_parquet(path, Roles(user, item, value, time))
         return cls._from_table(table, min_value, user_ids, item_ids)
+
+    @classmethod
+    def from_tags(cls, path: Where, kind: Kind) -> Interactions:
+        """Make features of a file of two columns, ids of items (or users) and tags, with a row for each pair.
+
+        Parameters
+        ----------
+        path : str, path, or several
+            CSV, as `from_csv` reads it by default, or Parquet, by the name.
+        kind : {"item", "user"}
+            What has the tags.
+
+        Returns
+        -------
+        Interactions of shape (n, d)
+            n items (or users) in the rows, d tags in the columns.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            As `from_csv`; and for a file with more columns than two, for those would be lost without a word.
+        """
+        roles = Roles(describes="item tags" if kind == "item" else "user tags")
+        parquet = are_parquet(expand(path))
+        return cls._from_table(
+            tables.read_parquet(path, roles) if parquet else text.read_csv(path, roles, text.Format()), None, None, None
+        )
+
+    def select(self, user_ids: Any = None, item_ids: Any = None) -> Interactions:
+        """Return the likes of some users and items, of exactly these and in this order; others are left out, counted.
+
+        So likes become those of a model's users and items: ``likes.select(model.user_ids_, model.item_ids_)``.
+
+        Parameters
+        ----------
+        user_ids, item_ids : sequence of int or str, optional
+            Known or not, each once; by default those that there are.
+        """
+        users = self.user_ids if user_ids is None else user_ids
+        items = self.item_ids if item_ids is None else item_ids
+        rows, columns = places(self.user_ids, users, "user_ids"), places(self.item_ids, items, "item_ids")
+        pairs = self.matrix.tocoo()
+        row, column = rows[pairs.row], columns[pairs.col]
+        kept = (row >= 0) & (column >= 0)
+        shape = (len(users), len(items))
+        chosen = Interactions(sparse.coo_matrix((pairs.data[kept], (row[kept], column[kept])), shape), users, items)
+        chosen.n_duplicates, chosen.n_dropped = self.n_duplicates, self.n_dropped + int(np.count_nonzero(~kept))
+        if self.times is not None:
+            order = np.lexsort((column[kept], row[kept]))
+            chosen.times = self.times[kept][order]
+        return chosen
 
     @classmethod
     def _from_table(cls, table: Any, min_value: float | None, user_ids: Any, item_ids: Any) -> Interactions:
@@ -135,11 +239,17 @@ class Interactions:
             raise ValueError("the table has no rows: interactions need at least one")
         rows, user_ids = number(table["user"], user_ids, "user")
         item_columns, item_ids = number(table["item"], item_ids, "item")
-        liked = columns.liked(table, min_value)
+        liked = tables.liked(table, min_value)
         ones = np.ones(np.count_nonzero(liked), dtype=np.float32)
         shape = (len(user_ids), len(item_ids))
         result = cls(sparse.coo_matrix((ones, (rows[liked], item_columns[liked])), shape=shape), user_ids, item_ids)
         result.n_dropped = len(liked) - len(ones)
+        times = tables.times(table)
+        if times is not None:
+            order = np.lexsort((times[liked], item_columns[liked], rows[liked]))
+            pairs = np.stack((rows[liked], item_columns[liked]))[:, order]  # [2, n], in the matrix's order
+            last = np.append((pairs[:, 1:] != pairs[:, :-1]).any(0), True)
+            result.times = times[liked][order][last]
         return result
 
     @property
@@ -190,4 +300,8 @@ class Interactions:
 
 def as_user_items(user_items: Any) -> Interactions:
     """Wrap a sparse matrix as `Interactions`; return `Interactions` as they are. Raises what the constructor raises."""
-    return user_items if isinstance(user_items, Interactions) else Interactions(user_items)
+    if isinstance(user_items, Interactions):
+        return user_items
+    likes = Interactions(user_items)
+    likes.by_position = True
+    return likes

@@ -61,6 +61,7 @@ def save(path: str | os.PathLike[str], fitted: Fitted, params: dict[str, Any]) -
         "auto": settings.found,
         "batch_size": settings.batch_size,
         "skipped": fitted.skipped,
+        "by_position": fitted.known.by_position,
     }
     write(path, tensors, metadata)
 
@@ -170,7 +171,14 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
         f"tensor item_likes is {likes.dtype} {list(likes.shape)}; it must be int64 [{item[0]}]",
     )
     require(bool((likes >= 0).all()), "tensor item_likes holds negative counts")
-    return Stored(params, tensors, metadata, Interactions(matrix, user_ids, item_ids), likes, tag_ids)
+    known = Interactions(matrix, user_ids, item_ids)
+    # Older files do not say it.
+    known.by_position = bool(metadata.get("by_position", _are_positions(user_ids) and _are_positions(item_ids)))
+    return Stored(params, tensors, metadata, known, likes, tag_ids)
+
+
+def _are_positions(ids: Ids) -> bool:
+    return ids.dtype != object and np.array_equal(ids, np.arange(len(ids)))
 
 
 def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype) -> tuple[torch.Size, torch.Size]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 from scipy import sparse
 from torch import Tensor
 
-from cmlfast.data.align import aligned, ids_of, is_numbered, positions
+from cmlfast.data.align import aligned, ids_of, positions
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import Kind
@@ -21,7 +22,7 @@ from cmlfast.training.fitted import Fitted
 
 def listed(ids: Any, name: str) -> Any:
     """Return one id, or a sequence of them, as a sequence, without mixing types as NumPy would."""
-    if np.ndim(ids) == 0:
+    if isinstance(ids, str) or not isinstance(ids, Iterable) or (isinstance(ids, np.ndarray) and ids.ndim == 0):
         return [ids.item() if isinstance(ids, np.generic | np.ndarray) else ids]
     several = ids if isinstance(ids, np.ndarray) else list(ids)
     if np.ndim(several) != 1:
@@ -93,12 +94,17 @@ def answer(
     """Turn positions [Q, n] into ids, and drop the only row's padding and its dimension for a single query."""
     ids: Ids = ids_of(fitted.known, kind)
     named: Any
-    if is_numbered(ids):
+    if fitted.known.by_position:
         named = found.astype(np.int32)  # what implicit's evaluators take
     else:
         named = ids[found]
-        named[found < 0] = None if ids.dtype == object else -1
+        named[found < 0] = None if ids.dtype == object else _no_id(ids)
     if not scalar:
         return named, scores
     kept = found[0] >= 0
     return named[0][kept], scores[0][kept]
+
+
+def _no_id(ids: Ids) -> int:
+    """Return what stands behind a short row of integer ids: -1, or the least integer where -1 is somebody's id."""
+    return int(np.iinfo(np.int64).min) if (ids == -1).any() else -1
