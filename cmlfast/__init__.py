@@ -10,7 +10,7 @@ from cmlfast.ops.extension import build_info
 if TYPE_CHECKING:
     from cmlfast.data import datasets
     from cmlfast.data.interactions import Interactions
-    from cmlfast.data.split import split_per_user
+    from cmlfast.data.split import k_fold, split_by_time, split_last, split_per_user
     from cmlfast.evaluation.measures import recall_at_k
     from cmlfast.model import CML
     from cmlfast.ops import optim

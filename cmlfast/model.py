@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from types import ModuleType
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 import numpy.typing as npt
 from scipy import sparse
@@ -22,7 +22,7 @@ from cmlfast.evaluation.evaluate import evaluate, validation_score
 from cmlfast.ops import backend
 from cmlfast.serving import persistence
 from cmlfast.serving.nearest import Scores
-from cmlfast.serving.recommend import predict, recommend, similar
+from cmlfast.serving.recommend import popular, predict, recommend, similar
 from cmlfast.training.auto import is_auto
 from cmlfast.training.fit import check_some, fit
 from cmlfast.training.fitted import Fitted
@@ -484,6 +484,17 @@ class CML:
         fitted = self._require_fitted()
         return similar(fitted, self._kernels(fitted), userid, N, "user")
 
+    def popular_items(self, N: int = 10) -> tuple[npt.NDArray[Any], Counts]:  # noqa: N803
+        """Return the items that most users like, and how many do: for users of whom nothing is known.
+
+        Returns
+        -------
+        ids, likes : ndarray of shape (n,)
+            Most likes first, of equal ones in the order of ``item_ids_``.
+        """
+        fitted = self._require_fitted()
+        return popular(fitted, N)
+
     def evaluate(self, held_out: Any, k: int | Iterable[int] = (50, 100), exclude: Any = None) -> dict[str, float]:
         """Return measures of the ranking on held-out likes (paper, section 4.2).
 
@@ -519,8 +530,8 @@ class CML:
         fitted = self._require_fitted()
         return evaluate(fitted, self._kernels(fitted), self._points(fitted), held_out, k, exclude)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted model to one safetensors file, in one step.
+    def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
+        """Write the fitted model to one safetensors file, in one step, or to an open binary file.
 
         Networks of your own are stored by their ``state_dict`` alone.
 
@@ -542,7 +553,7 @@ class CML:
     @classmethod
     def load(
         cls: type[Self],
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | IO[bytes],
         device: str = "cpu",
         *,
         item_network: nn.Module | None = None,
@@ -552,7 +563,7 @@ class CML:
 
         Parameters
         ----------
-        path : str or path
+        path : str, path or open binary file
             The file.
         device : str
             Where the model shall live, as in the constructor.

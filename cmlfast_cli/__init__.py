@@ -1,18 +1,26 @@
 """The command ``cmlfast``: runs what its options ask for and says how it went.
 
 It stands beside the package, not in it, for whatever is imported from the package imports torch first, which takes
-longer than an answer to ``--help`` may. :mod:`cmlfast_cli.commands` does the work.
+longer than an answer to ``--help`` may. The other files do the work.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
-from cmlfast_cli.options import build_parser, check
+from cmlfast_cli import streams
+from cmlfast_cli.options import check, parse
 
-OK, FAILED, USAGE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
+OK, FAILED, USAGE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody asked the process to end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,32 +34,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 done, 1 failed, 2 wrong options, 3 unusable input, 130 interrupted.
+        The exit code: 0 done, 1 failed, 2 wrong options, 3 unusable input, 130 interrupted, 143 terminated.
     """
+    can_print = streams.open_what_is_closed()
+    streams.speak_utf8()
+    _end_on_request()
+    log = logging.getLogger("cmlfast")
+    notes, level = streams.Notes(), log.level
+    log.addHandler(notes)
     try:
-        parser = build_parser()
-        options = parser.parse_args(arguments)
-        check(options, parser)
-        from cmlfast_cli import commands  # and torch: only now that there is something to do
+        options, parser = parse(sys.argv[1:] if arguments is None else arguments)
+        check(options, parser, can_print)
+        log.setLevel(logging.ERROR if options.quiet else logging.INFO)
+        from cmlfast_cli import answers, commands  # and torch: only now that there is something to do
 
-        getattr(commands, options.command)(options, parser)
+        run = getattr(answers if options.command in ("recommend", "similar") else commands, options.command)
+        code: int | None = run(options, parser)
         sys.stdout.flush()
+        return code or OK
+    except Terminated:
+        streams.complain("cmlfast: terminated")
+        return TERMINATED
     except KeyboardInterrupt:
-        print("cmlfast: interrupted", file=sys.stderr)
+        streams.complain("cmlfast: interrupted")
         return INTERRUPTED
     except BrokenPipeError:  # the reader (head, less) has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
+    except streams.OutputLostError as error:
+        return _fail(error, FAILED)
     except (OSError, ValueError, LookupError, TypeError) as error:
-        print(f"cmlfast: error: {_sentence(error)}", file=sys.stderr)
-        return BAD_INPUT
+        return _fail(error, BAD_INPUT)
     except (ArithmeticError, RuntimeError, MemoryError, ImportError) as error:
-        print(f"cmlfast: error: {_sentence(error)}", file=sys.stderr)
-        return FAILED
-    return OK
+        return _fail(error, FAILED)
+    finally:
+        log.removeHandler(notes)
+        log.setLevel(level)
 
 
-def _sentence(error: BaseException) -> str:
-    """Return an error's text in one line."""
+def _fail(error: BaseException, code: int) -> int:
+    """Say what went wrong in one line."""
     text = str(error) or type(error).__name__
-    return " ".join(text.split())
+    streams.complain(f"cmlfast: error: {' '.join(text.split())}")
+    return code
+
+
+def _end_on_request() -> None:
+    """Let SIGTERM end the command as Ctrl-C does, so that no half-written file stays; leave it where it is ignored."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    try:
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, end)
+    except ValueError:  # not the main thread, where alone signals arrive
+        pass

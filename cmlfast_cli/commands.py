@@ -1,26 +1,22 @@
-"""What the commands of ``cmlfast`` do: train, evaluate, tune, recommend, similar and info on a user's own files."""
+"""The commands that make and measure models, train, evaluate and tune, and the one that tells of them, info."""
 
 from __future__ import annotations
 
 import argparse
-import csv
-import re
 import shlex
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cmlfast import CML, Interactions, build_info, split_per_user
-from cmlfast.data.align import ids_of, joined
-from cmlfast.data.columns import column_names
+from cmlfast import CML, Interactions, build_info, split_by_time, split_last, split_per_user
+from cmlfast.data.align import ids_of
 from cmlfast.data.sides import KINDS
+from cmlfast.data.sources import expand
 from cmlfast.data.tensor_file import check_target, is_model
 from cmlfast.evaluation.popularity import popularity_recall
 from cmlfast.training.settings import check
-from cmlfast_cli.options import DEFAULTS, SEARCHED
+from cmlfast_cli.options import DEFAULTS, SEARCHED, parse_also, text_words
+from cmlfast_cli.reading import read_likes, read_with_features
+from cmlfast_cli.streams import complain, say, show
 
 
 def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
@@ -36,104 +32,75 @@ def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
     return model
 
 
-def _read(path: str, options: argparse.Namespace, known: CML | Interactions | None = None) -> Interactions:
-    """Read a file of likes; ids become strings where ``known`` has strings, even if this file has integers only."""
-    likes = _table(path, user=options.user, item=options.item, value=options.value, min_value=options.min_value)
-    if known is None:
-        return likes
-    user_ids, item_ids = (
-        (known.user_ids, known.item_ids) if isinstance(known, Interactions) else (known.user_ids_, known.item_ids_)
-    )
-    return Interactions(likes.matrix, _like(likes.user_ids, user_ids), _like(likes.item_ids, item_ids))
-
-
-def _read_with_features(options: argparse.Namespace) -> tuple[Interactions, dict[str, Any]]:
-    """Read likes and, where there are such files, tags of items or users, by the names of `CML.fit`'s arguments."""
-    likes = _read(options.data, options)
-    features: dict[str, Any] = {}
-    for kind in KINDS:
-        path = getattr(options, f"{kind}_features")
-        if path:
-            tags = _tags(path)
-            named = Interactions(tags.matrix, _like(tags.user_ids, ids_of(likes, kind)), tags.item_ids)
-            features[f"{kind}_features"] = named
-    return joined(likes, features.get("item_features"), features.get("user_features")), features
-
-
-def _tags(path: str) -> Interactions:
-    """Read a file of tags. It has two columns and no more, for what else is in it would be lost without a word."""
-    parquet, delimiter = _format(path)
-    names = column_names(path, None if parquet else delimiter)
-    if len(names) != 2:
-        raise ValueError(
-            f"{path} has {len(names)} columns, {', '.join(names[:6])}; a file of tags has two, ids and tags, and a row "
-            "for each tag that one has"
-        )
-    return _table(path)
-
-
-def _table(path: str, **columns: Any) -> Interactions:
-    parquet, delimiter = _format(path)
-    try:
-        if parquet:
-            return Interactions.from_parquet(path, **columns)
-        return Interactions.from_csv(path, **columns, delimiter=delimiter)
-    except ValueError as error:
-        raise error if path in str(error) else ValueError(f"{path}: {error}") from error
-
-
-def _format(path: str) -> tuple[bool, str]:
-    """Return whether a file is Parquet, and else its delimiter."""
-    file = Path(path)
-    if not file.exists():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    suffixes = [suffix.lower() for suffix in file.suffixes]
-    return file.is_dir() or suffixes[-1:] in ([".parquet"], [".pq"]), "\t" if ".tsv" in suffixes else ","
-
-
-def _like(ids: Any, known: Any) -> Any:
-    return ids.astype(str).astype(object) if known.dtype == object and ids.dtype != object else ids
-
-
 def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Train a model on a file of likes and write it."""
+    """Train a model on files of likes and write it, whoever reads what is said about it."""
     model = _model(options, parser)
     target = check_target(options.model)  # told before the training, not after it
-    files = (options.data, options.validation, options.item_features, options.user_features)
-    if target in [Path(path).resolve() for path in files if path]:
+    given = (*options.data, options.validation, options.item_features, options.user_features)
+    files = [file for path in given if path for file in expand(path)]
+    if target in [Path(file).resolve() for file in files]:
         raise ValueError(f"--model {options.model} is a file of data; give the model a name of its own")
     if target.exists() and target.stat().st_size and not is_model(target):
         raise ValueError(f"--model {options.model} is there and is no model; give another name, or remove that file")
-    likes, features = _read_with_features(options)
-    validation = _read(options.validation, options, likes) if options.validation else None
-    _tell(likes, features)
-    model.fit(likes, **features, validation=validation)
-    _tell_training(model)
+    likes, features = read_with_features(options)
+    validation = read_likes(options.validation, options, likes) if options.validation else None
+    if validation and options.drop_unknown:
+        validation = _known_of(validation, likes.user_ids, likes.item_ids, options.validation)
+    _tell(likes, features, options)
+    model.fit(likes, **features, validation=validation, show_progress=False if options.quiet else None)
+    _tell_training(model, options)
     model.save(options.model)
-    print(f"wrote {options.model}")
+    _say(f"wrote {options.model}", options)
 
 
 def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Print measures on held-out likes, of a trained model or of one trained here."""
+    """Print measures on held-out likes, of trained models or of some that are trained here."""
     if options.model:
-        trained = CML.load(options.model)
-        held_out = _read(options.data, options, trained)
-        exclude = _read(options.exclude, options, trained) if options.exclude else None
-        _print_measures({"CML": trained.evaluate(held_out, options.k, exclude)})
+        found = {path: _measured(CML.load(path), options) for path in options.model}
+        _print_measures(found)
         return
-    likes, features = _read_with_features(options)
-    model = _model(options, parser)
-    _tell(likes, features)
-    train, validation, test = split_per_user(likes, options.seed)
+    likes, features = read_with_features(options)
+    models = {"CML": _model(options, parser)}
+    for text in options.also or ():
+        models[text] = _model(parse_also(text, options, parser), parser)
+    _tell(likes, features, options)
+    train, validation, test = _split(likes, options)
     if test.nnz == 0:
-        raise ValueError(f"{options.data}: no user has 5 likes or more, so that there is nothing to hold out")
-    model.fit(train, **features, validation=validation)
-    _tell_training(model)
-    found = {
-        "popularity": popularity_recall(train, test, options.k, exclude=validation),
-        "CML": model.evaluate(test, options.k, exclude=validation),
-    }
+        raise ValueError(f"{options.data[0]}: no user has enough likes, so that there is nothing to hold out")
+    found = {"popularity": popularity_recall(train, test, options.k, exclude=validation)}
+    for name, model in models.items():
+        held = validation if validation.nnz else None
+        model.fit(train, **features, validation=held, show_progress=False if options.quiet else None)
+        _tell_training(model, options, "" if len(models) == 1 else f"{name}: ")
+        found[name] = model.evaluate(test, options.k, exclude=held)
     _print_measures(found)
+    _tell_if_popularity_is_ahead(found, likes, options)
+
+
+def _split(likes: Interactions, options: argparse.Namespace) -> tuple[Interactions, Interactions, Interactions]:
+    """Split as the options say: each user's at random, their last ones, or all by time."""
+    if options.leave_out:
+        return split_last(likes, options.leave_out, None if options.time else options.seed)
+    return split_by_time(likes) if options.time else split_per_user(likes, options.seed)
+
+
+def _measured(model: CML, options: argparse.Namespace) -> dict[str, float]:
+    parts = {"held-out likes": options.data, "--exclude": options.exclude}
+    likes = {}
+    for name, where in parts.items():
+        if where:
+            part = read_likes(where, options, model)
+            known = _known_of(part, model.user_ids_, model.item_ids_, name) if options.drop_unknown else part
+            likes[name] = known
+    return model.evaluate(likes["held-out likes"], options.k, likes.get("--exclude"))
+
+
+def _known_of(likes: Interactions, user_ids: Any, item_ids: Any, name: str) -> Interactions:
+    """Leave out users and items that a model does not know, and say how many likes that were."""
+    known = likes.select(user_ids, item_ids)
+    if known.nnz < likes.nnz:
+        complain(f"cmlfast: {name}: {likes.nnz - known.nnz:,} of {likes.nnz:,} are of unknown users or items, left out")
+    return known
 
 
 def tune(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -142,59 +109,35 @@ def tune(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 
     _model(options, parser)
     fixed = {name: getattr(options, name) for name in DEFAULTS if name not in SEARCHED}
-    likes, features = _read_with_features(options)
-    _tell(likes, features)
+    likes, features = read_with_features(options)
+    _tell(likes, features, options)
     search = {**features, "study": options.study, "seed": options.seed}
     try:
         found = tuning.tune(likes, options.trials, **search, **fixed)
     except KeyboardInterrupt:
         if options.study:
-            print(f"\n{options.study} keeps the finished trials; the same command goes on from them", file=sys.stderr)
+            complain(f"\n{options.study} keeps the finished trials; the same command goes on from them")
         raise
-    print(f"{'Recall@50':12}{'validation':>12}{'test':>12}")
-    print(f"{'default':12}{found.default_validation:>12.4f}{found.default_test:>12.4f}")
-    print(f"{'best':12}{found.validation:>12.4f}{found.test:>12.4f}")
-    print(f"best of {len(found.study.trials)} trials:")
-    print(_train_command(options, found.params))
+    show(f"{'Recall@50':12}{'validation':>12}{'test':>12}")
+    show(f"{'default':12}{found.default_validation:>12.4f}{found.default_test:>12.4f}")
+    show(f"{'best':12}{found.validation:>12.4f}{found.test:>12.4f}")
+    show(f"best of {len(found.study.trials)} trials:")
+    show(_train_command(options, found.params))
 
 
 def _train_command(options: argparse.Namespace, params: dict[str, Any]) -> str:
     """Return the command line that trains on the same likes with these parameters; defaults stay unsaid."""
-    words = ["cmlfast", "train", options.data, "--model", f"{Path(options.data).name.split('.')[0]}.model"]
+    name = Path(options.data[0]).name.split(".")[0].strip("-*?") or "likes"
+    words = ["cmlfast", "train", *options.data, "--model", f"{name}.model"]
     data = {"user": options.user, "item": options.item, "value": options.value, "min_value": options.min_value}
     data |= {f"{kind}_features": getattr(options, f"{kind}_features") for kind in KINDS}
     changed = {name: params[name] for name, default in DEFAULTS.items() if params[name] != default}
+    words += text_words(options)
     given = {name: value for name, value in data.items() if value is not None} | changed | {"seed": options.seed}
     for name, value in given.items():
         values = value if isinstance(value, tuple) else [value]
         words += [f"--{name.replace('_', '-')}", *("none" if one is None else str(one) for one in values)]
     return shlex.join(words)
-
-
-def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Print the nearest items of users."""
-    model = CML.load(options.model)
-    users = _ids(options.users, model.user_ids_) if options.users else model.user_ids_
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    for first in range(0, len(users), 1000):
-        some = users[first : first + 1000]
-        found = model.recommend(some, N=options.n, filter_already_liked_items=not options.include_liked)
-        if first == 0:  # not before an unknown id was told
-            writer.writerow(("user", "item", "score"))
-        _write_rows(writer, some, *found)
-
-
-def similar(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """Print the nearest items of items, or users of users."""
-    model = CML.load(options.model)
-    known, answer = (model.user_ids_, model.similar_users) if options.users else (model.item_ids_, model.similar_items)
-    wanted = _ids(options.ids, known)
-    found, scores = answer(wanted, N=options.n + 1)  # the first is the id itself, which nobody needs to be told
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(("user" if options.users else "item", "similar", "score"))
-    for one, row, values in zip(wanted, found, scores, strict=True):
-        others = row != one
-        _write_rows(writer, [one], [row[others][: options.n]], [values[others][: options.n]])
 
 
 def info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -216,7 +159,7 @@ def info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
             **model.auto_,
         }
     for name, value in facts.items():
-        print(f"{name:18} {value}")
+        show(f"{name:18} {value}")
 
 
 def _features_of(model: CML) -> dict[str, str]:
@@ -231,47 +174,55 @@ def _features_of(model: CML) -> dict[str, str]:
     return facts
 
 
-def _ids(texts: Sequence[str], known: Any) -> Any:
-    """Return ids as the model has them: integers where it has integers."""
-    if known.dtype == object:
-        return np.array(texts, dtype=object)
-    for text in texts:
-        if not re.fullmatch(r"-?(0|[1-9][0-9]{0,17})", text):
-            raise ValueError(f"{text!r} is no id of this model, whose ids are integers")
-    return np.array([int(text) for text in texts], dtype=np.int64)
+def _say(text: str, options: argparse.Namespace) -> None:
+    if not options.quiet:
+        say(text)
 
 
-def _write_rows(writer: Any, ids: Any, found: Any, scores: Any) -> None:
-    for one, row, values in zip(ids, found, scores, strict=True):
-        writer.writerows(
-            (one, other, f"{score:.6g}") for other, score in zip(row, values, strict=True) if score > -np.inf
-        )
-
-
-def _tell(likes: Interactions, features: dict[str, Any]) -> None:
-    print(f"{likes}; {likes.n_duplicates:,} duplicates merged, {likes.n_dropped:,} rows were no likes")
+def _tell(likes: Interactions, features: dict[str, Any], options: argparse.Namespace) -> None:
+    _say(f"{likes}; {likes.n_duplicates:,} duplicates merged, {likes.n_dropped:,} rows were no likes", options)
     for kind in KINDS:
         tags = features.get(f"{kind}_features")
         if tags is not None:  # ids that do not match are seen here
             n_likes = likes.matrix.sum(0 if kind == "item" else 1).A1
             liked = set(ids_of(likes, kind)[n_likes > 0].tolist())
             n = len(liked.intersection(tags.user_ids.tolist()))
-            print(
+            _say(
                 f"{tags.n_items:,} tags of {n:,} of the {len(liked):,} {kind}s with likes and of {tags.n_users - n:,} "
-                f"without; {len(liked) - n:,} have likes and no tag"
+                f"without; {len(liked) - n:,} have likes and no tag",
+                options,
             )
 
 
-def _tell_training(model: CML) -> None:
+def _tell_training(model: CML, options: argparse.Namespace, name: str = "") -> None:
     seconds = sum(record["seconds"] for record in model.history_)
-    print(f"trained {len(model.history_)} epochs in {seconds:.1f} s, loss {model.history_[-1]['loss']:.4f}")
+    _say(
+        f"{name}trained {len(model.history_)} epochs in {seconds:.1f} s, loss {model.history_[-1]['loss']:.4f}", options
+    )
     if model.skipped_["pairs_without_negatives"]:
-        print(f"skipped {model.skipped_['pairs_without_negatives']:,} pairs of users who like every item")
+        _say(f"skipped {model.skipped_['pairs_without_negatives']:,} pairs of users who like every item", options)
 
 
 def _print_measures(found: dict[str, dict[str, float]]) -> None:
     """Print a row for each measure and a column for each model."""
-    print(f"{'':16}" + "".join(f"{name:>12}" for name in found))
+    widths = {name: max(12, len(name) + 2) for name in found}
+    show(f"{'':16}" + "".join(f"{name:>{widths[name]}}" for name in found))
     for measure in next(iter(found.values())):
         digits = 1 if measure.startswith("popularity") else 4
-        print(f"{measure:16}" + "".join(f"{measures[measure]:>12.{digits}f}" for measures in found.values()))
+        row = "".join(f"{measures[measure]:>{widths[name]}.{digits}f}" for name, measures in found.items())
+        show(f"{measure:16}{row}")
+
+
+def _tell_if_popularity_is_ahead(
+    found: dict[str, dict[str, float]], likes: Interactions, options: argparse.Namespace
+) -> None:
+    """Say so where the most popular items are found more often than anything that was learned."""
+    measure = f"recall@{options.k[0]}"
+    best = max(values[measure] for name, values in found.items() if name != "popularity")
+    if found["popularity"][measure] > best:
+        _say(
+            f"popularity is ahead in {measure}, {found['popularity'][measure]:.4f} to {best:.4f}: {likes.nnz:,} likes "
+            f"of {likes.n_users:,} users are too few, or too alike, to learn more from; more likes would help, or item "
+            "features (--item-features)",
+            options,
+        )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from cmlfast_cli.streams import OutputLostError
 
 # Those of cmlfast.CML, which cannot be asked without importing it; a test compares them.
 DEFAULTS: dict[str, Any] = {
@@ -28,11 +31,22 @@ DEFAULTS: dict[str, Any] = {
 # What `cmlfast tune` searches for, and so does not take: those of cmlfast.tuning; a test compares.
 SEARCHED = ("learning_rate", "margin", "temperature", "n_negatives", "feature_weight")
 
+# How a text is written, as cmlfast.Interactions.from_csv takes it.
+TEXT_OPTIONS: dict[str, Any] = {
+    "delimiter": None,
+    "encoding": None,
+    "header": None,
+    "columns": None,
+    "decimal": ".",
+    "skip_bad_lines": False,
+}
+
 DESCRIPTION = """\
 Recommend by Collaborative Metric Learning: users and items in one space, the nearest items are the answer.
 
-A file of likes is CSV (.csv, .tsv, also .gz) or Parquet, one row a pair, with a header. The first two columns are
-the user and the item unless --user and --item name others."""
+Likes are delimited text, also compressed, or Parquet, a row for each pair: one file or several, patterns, folders, or
+- for standard input. Columns are found by their names (user, userId, item, movie_id, artist, ...) or else are the first
+two, unless --user and --item name others."""
 
 EPILOG = """\
 a first session:
@@ -43,14 +57,47 @@ a first session:
   cmlfast similar likes.model "Star Wars"           the items nearest to an item
 
 ratings: --value rating --min-value 4 takes rows with a rating of at least 4 as likes
+times:   --time timestamp: evaluate on what came last
 tags:    --item-features tags.csv (item,tag) also places items that few or none like, --user-features users; with train,
          evaluate and tune
 
-exit codes: 0 done; 1 failed; 2 wrong options; 3 a file or an id that cannot be used; 130 interrupted"""
+exit codes: 0 done; 1 failed; 2 wrong options; 3 a file or an id that cannot be used; 130 interrupted; 143 terminated"""
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the commands and their options."""
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
+    """Return the options, and the parser of their command, which knows its own usage."""
+    parser, commands = _parsers()
+    command = commands.get(arguments[0]) if arguments else None
+    if command is None:
+        return parser.parse_args(arguments), parser  # --help, --version, or an error
+    # Options before, between and after the ids and files.
+    return command.parse_intermixed_args(arguments[1:]), command
+
+
+def parse_also(text: str, base: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Return the options with some of the training's changed by a text such as "--loss warp --n-epochs 20"."""
+    training = argparse.ArgumentParser(parser.prog, usage=f"{parser.prog} --also {text!r}", add_help=False)
+    _add_model(training)
+    return training.parse_args(shlex.split(text), argparse.Namespace(**vars(base)))
+
+
+def text_words(options: argparse.Namespace) -> list[str]:
+    """Return the words of a command line that say how texts are written, as these options do."""
+    words = []
+    for name, default in TEXT_OPTIONS.items():
+        value = getattr(options, name)
+        if value == default:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        if name == "header":
+            words.append("--header" if value else "--no-header")
+        else:
+            words += [flag] if value is True else [flag, ",".join(value) if isinstance(value, list) else value]
+    return words
+
+
+def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """Describe the commands and their options; return the parser of all, and each command's by name."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("cmlfast", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"cmlfast {_version()}")
@@ -59,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     def command(name: str, text: str, detail: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {detail}")
         sub.set_defaults(command=name)
+        sub.add_argument("-q", "--quiet", action="store_true", help="print results and errors alone")
         return sub
 
     train = command("train", "train a model on a file of likes", "Writes one model file, all or nothing.")
@@ -66,19 +114,39 @@ def build_parser() -> argparse.ArgumentParser:
     _add_features(train)
     train.add_argument("--model", required=True, metavar="FILE", help="where to write the model")
     train.add_argument("--validation", metavar="FILE", help="held-out likes: stop early, keep the best epoch")
+    train.add_argument("--drop-unknown", action="store_true", help="with --validation: leave out what is not in DATA")
     _add_model(train)
 
     evaluate = command(
         "evaluate",
         "measure recall, NDCG and more on held-out likes",
         "Without --model: splits each user's likes 60/20/20, trains on the first part, stops early on the second and "
-        "measures on the third, beside popularity. With --model: measures a trained model on a file of likes that it "
-        "was not trained on.",
+        "measures on the third, beside popularity. With --model: measures a trained model on likes that it was not "
+        "trained on.",
     )
     _add_data(evaluate)
     _add_features(evaluate)
-    evaluate.add_argument("--model", metavar="FILE", help="a trained model")
+    evaluate.add_argument(
+        "--time", metavar="COLUMN", help="split by time: train on the first 60%%, test on the last 20%%"
+    )
+    evaluate.add_argument(
+        "--leave-out",
+        type=int,
+        metavar="N",
+        help="test on each user's last N likes (with --time) or on random N, stop early on the N before",
+    )
+    evaluate.add_argument(
+        "--also",
+        action="append",
+        metavar="OPTIONS",
+        help='train another model with other options, as in --also "--loss warp --margin 2", and show it beside; '
+        "may be repeated",
+    )
+    evaluate.add_argument("--model", action="append", metavar="FILE", help="a trained model; may be repeated")
     evaluate.add_argument("--exclude", metavar="FILE", help="with --model: likes to leave out of the ranking")
+    evaluate.add_argument(
+        "--drop-unknown", action="store_true", help="with --model: leave out users and items that it does not know"
+    )
     evaluate.add_argument("-k", type=int, nargs="+", default=[50, 100], help="the K (default: 50 100)")
     _add_model(evaluate)
 
@@ -103,39 +171,96 @@ def build_parser() -> argparse.ArgumentParser:
     _add_model(tune, left_out=not_for_tune)
     tune.set_defaults(**{name: DEFAULTS[name] for name in not_for_tune})
 
-    recommend = command("recommend", "print the nearest items of users", "CSV on standard output: user,item,score.")
+    recommend = command("recommend", "write the nearest items of users", "A table of users, items and scores.")
     recommend.add_argument("model", metavar="MODEL", help="a trained model")
     recommend.add_argument("users", nargs="*", metavar="USER", help="users' ids; all users without any")
+    recommend.add_argument(
+        "--users-from", metavar="FILE", help="a file of users' ids, a line each; - for standard input"
+    )
     recommend.add_argument("-n", type=int, default=10, help="items for each user (default: 10)")
     recommend.add_argument("--include-liked", action="store_true", help="also items that a user already likes")
+    recommend.add_argument(
+        "--unknown",
+        choices=("report", "popular"),
+        default="report",
+        help="users whom the model does not know: name them and exit with 3 (report), or give them the most popular "
+        "items (default: %(default)s)",
+    )
+    recommend.add_argument(
+        "--likes", metavar="FILE", help="likes of new users, or new likes of known ones, to place them by"
+    )
+    _add_columns(recommend)
+    _add_features(recommend, "with --user-features and --item-features the model places new ones")
+    _add_output(recommend)
 
-    similar = command("similar", "print the nearest items of an item", "CSV on standard output: item,similar,score.")
+    similar = command("similar", "write the nearest items of an item", "A table of items, similar ones and scores.")
     similar.add_argument("model", metavar="MODEL", help="a trained model")
-    similar.add_argument("ids", nargs="+", metavar="ID", help="items' ids")
+    similar.add_argument("ids", nargs="*", metavar="ID", help="items' ids")
+    similar.add_argument("--ids-from", metavar="FILE", help="a file of ids, a line each; - for standard input")
     similar.add_argument("-n", type=int, default=10, help="how many for each (default: 10)")
     similar.add_argument("--users", action="store_true", help="the ids are users', and so are the answers")
+    _add_features(similar, "the model places new ones")
+    _add_output(similar)
 
     info = command("info", "tell about a model, or this installation", "")
     info.add_argument("model", nargs="?", metavar="MODEL", help="a trained model")
-    return parser
+    return parser, commands.choices
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA", help="likes: a CSV or Parquet file with a row for each pair")
-    parser.add_argument("--user", metavar="COLUMN", help="the column of users (default: the first)")
-    parser.add_argument("--item", metavar="COLUMN", help="the column of items (default: the second)")
-    parser.add_argument("--value", metavar="COLUMN", help="a column of ratings or counts")
-    parser.add_argument("--min-value", type=float, metavar="X", help="the least value that is a like")
+    parser.add_argument(
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="likes: files, patterns or folders of CSV or Parquet; - for standard input",
+    )
+    _add_columns(parser)
 
 
-def _add_features(parser: argparse.ArgumentParser) -> None:
+def _add_columns(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("reading likes")
+    group.add_argument("--user", metavar="COLUMN", help="the column of users (default: by its name)")
+    group.add_argument("--item", metavar="COLUMN", help="the column of items (default: by its name)")
+    group.add_argument("--value", metavar="COLUMN", help="a column of ratings or counts")
+    group.add_argument("--min-value", type=float, metavar="X", help="the least value that is a like")
+    group.add_argument("--delimiter", metavar="TEXT", help="between fields, as ';' or '::' (default: found out)")
+    group.add_argument("--encoding", metavar="NAME", help="such as latin-1 (default: UTF-8, or what a mark says)")
+    group.add_argument(
+        "--header", action="store_true", default=None, help="the first line has names, whatever it looks like"
+    )
+    group.add_argument("--no-header", action="store_false", dest="header", help="the first line is data")
+    group.add_argument(
+        "--columns", type=_names, metavar="A,B,...", help="the columns' names, of a text without a header"
+    )
+    group.add_argument("--decimal", default=".", metavar="CHARACTER", help="the decimal point (default: %(default)s)")
+    group.add_argument(
+        "--skip-bad-lines", action="store_true", help="leave out lines of another length, and count them"
+    )
+
+
+def _add_features(parser: argparse.ArgumentParser, what: str | None = None) -> None:
     for kind, strangers in (("item", "items that nobody likes yet"), ("user", "users who like nothing yet")):
         parser.add_argument(
             f"--{kind}-features",
             metavar="FILE",
-            help=f"a CSV or Parquet file whose first two columns are {kind}s and their tags, a row for each pair; "
-            f"{strangers} take part by their tags",
+            help=f"a CSV or Parquet file of two columns, {kind}s and their tags, a row for each pair; "
+            f"{what or f'{strangers} take part by their tags'}",
         )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("writing")
+    group.add_argument(
+        "-o", "--output", metavar="FILE", help="where to write, all or nothing (default: standard output)"
+    )
+    group.add_argument(
+        "--format", choices=("csv", "jsonl", "parquet"), help="(default: what the name of --output says, or csv)"
+    )
+    group.add_argument("--titles", metavar="FILE", help="a table of items and their titles, to write beside the ids")
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
 
 
 def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) -> None:
@@ -195,20 +320,53 @@ def _float_auto_or_none(text: str) -> float | str | None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'auto' nor 'none'") from None
 
 
-def check(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
-    """End with a usage error where options do not go together or a count is none."""
+def check(options: argparse.Namespace, parser: argparse.ArgumentParser, can_print: bool = True) -> None:
+    """End with a usage error where options do not go together, have no effect, or a count is none."""
+    for wrong, complaint in _complaints(options):
+        if wrong:
+            parser.error(complaint)
+    if not can_print and options.command != "train" and not getattr(options, "output", None):
+        raise OutputLostError("standard output is closed, where the answer should go")
+
+
+def _complaints(options: argparse.Namespace) -> Iterator[tuple[Any, str]]:
+    """Yield what may be wrong, and what to say of it."""
+    given = vars(options).get
+    if options.command in ("train", "evaluate", "tune"):
+        yield given("min_value") is not None and not given("value"), "--min-value goes with --value"
+        features = given("item_features") or given("user_features")
+        weighed = options.command != "tune" and given("feature_weight") != DEFAULTS["feature_weight"]
+        yield weighed and not features, "--feature-weight goes with --item-features or --user-features"
+    if options.command == "train":
+        unused = given("validation_measure") != DEFAULTS["validation_measure"] and not given("validation")
+        yield unused, "--validation-measure goes with --validation"
+        yield given("drop_unknown") and not given("validation"), "--drop-unknown goes with --validation"
     if options.command == "evaluate":
-        if min(options.k) < 1:
-            parser.error(f"-k is {min(options.k)}; every K must be at least 1")
-        if options.exclude and not options.model:
-            parser.error("--exclude goes with --model")
-        for kind in ("item", "user"):
-            if getattr(options, f"{kind}_features") and options.model:
-                parser.error(f"--{kind}-features does not go with --model, which has learned them")
-    if options.command == "tune" and options.trials < 1:
-        parser.error(f"--trials is {options.trials}; it must be at least 1")
-    if options.command in ("recommend", "similar") and options.n < 1:
-        parser.error(f"-n is {options.n}; it must be at least 1")
+        yield min(options.k) < 1, f"-k is {min(options.k)}; every K must be at least 1"
+        yield (
+            given("leave_out") is not None and options.leave_out < 1,
+            f"--leave-out is {options.leave_out}; it must be at least 1",
+        )
+        for name in ("exclude", "drop_unknown"):
+            yield given(name) and not given("model"), f"--{name.replace('_', '-')} goes with --model"
+        changed = {name: given(name) != default for name, default in {**DEFAULTS, "seed": 0}.items()}
+        for name in ("item_features", "user_features", "time", "leave_out", "also", *changed):
+            flag = f"--{name.replace('_', '-')}"
+            says = f"{flag} does not go with --model, which is trained already"
+            yield given("model") and changed.get(name, given(name)), says
+    if options.command == "tune":
+        yield options.trials < 1, f"--trials is {options.trials}; it must be at least 1"
+    if options.command in ("recommend", "similar"):
+        yield options.n < 1, f"-n is {options.n}; it must be at least 1"
+    if options.command == "recommend":
+        reading = {"user": None, "item": None, "value": None, "min_value": None, **TEXT_OPTIONS}
+        for name, default in reading.items():
+            yield given(name) != default and not given("likes"), f"--{name.replace('_', '-')} goes with --likes"
+        asked = given("users") or given("users_from")
+        yield given("unknown") == "popular" and not asked, "--unknown goes with users' ids"
+    if options.command == "similar":
+        yield not (given("ids") or given("ids_from")), "the following arguments are required: ID (or --ids-from)"
+        yield given("users") and given("titles"), "--titles does not go with --users: they are items'"
 
 
 def _version() -> str:

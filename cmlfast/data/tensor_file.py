@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
+import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -20,6 +23,7 @@ from cmlfast.data.ids import Ids
 # 1 had float32 tables only, and no parameter `dtype`; 2 had no networks; 3 had no counts of likes
 FORMAT = 4
 KEY = "cmlfast"
+Where: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 
 
 def check_target(path: str | os.PathLike[str]) -> Path:
@@ -45,33 +49,40 @@ def is_model(path: Path) -> bool:
         return False
 
 
-def write(path: str | os.PathLike[str], tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
-    """Write a model file in one step: readers see the old file or the new one, whole.
+def write(path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+    """Write a model file in one step, readers see the old file or the new one, whole; or write to an open file.
 
     Raises
     ------
     OSError
         If ``path`` cannot be written to; an older file there is then untouched.
     """
-    target = check_target(path)
-    mode = target.stat().st_mode & 0o777 if target.exists() else None
-    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}.part"
     # A parameter may be a NumPy number, which JSON does not know.
     header = {KEY: json.dumps({"format": FORMAT, **metadata}, default=lambda number: number.item())}
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    if not isinstance(path, str | os.PathLike):
+        path.write(safetensors.torch.save(tensors, metadata=header))
+        return
+    target = check_target(path)
+    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}.part"
     try:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata=header)
-        if mode is not None:
-            temporary.chmod(mode)
+        temporary.touch(exist_ok=False)
+        mode = (target if target.exists() else temporary).stat().st_mode & 0o777
+        save_file(tensors, temporary, metadata=header)
+        temporary.chmod(mode)  # safetensors lets nobody else read what it writes
         with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, f"the model could not be written: {os.strerror(code)}", str(path)) from error
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
 
 
-def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a model file.
+def read(path: Where) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a model file, or an open one.
 
     Raises
     ------
@@ -80,25 +91,36 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any
     ValueError
         If it is no model of this package, damaged, or of a newer format.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"path is {str(path)!r}, but there is no such file")
+    name = repr(str(path)) if isinstance(path, str | os.PathLike) else "an open file"
+    if isinstance(path, str | os.PathLike) and not Path(path).is_file():
+        raise FileNotFoundError(f"path is {name}, but there is no such file")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = (file.metadata() or {}).get(KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        header, tensors = _read_path(path) if isinstance(path, str | os.PathLike) else _read_bytes(path.read())
     except SafetensorError as error:
-        raise ValueError(f"path is {str(path)!r}, which is damaged or no model file: {error}") from error
+        raise ValueError(f"path is {name}, which is damaged or no model file: {error}") from error
     if header is None:
-        raise ValueError(f"path is {str(path)!r}, a safetensors file that cmlfast did not write")
+        raise ValueError(f"path is {name}, a safetensors file that cmlfast did not write")
     metadata = json.loads(header)
     if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
-        raise ValueError(f"path is {str(path)!r}, whose header is damaged; save the model again")
+        raise ValueError(f"path is {name}, whose header is damaged; save the model again")
     if metadata["format"] > FORMAT:
         raise ValueError(
-            f"path is {str(path)!r}, written by a newer cmlfast (format {metadata['format']}, this one reads "
+            f"path is {name}, written by a newer cmlfast (format {metadata['format']}, this one reads "
             f"{FORMAT}); upgrade cmlfast"
         )
     return tensors, metadata
+
+
+def _read_path(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, Tensor]]:
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        return (file.metadata() or {}).get(KEY), tensors
+
+
+def _read_bytes(content: bytes) -> tuple[str | None, dict[str, Tensor]]:
+    tensors = safetensors.torch.load(content)  # which has checked the header
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(KEY), tensors
 
 
 def pack_ids(ids: Ids) -> dict[str, Tensor]:

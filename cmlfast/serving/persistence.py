@@ -15,7 +15,7 @@ from cmlfast.data.csr import Counts, likes_of_items
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Sides
-from cmlfast.data.tensor_file import pack_csr, pack_ids, read, require, under, unpack_csr, unpack_ids, write
+from cmlfast.data.tensor_file import Where, pack_csr, pack_ids, read, require, under, unpack_csr, unpack_ids, write
 from cmlfast.features.network import pack_network, unpack_network
 from cmlfast.training.fitted import Fitted
 from cmlfast.training.settings import DTYPES, resolve
@@ -24,7 +24,7 @@ from cmlfast.training.tables import Tables
 TABLES = ("user", "item", "user_state", "item_state")
 
 
-def save(path: str | os.PathLike[str], fitted: Fitted, params: dict[str, Any]) -> None:
+def save(path: Where, fitted: Fitted, params: dict[str, Any]) -> None:
     """Write what was fitted and the parameters of its class, see :meth:`cmlfast.CML.save`."""
     if fitted.missing_networks:
         raise ValueError(
@@ -123,7 +123,7 @@ class Stored:
         )
 
 
-def load(path: str | os.PathLike[str]) -> Stored:
+def load(path: Where) -> Stored:
     """Read a model's file and check that its parts fit together, before anything uses them.
 
     Raises
@@ -138,9 +138,9 @@ def load(path: str | os.PathLike[str]) -> Stored:
     try:
         return _checked(tensors, metadata)
     except (KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"path is {str(path)!r}, which is damaged: {error!r}; save the model again") from error
+        raise ValueError(f"path is {_name(path)}, which is damaged: {error!r}; save the model again") from error
     except ValueError as error:
-        raise ValueError(f"path is {str(path)!r}, which is damaged: {error}; save the model again") from error
+        raise ValueError(f"path is {_name(path)}, which is damaged: {error}; save the model again") from error
 
 
 def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
@@ -200,6 +200,10 @@ def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype) -> tuple[tor
             state.shape == table.shape, f"tensor {name} is {list(table.shape)} and {name}_state {list(state.shape)}"
         )
     return user.shape, item.shape
+
+
+def _name(path: Where) -> str:
+    return repr(str(path)) if isinstance(path, str | os.PathLike) else "an open file"
 
 
 def _named(prefix: str, parts: dict[str, Tensor]) -> dict[str, Tensor]:

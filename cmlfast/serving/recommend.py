@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from cmlfast.data.csr import Counts
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Kind
 from cmlfast.serving.fold_in import fold_in
@@ -87,6 +88,14 @@ def similar(fitted: Fitted, kernels: ModuleType, wanted: Any, n: int, kind: Kind
     check_count(n, "N")
     table = fitted.tables.item if kind == "item" else fitted.tables.user
     return answer(*nearest(kernels, picked(table, rows), table, int(n)), fitted, kind, np.ndim(wanted) == 0)
+
+
+def popular(fitted: Fitted, n: int) -> tuple[npt.NDArray[Any], Counts]:
+    """Return the items that most users like, see :meth:`cmlfast.CML.popular_items`."""
+    check_count(n, "N")
+    order = np.argsort(-fitted.item_likes, kind="stable")[:n]
+    ids, _ = answer(order[None], np.zeros((1, len(order)), np.float32), fitted, "item", True)
+    return ids, fitted.item_likes[order]
 
 
 def predict(

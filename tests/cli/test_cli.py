@@ -10,7 +10,7 @@ import pytest
 
 from cmlfast import CML, Interactions, datasets, split_per_user
 from cmlfast_cli import main
-from cmlfast_cli.options import DEFAULTS, build_parser
+from cmlfast_cli.options import DEFAULTS, parse
 
 FAST = ["--n-components", "8", "--n-epochs", "10"]
 
@@ -164,7 +164,7 @@ def test_evaluate_trains_with_tags(likes, tags, capsys) -> None:
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("recall@5"))
     found = float(line.split()[-1])
     given = Interactions.from_csv(likes, user="user", item="item", value="rating", min_value=4)
-    features = Interactions.from_csv(tags, delimiter="\t")
+    features = Interactions.from_csv(tags)
     train, validation, test = split_per_user(given, seed=0)
     model = CML(n_components=8, n_epochs=10, random_state=0)
     expected = model.fit(train, features, validation=validation).evaluate(test, 5, exclude=validation)["recall@5"]
@@ -195,7 +195,7 @@ def test_a_model_may_be_replaced_by_a_model_and_a_new_empty_file_too(likes, tmp_
     ("arguments", "code", "message"),
     [
         (["recommend", "none.model", "u1"], 3, "no such file"),
-        (["train", "none.csv", "--model", "m"], 3, "none.csv: there is no such file"),
+        (["train", "none.csv", "--model", "m"], 3, "'none.csv': there is no such file"),
         (["train", "LIKES", "--model", "no/such/folder/m"], 3, "folder does not exist"),
         (["train", "LIKES", "--user", "who", "--model", "m"], 3, "who"),
         (["train", "LIKES", "--model", "LIKES"], 3, "is a file of data"),
@@ -217,12 +217,12 @@ def test_a_model_may_be_replaced_by_a_model_and_a_new_empty_file_too(likes, tmp_
         (["evaluate", "LIKES", "--exclude", "x"], 2, "--exclude goes with --model"),
         (["evaluate", "LIKES", "--model", "m", "--item-features", "x"], 2, "--item-features does not go with --model"),
         (["evaluate", "LIKES", "--model", "m", "--user-features", "x"], 2, "--user-features does not go with --model"),
-        (["train", "LIKES", "--model", "m", "--item-features", "x"], 3, "x: there is no such file"),
+        (["train", "LIKES", "--model", "m", "--item-features", "x"], 3, "'x': there is no such file"),
         (["train", "LIKES", "--model", "m", "--item-features", "MODEL"], 3, ""),
         (
             ["train", "LIKES", *COLUMNS, "--model", "m", "--item-features", "LIKES"],
             3,
-            "likes.csv has 3 columns, rating, item, user; a file of tags has two",
+            "3 columns, rating, item, user; a file of tags has two",
         ),
         (
             ["train", "LIKES", *COLUMNS, "--model", "m", "--item-features", "STRANGE"],
@@ -259,7 +259,7 @@ def test_errors_have_a_code_and_a_sentence(arguments, code, message, likes, mode
 
 
 def test_what_is_not_given_is_what_the_model_would_take() -> None:
-    given = vars(build_parser().parse_args(["train", "likes.csv", "--model", "m"]))
+    given = vars(parse(["train", "likes.csv", "--model", "m"])[0])
     assert {name: given[name] for name in DEFAULTS} == {name: CML().get_params()[name] for name in DEFAULTS}
 
 

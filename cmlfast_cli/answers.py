@@ -1,0 +1,151 @@
+"""The commands that ask a model: recommend and similar."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from cmlfast import CML, Interactions
+from cmlfast_cli.reading import read_ids, read_likes, read_tags, read_titles
+from cmlfast_cli.streams import complain
+from cmlfast_cli.writing import Row, write_rows
+
+AT_ONCE = 1000
+SOME_MISSING = 3
+INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
+Answer: TypeAlias = "tuple[Any, Any]"  # ids and scores, or None for the scores
+
+
+def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int | None:
+    """Write the nearest items of users: of those that the model knows, and of others by their likes or their tags."""
+    model = _model(options)
+    likes = _new_likes(options, model)
+    known = dict.fromkeys((*model.user_ids_.tolist(), *([] if likes is None else likes.user_ids.tolist())))
+    texts = _wanted(options.users, options.users_from)
+    missing: list[str] = []
+    if texts is None:
+        wanted = list(known if likes is None else likes.user_ids.tolist())
+    else:
+        wanted, missing = _find(texts, known, keep_missing=options.unknown == "popular")
+    by_likes = {} if likes is None else dict(zip(likes.user_ids.tolist(), range(likes.n_users), strict=True))
+    filtered = {"N": options.n, "filter_already_liked_items": not options.include_liked}
+
+    def answers(some: Sequence[Any]) -> dict[Any, Answer]:
+        found: dict[Any, Answer] = {}
+        new = [one for one in some if one in by_likes]
+        if likes is not None and new:
+            theirs = likes.matrix[[by_likes[one] for one in new]]
+            answer = model.recommend(np.arange(len(new)), theirs, recalculate_user=True, **filtered)
+            found |= zip(new, zip(*answer, strict=True), strict=True)
+        trained = [one for one in some if one in known and one not in by_likes]
+        if trained:
+            answer = model.recommend(np.array(trained, dtype=model.user_ids_.dtype), **filtered)
+            found |= zip(trained, zip(*answer, strict=True), strict=True)
+        popular = model.popular_items(options.n)[0]
+        return {one: found.get(one, (popular, None)) for one in some}
+
+    _write(options, ("user", "item"), wanted, answers)
+    return _tell_missing("user", missing)
+
+
+def similar(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int | None:
+    """Write the nearest items of items, or users of users."""
+    model = _model(options)
+    kind = "user" if options.users else "item"
+    known, ask = (model.user_ids_, model.similar_users) if options.users else (model.item_ids_, model.similar_items)
+    texts = _wanted(options.ids, options.ids_from)
+    wanted, missing = _find(texts or [], dict.fromkeys(known.tolist()))
+
+    def answers(some: Sequence[Any]) -> dict[Any, Answer]:
+        # The first is the id itself, which nobody needs to be told.
+        found, scores = ask(np.array(some, dtype=known.dtype), N=options.n + 1)
+        return dict(zip(some, zip(found[:, 1:], scores[:, 1:], strict=True), strict=True))
+
+    _write(options, (kind, "similar"), wanted, answers)
+    return _tell_missing(kind, missing)
+
+
+def _model(options: argparse.Namespace) -> CML:
+    """Return the model, with new items and users in it where the options give their tags."""
+    model = CML.load(options.model)
+    tags = read_tags(options, model)
+    return model.partial_fit(None, tags.get("item_features"), tags.get("user_features")) if tags else model
+
+
+def _new_likes(options: argparse.Namespace, model: CML) -> Interactions | None:
+    """Return who is to be placed by what they like, on the model's items, with what the model knows of them already."""
+    if not options.likes:
+        return None
+    given = read_likes(options.likes, options, model)
+    likes = given.select(None, model.item_ids_)
+    lost = likes.n_dropped - given.n_dropped
+    if likes.nnz == 0:
+        raise ValueError(f"{options.likes} names no item that the model knows, but {given.item_ids.tolist()[0]!r}")
+    if lost:
+        complain(f"cmlfast: {options.likes}: {lost:,} of {given.nnz:,} likes are of items that the model does not know")
+    if model.user_items_ is None:
+        return likes
+    return likes.with_pairs(likes.matrix + model.user_items_.select(likes.user_ids, model.item_ids_).matrix)
+
+
+def _wanted(given: Sequence[str], path: str | None) -> list[str] | None:
+    """Return the ids of the command line and of a file; None where neither is given."""
+    if not given and path is None:
+        return None
+    return list(dict.fromkeys([*given, *([] if path is None else read_ids(path))]))
+
+
+def _find(texts: Iterable[str], known: dict[Any, None], keep_missing: bool = False) -> tuple[list[Any], list[str]]:
+    """Return ids as the model has them, integers where it has integers, and those that it has not."""
+    integers = isinstance(next(iter(known), ""), int)
+    found: list[Any] = []
+    missing = []
+    for text in texts:
+        one = int(text) if integers and INTEGER.fullmatch(text) else text
+        if one in known or keep_missing:
+            found.append(one)
+        if one not in known:
+            missing.append(text)
+    return found, [] if keep_missing else missing
+
+
+def _tell_missing(kind: str, missing: Sequence[str]) -> int | None:
+    if not missing:
+        return None
+    shown = ", ".join(map(repr, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
+    complain(f"cmlfast: error: the model knows no {kind} {shown}; others were answered")
+    return SOME_MISSING
+
+
+def _write(
+    options: argparse.Namespace,
+    names: tuple[str, str],
+    wanted: Sequence[Any],
+    answers: Callable[[Sequence[Any]], dict[Any, Answer]],
+) -> None:
+    """Write the answers of all, a chunk at a time; nothing where nobody is asked for."""
+    titles = read_titles(options.titles) if options.titles else None
+
+    def row(one: Any, other: Any, score: Any) -> Row:
+        found = (one, other, None if score is None else float(score))
+        return found if titles is None else (*found, titles.get(str(other)))
+
+    def chunks() -> Iterator[Sequence[Row]]:
+        for first in range(0, len(wanted), AT_ONCE):
+            some = wanted[first : first + AT_ONCE]
+            rows: list[Row] = []
+            for one, (others, scores) in answers(some).items():
+                values = [None] * len(others) if scores is None else scores.tolist()
+                rows += (
+                    row(one, other, score)
+                    for other, score in zip(others.tolist(), values, strict=True)
+                    if score is None or score > -np.inf
+                )
+            yield rows
+
+    if wanted:
+        write_rows(options.output, options.format, (*names, "score", *([] if titles is None else ["title"])), chunks())
