@@ -6,6 +6,7 @@ longer than an answer to ``--help`` may. The other files do the work.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -16,11 +17,11 @@ from types import FrameType
 from cmlfast_cli import streams
 from cmlfast_cli.options import check, parse
 
-OK, FAILED, USAGE, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
+OK, FAILED, USAGE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Terminated(KeyboardInterrupt):
-    """Somebody asked the process to end."""
+    """Somebody asked the process to end, by a signal whose number this holds."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit code: 0 done, 1 failed, 2 wrong options, 3 unusable input, 130 interrupted, 143 terminated.
+        The exit code: 0 done, 1 failed, 2 wrong options, 3 unusable input, 128 and more ended by a signal.
     """
     can_print = streams.open_what_is_closed()
     streams.speak_utf8()
@@ -52,9 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int | None = run(options, parser)
         sys.stdout.flush()
         return code or OK
-    except Terminated:
+    except Terminated as request:
         streams.complain("cmlfast: terminated")
-        return TERMINATED
+        return 128 + int(request.args[0])
     except KeyboardInterrupt:
         streams.complain("cmlfast: interrupted")
         return INTERRUPTED
@@ -80,13 +81,12 @@ def _fail(error: BaseException, code: int) -> int:
 
 
 def _end_on_request() -> None:
-    """Let SIGTERM end the command as Ctrl-C does, so that no half-written file stays; leave it where it is ignored."""
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, so that no half-written file stays; unless ignored."""
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise Terminated
+        raise Terminated(number)
 
-    try:
-        if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, end)
-    except ValueError:  # not the main thread, where alone signals arrive
-        pass
+    with contextlib.suppress(ValueError):  # not the main thread, where alone signals arrive
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) == signal.SIG_DFL:
+                signal.signal(number, end)

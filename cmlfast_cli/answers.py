@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
@@ -96,7 +97,9 @@ def _wanted(given: Sequence[str], path: str | None) -> list[str] | None:
     """Return the ids of the command line and of a file; None where neither is given."""
     if not given and path is None:
         return None
-    return list(dict.fromkeys([*given, *([] if path is None else read_ids(path))]))
+    # Ids are UTF-8, whatever the locale has made of the command line.
+    words = [os.fsencode(one).decode(errors="surrogateescape") for one in given]
+    return list(dict.fromkeys([*words, *([] if path is None else read_ids(path))]))
 
 
 def _find(texts: Iterable[str], known: dict[Any, None], keep_missing: bool = False) -> tuple[list[Any], list[str]]:
