@@ -19,6 +19,7 @@ from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import Kind, Sides
 from cmlfast.evaluation.evaluate import evaluate, validation_score
+from cmlfast.features.tags import tag_ids_of
 from cmlfast.ops import backend
 from cmlfast.serving import persistence
 from cmlfast.serving.nearest import Scores
@@ -29,6 +30,7 @@ from cmlfast.training.fitted import Fitted
 from cmlfast.training.loop import Record
 from cmlfast.training.partial_fit import partial_fit
 from cmlfast.training.settings import Settings, resolve
+from cmlfast.training.side_information import lifts_of, read_features
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="CML")
@@ -91,8 +93,8 @@ class CML:
         Pairs in a batch. "auto" is for the hinge a tenth of all pairs, at least 256 and at most 10,000, for the softmax
         a hundredth, at least 256 and at most 5,000.
     n_epochs : int or "auto"
-        How many epochs, at most. "auto" is for the hinge 200, for the softmax 30; with features 40 and 10, for these
-        teach faster, and too much in the end.
+        How many epochs, at most. "auto" is for the hinge 200, for the softmax 30; with features 200 to 40, the
+        fewer the more these tell, and 10, for they teach faster, and too much in the end.
     max_norm : float
         Radius of the ball (section 3.4).
     rank_weight : bool
@@ -106,10 +108,11 @@ class CML:
         lambda_c: what correlated dimensions cost (section 3.4, with DeCov's square; see
         :func:`cmlfast.training.covariance.covariance_gradient`), over the users and items of a batch.
         A mean beside a loss that is a sum: it acts from about 1e6 on.
-    feature_weight : float or "auto"
+    feature_weight : float, (float, float) or "auto"
         lambda_f: what a unit of squared distance between an item (or a user) and the place that the network finds by
-        its features costs (section 3.3). Without features it means nothing. "auto" is 40 for the hinge and 4 for the
-        softmax.
+        its features costs (section 3.3); of two numbers the first is for users' features, the second for items'. "auto"
+        is for the hinge 4 to 40 by how much features tell, see :func:`cmlfast.training.auto.pull`, and 4 for the
+        softmax. Those without any feature are not drawn anywhere.
     rare_item_distance : float or "auto"
         What is added to a user's squared distance to an item with k likes: rare_item_distance / (1 + k). A place
         learned from few likes is uncertain, and such items come up too often where most items have few. It takes part
@@ -209,7 +212,7 @@ class CML:
         rank_weight: bool = True,
         balance: float | str | None = "auto",
         covariance_weight: float = 0.0,
-        feature_weight: float | str = "auto",
+        feature_weight: float | tuple[float, float] | str = "auto",
         rare_item_distance: float | str = "auto",
         item_network: nn.Module | None = None,
         user_network: nn.Module | None = None,
@@ -245,6 +248,7 @@ class CML:
         self.backend = backend
         self.random_state = random_state
 
+    @backend.undisturbed
     def fit(
         self,
         user_items: Any,
@@ -292,16 +296,19 @@ class CML:
         check_some(train.matrix)
         kernels, device = backend.choose(self.backend, self.device)
         train = joined(train, item_features, user_features)
-        has_features = item_features is not None or user_features is not None
-        settings = resolve(self.get_params(), *sizes(train.matrix), has_features)
+        given = Sides(user_features, item_features)
+        features = read_features(train, given, device)
+        settings = resolve(self.get_params(), *sizes(train.matrix), lifts_of(train.matrix, features))
         score = None if validation is None else validation_score(kernels, train, validation, settings)
         # One assignment, of all that was found: a fit that fails leaves the old model.
         self._fitted = fit(
-            train, Sides(user_features, item_features), Sides(self.user_network, self.item_network), settings, kernels,
-            device, keep_pairs=self.keep_user_items, score=score, show_progress=show_progress, callback=callback,
+            train, features, Sides(*map(tag_ids_of, given)), Sides(self.user_network, self.item_network), settings,
+            kernels, device, keep_pairs=self.keep_user_items, score=score, show_progress=show_progress,
+            callback=callback,
         )  # fmt: skip
         return self
 
+    @backend.undisturbed
     def partial_fit(
         self,
         user_items: Any = None,
@@ -364,6 +371,7 @@ class CML:
         )  # fmt: skip
         return self
 
+    @backend.undisturbed
     def recommend(
         self,
         userid: Any = None,
@@ -433,6 +441,7 @@ class CML:
             user_features=user_features,
         )
 
+    @backend.undisturbed
     def predict(
         self, userid: Any = None, itemid: Any = None, *, user_features: Any = None, item_features: Any = None
     ) -> Scores:
@@ -468,6 +477,7 @@ class CML:
             item_features=item_features,
         )
 
+    @backend.undisturbed
     def similar_items(self, itemid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
         """Return the items nearest to an item (or to each of several), the item itself among them.
 
@@ -476,6 +486,7 @@ class CML:
         fitted = self._require_fitted()
         return similar(fitted, self._kernels(fitted), itemid, N, "item")
 
+    @backend.undisturbed
     def similar_users(self, userid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
         """Return the users nearest to a user (or to each of several), the user themselves among them.
 
@@ -495,6 +506,7 @@ class CML:
         fitted = self._require_fitted()
         return popular(fitted, N)
 
+    @backend.undisturbed
     def evaluate(self, held_out: Any, k: int | Iterable[int] = (50, 100), exclude: Any = None) -> dict[str, float]:
         """Return measures of the ranking on held-out likes (paper, section 4.2).
 
@@ -551,6 +563,7 @@ class CML:
         persistence.save(path, fitted, self.get_params())
 
     @classmethod
+    @backend.undisturbed
     def load(
         cls: type[Self],
         path: str | os.PathLike[str] | IO[bytes],

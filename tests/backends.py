@@ -27,6 +27,18 @@ THREADS = (1, 2, 3)
 SCHEDULES = (("forward", 0), ("reverse", 0), ("random", 1))
 
 
+class Moved(torch.autograd.Function):
+    """``Tensor.to`` whose gradient finds its way back also when it is sparse."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: torch.Tensor, device: str) -> torch.Tensor:
+        return tensor.to(device)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return gradient.cpu(), None
+
+
 @dataclass(frozen=True)
 class Backend:
     """One implementation of the operators, with the configuration that it runs in."""
@@ -63,7 +75,9 @@ class Backend:
     def _move(self, argument: Any) -> Any:
         if not isinstance(argument, torch.Tensor) or self.device == "cpu":
             return argument
-        moved = argument.to(self.device)  # keeps the gradient's way back
+        if argument.dim() and argument.stride(0) == 0:  # rows that are one, and many: they are not copied
+            return argument[:1].to(self.device).expand(argument.shape)
+        moved = Moved.apply(argument, self.device) if argument.requires_grad else argument.to(self.device)
         if argument.is_contiguous() or argument.requires_grad or argument.dim() == 0:
             return moved
         spread = torch.empty((*argument.shape[:-1], 2 * argument.shape[-1]), dtype=moved.dtype, device=self.device)

@@ -111,3 +111,51 @@ def test_every_file_lies_in_a_room_and_says_what_it_is_for() -> None:
     for files in FILES.values():
         for file in files:
             assert ast.get_docstring(ast.parse(file.read_text())), f"{file} does not say what it is for"
+
+
+# torch's functions that make a tensor of nothing: of what type and where is otherwise the process's setting.
+FACTORIES = {
+    "empty",
+    "eye",
+    "full",
+    "linspace",
+    "normal",
+    "ones",
+    "rand",
+    "randint",
+    "randn",
+    "randperm",
+    "scalar_tensor",
+}
+FACTORIES |= {"tensor", "zeros"}
+ON_A_DEVICE = FACTORIES | {
+    "arange",
+    "sparse_coo_tensor",
+    "sparse_csr_tensor",
+}  # integers by themselves, or their parts'
+
+
+def unsaid(source: str) -> list[str]:
+    """Return the calls that make a tensor and leave its type or device to the settings of the process."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        name = node.func.attr
+        if not (isinstance(node.func.value, ast.Name) and node.func.value.id == "torch" and name in ON_A_DEVICE):
+            continue
+        said = {keyword.arg for keyword in node.keywords}
+        typed = name not in FACTORIES - {"randperm", "randint"} or "dtype" in said
+        if None not in said and not ("device" in said and typed):
+            found.append(f"line {node.lineno}: {ast.unparse(node)}")
+    return found
+
+
+def test_no_tensor_is_left_to_the_settings_of_the_process() -> None:
+    found = {str(file.relative_to(ROOT)): unsaid(file.read_text()) for file in sorted((ROOT / "cmlfast").rglob("*.py"))}
+    assert {file: calls for file, calls in found.items() if calls} == {}
+    assert unsaid("torch.zeros(3)") == ["line 1: torch.zeros(3)"]
+    assert unsaid("torch.zeros(3, device='cpu')")
+    assert unsaid("torch.arange(3)")
+    assert unsaid("torch.ones(2, dtype=x)")
+    assert unsaid("torch.arange(3, device=d); torch.rand(3, **plain); numpy.zeros(3); x.new_zeros(3)") == []

@@ -37,4 +37,5 @@ def popularity_recall(train: Any, held_out: Any, k: Iterable[int] = (50, 100), e
     # In one dimension, the dot product of 1 and an item's number of likes ranks by likes.
     counts = likes_of_items(known.matrix)  # [J]
     likes = torch.from_numpy(counts.astype(np.float32))
-    return measured(kernels, torch.ones(known.n_users, 1), likes[:, None], truth, seen, counts, tuple(k), metric="dot")
+    ones = torch.ones(known.n_users, 1, dtype=torch.float32, device="cpu")
+    return measured(kernels, ones, likes[:, None], truth, seen, counts, tuple(k), metric="dot")

@@ -6,4 +6,4 @@ Other rooms take the modules named below.
 from cmlfast.features.network import FeatureMLP
 from cmlfast.features.rows import Features
 
-__all__ = ["FeatureMLP", "Features", "encoder", "network", "rows", "tags"]
+__all__ = ["FeatureMLP", "Features", "encoder", "network", "rows", "tags", "telling"]

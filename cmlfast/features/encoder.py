@@ -39,6 +39,7 @@ class Encoder:
         self.features = features
         self.network = copy.deepcopy(network).to(features.rows.device)
         self._weight = weight
+        self._described = features.described().to(torch.float32)[:, None]  # [n, 1]
         self._optimizer = torch.optim.Adam(self.network.parameters(), lr=LEARNING_RATE, fused=True)
         row = features.take(torch.arange(1, device=features.rows.device))  # [1, d]
         try:
@@ -75,7 +76,8 @@ class Encoder:
         self._optimizer.zero_grad()
         with torch.enable_grad():
             placed = self.network.train()(self.features.take(rows))  # [R, r]
-            difference = vectors.float() - placed  # [R, r]
+            # Those without features have none to be placed by: they would all be drawn to one place.
+            difference = (vectors.float() - placed) * self._described[rows]  # [R, r]
             difference.square().sum().backward()  # Adam does not depend on the weight
         self._optimizer.step()
         gradient: Tensor = 2 * self._weight * difference.detach()

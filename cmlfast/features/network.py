@@ -40,16 +40,18 @@ class FeatureMLP(nn.Module):
         self.options = {
             "n_features": n_features, "n_components": n_components, "hidden": hidden, "dropout": dropout, "seed": seed,
         }  # fmt: skip
-        draw = torch.Generator().manual_seed(seed)
+        draw = torch.Generator("cpu").manual_seed(seed)
+        # Whatever the process has as its default type and device.
+        plain: Any = {"dtype": torch.float32, "device": "cpu"}
         # Rows of unit length: a hidden unit starts with the variance 2 / hidden, so that all of them together have 2.
-        self.weight = nn.Parameter(torch.randn(n_features, hidden, generator=draw) * math.sqrt(2 / hidden))
-        self.bias = nn.Parameter(torch.zeros(hidden))
+        self.weight = nn.Parameter(torch.randn(n_features, hidden, generator=draw, **plain) * math.sqrt(2 / hidden))
+        self.bias = nn.Parameter(torch.zeros(hidden, **plain))
         self.dropout = nn.Dropout(dropout)
-        self.output = nn.utils.skip_init(nn.Linear, hidden, n_components)
+        self.output = nn.utils.skip_init(nn.Linear, hidden, n_components, **plain)
         bound = 1 / math.sqrt(hidden)  # as nn.Linear, whose own draw would be from torch's global generator
         for parameter in (self.output.weight, self.output.bias):
             with torch.no_grad():
-                parameter.copy_((torch.rand(parameter.shape, generator=draw) * 2 - 1) * bound)
+                parameter.copy_((torch.rand(parameter.shape, generator=draw, **plain) * 2 - 1) * bound)
 
     def forward(self, features: Tensor) -> Tensor:
         """Place rows of features [n, d]: [n, r]."""
@@ -101,7 +103,9 @@ def _unit_rows(csr: Tensor) -> Tensor:
     ends, values = csr.crow_indices(), csr.values()
     lengths = torch.segment_reduce(values * values, "sum", offsets=ends, initial=0.0).sqrt()  # [n]
     scaled = values / torch.repeat_interleave(lengths.clamp_min(1e-12), ends.diff())  # as functional.normalize
-    return torch.sparse_csr_tensor(ends, csr.col_indices(), scaled, csr.shape, check_invariants=False)
+    return torch.sparse_csr_tensor(
+        ends, csr.col_indices(), scaled, csr.shape, device=scaled.device, check_invariants=False
+    )
 
 
 class _SparseTimesDense(torch.autograd.Function):

@@ -77,6 +77,13 @@ class Features:
         """d, the number of features."""
         return self.rows.shape[1]
 
+    def described(self) -> Tensor:
+        """Tell which rows have any feature, [n]."""
+        if self.rows.layout == torch.sparse_csr:
+            has: Tensor = self.rows.crow_indices().diff() > 0
+            return has
+        return self.rows.any(1)
+
     def take(self, places: Tensor) -> Tensor:
         """Return the rows at some places [R], in their order: [R, d], of the layout of the whole."""
         if self.rows.layout != torch.sparse_csr:
@@ -97,6 +104,7 @@ def _is_complex(matrix: Any) -> bool:
 def _sparse(matrix: Any) -> Tensor:
     csr = sparse.csr_matrix(matrix, dtype=np.float32, copy=True)
     csr.sum_duplicates()
+    csr.eliminate_zeros()
     ends, indices, values = (torch.from_numpy(part) for part in (csr.indptr, csr.indices, csr.data))
     return _csr(ends, indices, values, csr.shape)
 
@@ -104,6 +112,8 @@ def _sparse(matrix: Any) -> Tensor:
 def _dense(matrix: Any) -> Tensor:
     if isinstance(matrix, Tensor):
         whole = matrix.detach()
+        if whole.is_inference():  # such cannot be trained on
+            whole = whole.clone()
         return (whole.to_sparse_csr() if whole.layout != torch.strided else whole).float()
     return torch.from_numpy(np.array(matrix, dtype=np.float32))
 
@@ -112,4 +122,6 @@ def _csr(ends: Tensor, indices: Tensor, values: Tensor, shape: tuple[int, int]) 
     # 64-bit offsets and indices: torch wants both of one type, and sums of lengths are 64-bit.
     with warnings.catch_warnings():  # torch tells once that the layout is in beta, which is nothing to a user of ours
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
-        return torch.sparse_csr_tensor(ends.long(), indices.long(), values, shape, check_invariants=False)
+        return torch.sparse_csr_tensor(
+            ends.long(), indices.long(), values, shape, device=values.device, check_invariants=False
+        )

@@ -103,14 +103,7 @@ def sparse_gradients(
 ) -> tuple[Tensor, Tensor]:
     """Return `gradient_entries`, rounded to the tables' type, as ``F.embedding(sparse=True)`` does: uncoalesced."""
     user_rows, by_user, item_rows, by_item = gradient_entries(grad_loss, user_vectors, item_vectors, *rest)
-    return (
-        torch.sparse_coo_tensor(
-            user_rows[None], by_user.to(user_vectors.dtype), user_vectors.shape, check_invariants=False
-        ),
-        torch.sparse_coo_tensor(
-            item_rows[None], by_item.to(item_vectors.dtype), item_vectors.shape, check_invariants=False
-        ),
-    )
+    return _sparse_rows(user_vectors, user_rows, by_user), _sparse_rows(item_vectors, item_rows, by_item)
 
 
 def save_for_softmax(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -143,7 +136,8 @@ def _summed_rows(table: Tensor, rows: Tensor, gradients: Tensor) -> Tensor:
 
 
 def _sparse_rows(table: Tensor, rows: Tensor, gradients: Tensor) -> Tensor:
-    return torch.sparse_coo_tensor(rows[None], gradients.to(table.dtype), table.shape, check_invariants=False)
+    values = gradients.to(table.dtype)
+    return torch.sparse_coo_tensor(rows[None], values, table.shape, device=values.device, check_invariants=False)
 
 
 def register(library: str) -> None:

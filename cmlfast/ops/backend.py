@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
+from collections.abc import Callable
 from types import ModuleType
+from typing import ParamSpec, TypeVar
 
 import torch
 
-from cmlfast.ops import operators, reference
+from cmlfast.ops import fork, operators, reference
 from cmlfast.ops.extension import has_cuda_kernels, has_extension, why_no_extension
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def choose(backend: str, device: str | torch.device) -> tuple[ModuleType, torch.device]:
@@ -29,6 +35,7 @@ def choose(backend: str, device: str | torch.device) -> tuple[ModuleType, torch.
     RuntimeError
         If the extension or its CUDA kernels were asked for and are missing; the message says why.
     """
+    fork.tell_once()
     if backend not in ("auto", "extension", "reference"):
         raise ValueError(f"backend is {backend!r}; it must be 'auto', 'extension' or 'reference'")
     chosen = _device(device, backend)
@@ -48,6 +55,20 @@ def choose(backend: str, device: str | torch.device) -> tuple[ModuleType, torch.
     if chosen.type not in ("cpu", "cuda"):
         raise ValueError(f"device is '{chosen}'; cmlfast has kernels for 'cpu' and 'cuda' only")
     return operators, chosen
+
+
+def undisturbed(method: Callable[P, T]) -> Callable[P, T]:
+    """Make a function that trains or answers the same under a caller's inference mode, ``no_grad`` or autocast."""
+
+    @functools.wraps(method)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        with torch.inference_mode(False), torch.no_grad(), contextlib.ExitStack() as stack:
+            for kind in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(kind):
+                    stack.enter_context(torch.autocast(kind, enabled=False))
+            return method(*args, **kwargs)
+
+    return run
 
 
 def _device(device: str | torch.device, backend: str) -> torch.device:

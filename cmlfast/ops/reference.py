@@ -456,7 +456,11 @@ def cml_step_(
     _update(user_w, user_state, user, by_user, sizes, (*rounding, 0))
     item_rows = torch.stack((positive, negative), 1).flatten()  # a pair's positive before its negative
     _update(item_w, item_state, item_rows, by_item.flatten(0, 1), sizes, (*rounding, 1))
-    return lane_sum(loss.double()), impostors.long().sum(), torch.tensor(len(active), device=user_w.device)
+    return (
+        lane_sum(loss.double()),
+        impostors.long().sum(),
+        torch.tensor(len(active), dtype=torch.int64, device=user_w.device),
+    )
 
 
 def topk(
@@ -488,7 +492,7 @@ def topk(
     checks.check_csr_rows(seen_indptr, seen_indices, all_rows, "seen_indptr", "seen_indices", "query")
     checks.check_range(seen_indices, "seen_indices", 0, len(items), "items")
 
-    ids = torch.full((n_queries, k), -1, device=queries.device)
+    ids = torch.full((n_queries, k), -1, dtype=torch.int64, device=queries.device)
     values = queries.new_full((n_queries, k), math.inf, dtype=wide_type(queries.dtype))
     wide_items = widen(items)
     for query in range(n_queries):  # [J, r] temporaries, never [Q, J, r]

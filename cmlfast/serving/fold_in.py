@@ -45,7 +45,7 @@ def fold_in(
         Shape [Q, r], of the items' type.
     """
     items = item_vectors.float()  # [J, r]
-    placed = torch.zeros((liked.shape[0], items.shape[1]), device=items.device)  # [Q, r]
+    placed = torch.zeros((liked.shape[0], items.shape[1]), dtype=torch.float32, device=items.device)  # [Q, r]
     for first, last in _chunks(liked.indptr, IDS_AT_ONCE // (STEPS * settings.loss.n_negatives)):
         placed[first:last] = _fold_in(kernels, items, candidates, liked[first:last], settings)
     return placed.to(item_vectors.dtype)
@@ -66,7 +66,7 @@ def _fold_in(
     device, counts = items.device, np.diff(liked.indptr)
     users = torch.from_numpy(np.repeat(np.arange(len(counts), dtype=np.int32), counts)).to(device)  # [N]
     positives = torch.from_numpy(liked.indices.astype(np.int32)).to(device)  # [N]
-    table = torch.zeros((len(counts), items.shape[1]), device=device)  # [Q, r]
+    table = torch.zeros((len(counts), items.shape[1]), dtype=torch.float32, device=device)  # [Q, r]
     table.index_add_(0, users.long(), items[positives.long()])
     table /= torch.from_numpy(np.maximum(counts, 1)).to(device)[:, None]
     state = torch.zeros_like(table)

@@ -149,8 +149,9 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
     require(isinstance(metadata["params"], dict), "its params are no mapping")
     params = {"loss": "warp", **metadata["params"]}  # the only one, once
     for numbers in (params, metadata.get("auto", {})):
-        if isinstance(numbers.get("margin"), list):  # JSON has no tuples
-            numbers["margin"] = tuple(numbers["margin"])
+        for name in ("margin", "feature_weight"):
+            if isinstance(numbers.get(name), list):  # JSON has no tuples
+                numbers[name] = tuple(numbers[name])
     user, item = _checked_tables(tensors, DTYPES[params.get("dtype", "float32")])
     user_ids, item_ids = (unpack_ids(under(f"{kind}_ids.", tensors)) for kind in ("user", "item"))
     require(

@@ -5,4 +5,7 @@ Other rooms take the modules named below.
 
 from cmlfast.training.loop import DivergedError
 
-__all__ = ["DivergedError", "auto", "fit", "fitted", "loop", "loss", "partial_fit", "settings", "softmax", "tables"]
+__all__ = [
+    "DivergedError", "auto", "fit", "fitted", "loop", "loss", "partial_fit", "settings", "side_information", "softmax",
+    "tables",
+]  # fmt: skip

@@ -7,9 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from cmlfast.data.sides import Sides
+
 MAX_BATCH_SIZE = 10_000
 BATCHES_PER_EPOCH = 10
 MIN_BATCH_SIZE = 256
+
+NO_FEATURES: Sides[float | None] = Sides(None, None)
 
 
 @dataclass(frozen=True)
@@ -20,14 +24,19 @@ class Shape:
     ----------
     n_pairs, n_users, n_items : int
         The likes, and the users and items that have any.
-    with_features : bool
-        Whether features of users or items are given.
+    lifts : Sides of float or None
+        How much features of users and of items tell, see :func:`cmlfast.features.telling.lift`; None without any.
     """
 
     n_pairs: int
     n_users: int
     n_items: int
-    with_features: bool = False
+    lifts: Sides[float | None] = NO_FEATURES
+
+    @property
+    def with_features(self) -> bool:
+        """Whether features of users or items are given."""
+        return any(one is not None for one in self.lifts)
 
     @property
     def density(self) -> float:
@@ -89,6 +98,29 @@ def small_batch_size(shape: Shape) -> int:
     return min(max(shape.n_pairs // 100, 256), 5_000)
 
 
+def pull(lift: float) -> float:
+    """Return the hinge's feature weight, ``4 (lift / 6)^5``, at least 4 and at most 40.
+
+    Where features tell items apart, as 8,000 tags do, being drawn to where they put them is worth a third of recall;
+    where they do not, as 19 genres, it takes from each item what is its own.
+    """
+    return min(max(4 * (lift / 6) ** 5, 4.0), 40.0)
+
+
+def pulls(shape: Shape) -> float | tuple[float, float]:
+    """Return the hinge's feature weight, or those of users and of items where both have features."""
+    found = [40.0 if one is None else pull(one) for one in shape.lifts]
+    if None in shape.lifts:
+        return min(found)
+    return found[0], found[1]
+
+
+def epochs_with_features(shape: Shape) -> int:
+    """Return the hinge's epochs with features: 40 at a weight of 40, for strong features teach fast, to 200 at 4."""
+    strongest = max((pull(one) for one in shape.lifts if one is not None), default=4.0)
+    return round(40 * math.pow(40 / strongest, math.log10(5)))
+
+
 Rule = Callable[[Shape], Any]
 SOFTMAX: dict[str, Rule] = {
     "temperature": temperature,
@@ -105,8 +137,8 @@ WARP: dict[str, Rule] = {
     "n_negatives": own_negatives,
     "batch_size": batch_size,
     "learning_rate": lambda _: 0.1,
-    "n_epochs": lambda shape: 40 if shape.with_features else 200,
+    "n_epochs": lambda shape: epochs_with_features(shape) if shape.with_features else 200,
     "balance": lambda _: 30.0,
-    "feature_weight": lambda _: 40.0,
+    "feature_weight": pulls,
     "rare_item_distance": lambda _: 0.0,
 }

@@ -12,9 +12,10 @@ from scipy import sparse
 from torch import nn
 
 from cmlfast.data.csr import likes_of_items
+from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Sides
-from cmlfast.features.tags import tag_ids_of
+from cmlfast.features.rows import Features
 from cmlfast.training.fitted import Fitted
 from cmlfast.training.loop import Record, fit_tables
 from cmlfast.training.pairs import Pairs
@@ -26,7 +27,8 @@ from cmlfast.training.tables import Tables, new_tables
 
 def fit(
     train: Interactions,
-    features: Sides[Any],
+    features: Sides[Features | None],
+    tag_ids: Sides[Ids | None],
     networks: Sides[nn.Module | None],
     settings: Settings,
     kernels: ModuleType,
@@ -43,8 +45,12 @@ def fit(
     ----------
     train : Interactions
         All users and items, those that features alone name included.
-    features, networks : Sides
-        As ``CML.fit`` and ``CML`` take them; None for none.
+    features : Sides of Features or None
+        A row for each user, or item.
+    tag_ids : Sides of ndarray or None
+        The names of the features' columns.
+    networks : Sides of nn.Module or None
+        As ``CML`` takes them.
     settings : Settings
     kernels : module
         Where the operators are.
@@ -58,8 +64,8 @@ def fit(
     """
     likes = train.matrix
     item_likes, user_likes = likes_of_items(likes), np.diff(likes.indptr)
-    users = Side.of(features.user, train.user_ids, user_likes, networks.user, settings, device, "user")
-    items = Side.of(features.item, train.item_ids, item_likes, networks.item, settings, device, "item")
+    users = Side.of(features.user, user_likes, networks.user, settings, "user")
+    items = Side.of(features.item, item_likes, networks.item, settings, "item")
     if users:
         likes = likes[users.taking_part.cpu().numpy()]
     if items:
@@ -82,7 +88,7 @@ def fit(
         history=history,
         skipped=skipped(train, pairs),
         networks=Sides(*(side.encoder.network.eval() if side else None for side in tables.sides())),
-        tag_ids=Sides(*(tag_ids_of(given) for given in features)),
+        tag_ids=tag_ids,
         by_features=items is not None,
     )
 

@@ -48,10 +48,10 @@ class Pairs:
         expected. A pair's repeats stand next to each other.
         """
         n = len(self)
-        generator = torch.Generator().manual_seed(_seed(seed, epoch))
-        order = torch.randperm(n, generator=generator).numpy()
+        generator = torch.Generator("cpu").manual_seed(_seed(seed, epoch))
+        order = torch.randperm(n, generator=generator, device="cpu").numpy()
         if balance is not None:
-            first = torch.rand((), dtype=torch.float64, generator=generator).item()
+            first = torch.rand((), dtype=torch.float64, generator=generator, device="cpu").item()
             weights = (1 / (self.n_liked + balance)).take(order)  # [N]
             ends = np.cumsum(weights)  # [N], where each pair's stretch of a line ends
             # Pair i owns a stretch of [0, n) in proportion to its weight; one tick a unit, the first at `first`; a pair

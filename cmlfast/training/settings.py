@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from cmlfast.training.auto import Shape, fill_in, is_auto
+from cmlfast.data.sides import Sides
+from cmlfast.training.auto import NO_FEATURES, Shape, fill_in, is_auto
 from cmlfast.training.checks import integer, measure, not_negative, positive
 from cmlfast.training.softmax import Softmax
 from cmlfast.training.tables import TableSettings
@@ -34,15 +35,21 @@ class Settings(TableSettings):
     n_epochs: int
     balance: float | None
     covariance_weight: float
-    feature_weight: float
+    feature_weight: Sides[float]
     rare_item_distance: float
     patience: int
     validation_measure: tuple[str, int]  # its name and K
     found: dict[str, Any]  # what "auto" came to, by parameter
 
 
-def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, with_features: bool = False) -> Settings:
-    """Check every parameter and resolve ``"auto"``.
+def resolve(
+    params: dict[str, Any],
+    n_pairs: int,
+    n_users: int,
+    n_items: int,
+    lifts: Sides[float | None] = NO_FEATURES,
+) -> Settings:
+    """Check every parameter and resolve ``"auto"``, by what :class:`cmlfast.training.auto.Shape` takes.
 
     Raises
     ------
@@ -53,7 +60,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
     """
     if not (is_auto(params["loss"]) or params["loss"] in LOSSES):
         raise ValueError(f"loss is {params['loss']!r}; it must be 'softmax', 'warp' or 'auto'")
-    found = fill_in(params, Shape(n_pairs, n_users, n_items, with_features))
+    found = fill_in(params, Shape(n_pairs, n_users, n_items, lifts))
     params = params | found
     check_loss(params)
     return Settings(
@@ -67,7 +74,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
         max_norm=positive("max_norm", params["max_norm"], may_be_infinite=True),
         balance=None if params["balance"] is None else not_negative("balance", params["balance"], ", None or 'auto'"),
         covariance_weight=not_negative("covariance_weight", params["covariance_weight"]),
-        feature_weight=not_negative("feature_weight", params["feature_weight"], " or 'auto'"),
+        feature_weight=_feature_weight(params["feature_weight"]),
         rare_item_distance=not_negative("rare_item_distance", params["rare_item_distance"]),
         patience=integer("patience", params["patience"], 1),
         validation_measure=measure("validation_measure", params["validation_measure"]),
@@ -79,7 +86,7 @@ def resolve(params: dict[str, Any], n_pairs: int, n_users: int, n_items: int, wi
 
 def check(params: dict[str, Any], with_features: bool = False) -> None:
     """Check every parameter, whatever the data will be; raise as :func:`resolve`."""
-    resolve(params, 1, 1, 1, with_features)  # "auto" has a number for these too
+    resolve(params, 1, 1, 1, Sides(None, 1.0 if with_features else None))  # "auto" has a number for these too
 
 
 def check_loss(params: dict[str, Any]) -> None:
@@ -103,6 +110,16 @@ def resolve_seed(random_state: Any) -> int:
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**63 - 1))
     return integer("random_state", random_state, 0, "or None or a NumPy generator")
+
+
+def _feature_weight(value: Any) -> Sides[float]:
+    """Return the weights of users' and of items' features, of two numbers or of one for both."""
+    expected = ", two of those (for users' features and for items'), or 'auto'"
+    if not isinstance(value, tuple):
+        return Sides(*2 * [not_negative("feature_weight", value, expected)])
+    if len(value) != 2:
+        raise ValueError(f"feature_weight is {value!r}; it must be a number of at least 0{expected}")
+    return Sides(*(not_negative("feature_weight", one, expected) for one in value))
 
 
 def _dtype(value: Any) -> torch.dtype:

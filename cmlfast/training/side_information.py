@@ -13,16 +13,43 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor, nn
 
+from cmlfast.data.align import ids_of
 from cmlfast.data.csr import Counts
-from cmlfast.data.ids import Ids
+from cmlfast.data.interactions import Interactions
+from cmlfast.data.sides import Kind, Sides
 from cmlfast.features.encoder import Encoder, place, predict, typical_length
 from cmlfast.features.network import FeatureMLP
 from cmlfast.features.rows import Features
 from cmlfast.features.tags import rows_of
+from cmlfast.features.telling import lift
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables, zeros
+
+
+def read_features(known: Interactions, given: Sides[Any], device: torch.device) -> Sides[Features | None]:
+    """Return what was given of users and of items, a row for each that is known; None for nothing.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :meth:`Features.of`, and :func:`cmlfast.features.tags.rows_of`.
+    """
+    kinds: tuple[Kind, Kind] = ("user", "item")
+    found: list[Features | None] = []
+    for kind in kinds:
+        ids, name, features = ids_of(known, kind), f"{kind}_features", given[kind]
+        rows = None if features is None else rows_of(features, ids, None, name)
+        found.append(None if rows is None else Features.of(rows, len(ids), name, device))
+    return Sides(*found)
+
+
+def lifts_of(likes: sparse.csr_matrix, features: Sides[Features | None]) -> Sides[float | None]:
+    """Return how much features of users and of items tell of who likes what, [I, J]; None where there are none."""
+    users, items = features
+    return Sides(None if users is None else lift(users, likes.T.tocsr()), None if items is None else lift(items, likes))
 
 
 @dataclass(frozen=True)
@@ -46,22 +73,18 @@ class Side:
 
     @staticmethod
     def of(
-        given: Any,
-        ids: Ids,
+        features: Features | None,
         n_likes: Counts,
         network: nn.Module | None,
         settings: Settings,
-        device: torch.device,
-        kind: str,
+        kind: Kind,
     ) -> Side | None:
         """Set up the training of a network, or return None if there are no features.
 
         Parameters
         ----------
-        given : any
-            What :meth:`Features.of` takes: a row for each id.
-        ids : ndarray of shape (n,)
-            Of the users or items.
+        features : Features, optional
+            Of the n users or items.
         n_likes : ndarray of shape (n,)
             Of each; those with any take part.
         network : nn.Module, optional
@@ -69,15 +92,14 @@ class Side:
         kind : {"user", "item"}
             What to call them in errors.
         """
-        if given is None:
+        if features is None:
             return None
-        name = f"{kind}_features"
-        features = Features.of(rows_of(given, ids, None, name), len(ids), name, device)
+        device = features.rows.device
         if network is None:
             network = FeatureMLP(features.n_columns, settings.n_components, seed=settings.seed)
         taking_part, others = (torch.from_numpy(np.flatnonzero(rows)).to(device) for rows in (n_likes, n_likes == 0))
         trained = Features(features.take(taking_part))
-        encoder = Encoder(network, trained, settings.feature_weight, settings.n_components, f"{kind}_network")
+        encoder = Encoder(network, trained, settings.feature_weight[kind], settings.n_components, f"{kind}_network")
         return Side(features, taking_part, others, encoder)
 
     def start(self, table: Tensor, settings: Settings) -> None:

@@ -69,9 +69,10 @@ class Softmax:
         negatives = shared_negatives(kernels, len(tables.item), self.n_negatives, settings.seed, batch.step, device).to(
             batch.items.dtype
         )
+        ones = torch.ones(len(batch.users), dtype=torch.float32, device=device)
         loss, *gradients = kernels.sampled_softmax_gradients(
-            tables.user, tables.item, batch.users, batch.items, negatives,
-            torch.ones(len(batch.users), device=device), self.temperature, None, "sqeuclidean", True,
+            tables.user, tables.item, batch.users, batch.items, negatives, ones, self.temperature, None, "sqeuclidean",
+            True,
         )  # fmt: skip
         items = torch.cat((batch.items, negatives))
         rows = torch.cat((tables.user.index_select(0, batch.users), tables.item.index_select(0, items)))
@@ -92,7 +93,8 @@ class Softmax:
     ) -> AskNewUsers:
         """Return what it asks of new users: the same negatives in every step, four times as many as in a training."""
         drawn = shared_negatives(kernels, len(candidates), 4 * self.n_negatives, settings.seed, 0, items.device)
-        negatives, ones = candidates[drawn].to(positives.dtype), torch.ones(len(users), device=items.device)
+        negatives = candidates[drawn].to(positives.dtype)
+        ones = torch.ones(len(users), dtype=torch.float32, device=items.device)
 
         def ask(table: Tensor, step: int) -> tuple[Tensor, Tensor]:
             _, by_user, _, _ = kernels.sampled_softmax_gradients(

@@ -76,7 +76,7 @@ class Warp:
         )  # fmt: skip
         # Its positives, and the negatives that the loss is of.
         batch_items = torch.cat((batch.items, hardest[hardest >= 0]))
-        n_active = torch.tensor(len(entries[0]), device=loss.device)
+        n_active = torch.tensor(len(entries[0]), dtype=torch.int64, device=loss.device)
         return (lane_sum(loss.double()), impostors.long().sum(), n_active), RowGradients(*entries, batch_items)
 
     def for_new_users(

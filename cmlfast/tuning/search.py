@@ -20,12 +20,12 @@ except ImportError as error:
 from cmlfast.data.align import joined
 from cmlfast.data.csr import sizes
 from cmlfast.data.interactions import Interactions, as_user_items
+from cmlfast.data.sides import KINDS, Sides
 from cmlfast.data.split import split_per_user
-from cmlfast.features.rows import Features
-from cmlfast.features.tags import rows_of
 from cmlfast.model import CML
 from cmlfast.training.loop import DivergedError
 from cmlfast.training.settings import Settings, resolve
+from cmlfast.training.side_information import lifts_of, read_features
 from cmlfast.training.softmax import Softmax
 from cmlfast.tuning.study import open_study, quiet
 
@@ -144,15 +144,10 @@ def tune(
     train, validation, test = split_per_user(likes, seed)
     if test.nnz == 0:
         raise ValueError("no user of user_items has 5 likes or more, so that there is nothing to hold out")
-    features: dict[str, Any] = {}  # by the names of CML.fit's arguments
-    for name, given, ids in (
-        ("item_features", item_features, likes.item_ids),
-        ("user_features", user_features, likes.user_ids),
-    ):
-        if given is not None:
-            rows = rows_of(given, ids, None, name)
-            features[name] = Features.of(rows, len(ids), name, torch.device("cpu")).rows
-    found = resolve(params, *sizes(train.matrix), bool(features))
+    read = read_features(likes, Sides(user_features, item_features), torch.device("cpu"))
+    # By the names of CML.fit's arguments.
+    features = {f"{kind}_features": one.rows for kind in KINDS if (one := read[kind]) is not None}
+    found = resolve(params, *sizes(train.matrix), lifts_of(train.matrix, read))
     space = {**(SOFTMAX_SPACE if isinstance(found.loss, Softmax) else SPACE), **(FEATURE_SPACE if features else {})}
     start = _as_trial(found)
     # No trial ends early for its recall on the way: the margin and the learning rate fall, and settings that are best
@@ -211,7 +206,7 @@ def _as_trial(settings: Settings) -> dict[str, Any]:
         "learning_rate": settings.learning_rate,
         **own,
         "n_negatives": loss.n_negatives,
-        "feature_weight": settings.feature_weight,
+        "feature_weight": max(settings.feature_weight),  # one for both kinds of features
     }
 
 

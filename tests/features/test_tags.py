@@ -8,6 +8,7 @@ from scipy import sparse
 
 from cmlfast import Interactions
 from cmlfast.data.align import joined, widened
+from cmlfast.data.interactions import as_user_items
 from cmlfast.features.tags import columns_of, rows_of, tag_ids_of
 
 LIKES = Interactions(sparse.csr_matrix([[1, 1, 0], [0, 1, 1]]), ["u", "v"], ["b", "c", "a"])
@@ -78,7 +79,7 @@ def test_names_that_do_not_match_are_told() -> None:
         joined(likes, None, tags)
     with pytest.raises(ValueError, match="items are called 7 in the likes and 'i7' in item_features; give them ids of"):
         widened(likes, tags, "item")
-    numbered = Interactions(sparse.csr_matrix([[1, 1]]))
+    numbered = as_user_items(sparse.csr_matrix([[1, 1]]))
     with pytest.raises(ValueError, match="item_features names the item 5, but items are numbers here, 0 to 1"):
         joined(numbered, Interactions(sparse.csr_matrix([[1], [1]]), [1, 5], ["red"]), None)
     with pytest.raises(ValueError, match="f has none of the 1 tags that the model knows, such as 'x', but 'red'; call"):

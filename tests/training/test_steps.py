@@ -64,7 +64,7 @@ def side(n: int, seed: int, settings: Settings) -> Side:
 
 
 def side_of(network: FeatureMLP, features: Features, settings: Settings) -> Side:
-    encoder = Encoder(network, features, settings.feature_weight, R, "network")
+    encoder = Encoder(network, features, settings.feature_weight.item, R, "network")
     return Side(features, torch.arange(len(features)), torch.arange(0), encoder)
 
 
@@ -126,7 +126,8 @@ def total_loss(case: Case, user: Tensor, item: Tensor, networks: list[FeatureMLP
     rows = [sorted(users), sorted(items)]
     for network, some, table, one in zip(networks, rows, (user, item), case.tables.sides(), strict=True):
         x = one.features.rows.to_dense().double()[some]
-        loss = loss + settings.feature_weight * (network(x) - table[some]).square().sum()
+        has = x.any(1)  # those without features are drawn nowhere
+        loss = loss + settings.feature_weight.item * (network(x) - table[some])[has].square().sum()
     y = torch.cat((user[rows[0]], item[rows[1]]))  # [N, r]
     covariance = (y - y.mean(0)).T @ (y - y.mean(0)) / len(y)
     off_diagonal = covariance - covariance.diag().diag()
@@ -157,7 +158,7 @@ def test_the_whole_step_against_autograd_in_float64(kernels: ModuleType, seed: i
     for network, one in zip(networks, got.sides(), strict=True):
         # Adam's step does not depend on the scale of the loss, but for its epsilon: so undo the weight.
         for parameter in network.parameters():
-            parameter.grad /= case.settings.feature_weight
+            parameter.grad /= case.settings.feature_weight.item
         rate = LEARNING_RATE * RATE / case.settings.learning_rate
         torch.optim.Adam(network.parameters(), lr=rate).step()
         for mine, wanted in zip(one.encoder.network.parameters(), network.parameters(), strict=True):

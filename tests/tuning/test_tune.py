@@ -18,7 +18,7 @@ from cmlfast import CML, datasets, split_per_user, tuning
 from cmlfast.training.loop import DivergedError
 from cmlfast.tuning import search, tune
 from cmlfast_cli import commands
-from cmlfast_cli.options import SEARCHED, build_parser
+from cmlfast_cli.options import SEARCHED, parse
 
 FEW_EPOCHS = {"loss": "warp", "n_components": 8, "n_epochs": 10}
 
@@ -198,7 +198,7 @@ def test_features_bring_their_weight_into_the_search_and_are_part_of_the_data(li
         "n_epochs": 3,
     }
     found = tune(likes, 3, **arguments)
-    assert found.study.trials[0].params["feature_weight"] == 40
+    assert found.study.trials[0].params["feature_weight"] == 4  # of four groups: see auto.pull
     assert len({trial.params["feature_weight"] for trial in found.study.trials}) == 3
     train, validation, test = split_per_user(likes, seed=0)
     model = CML(**found.params).fit(train, **{name: arguments[name]})
@@ -266,9 +266,8 @@ def test_the_printed_command_trains_with_what_was_found(file, calls, capsys, opt
     assert out[-4].split()[:2] == ["default", f"{planted(default):.4f}"]
     command, *arguments = shlex.split(out[-1])
     assert command == "cmlfast"
-    parser = build_parser()
-    parsed = parser.parse_args(arguments)
-    assert (parsed.command, parsed.data, parsed.model) == ("train", str(file), "my likes.model")
+    parsed, parser = parse(arguments)
+    assert (parsed.command, parsed.data, parsed.model) == ("train", [str(file)], "my likes.model")
     assert (parsed.user, parsed.item, parsed.value, parsed.min_value) == ("user", "item", "rating", 4.0)
     assert commands._model(parsed, parser).get_params() == found
     assert parsed.item_features == (options[-1] if "--item-features" in options else None)

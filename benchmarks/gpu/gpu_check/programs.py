@@ -112,7 +112,9 @@ def begin(program: Program, folder: Path, seconds: float) -> subprocess.Popen[by
     files = results_of(program.name, folder)
     for old in files.values():
         old.unlink(missing_ok=True)
-    limited = ["timeout", "--signal=INT", f"--kill-after={GRACE}", f"{seconds:.1f}", *program.command]
+    # A shell's background jobs ignore SIGINT, and so would what they start.
+    listening = ["env", "--default-signal=INT"]
+    limited = [*listening, "timeout", "--signal=INT", f"--kill-after={GRACE}", f"{seconds:.1f}", *program.command]
     with files["log"].open("wb") as log:
         return subprocess.Popen(
             limited,
