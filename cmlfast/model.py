@@ -24,6 +24,7 @@ from cmlfast.ops import backend
 from cmlfast.serving import persistence
 from cmlfast.serving.nearest import Scores
 from cmlfast.serving.recommend import popular, predict, recommend, similar
+from cmlfast.serving.summary import as_html, summary
 from cmlfast.training.auto import is_auto
 from cmlfast.training.fit import check_some, fit
 from cmlfast.training.fitted import Fitted
@@ -275,7 +276,8 @@ class CML:
             Held-out likes of the same users and items. The epoch that is best by ``validation_measure`` is restored,
             and training is cut short when it no longer improves.
         show_progress : bool, optional
-            Whether to show a progress bar; by default on a terminal only.
+            Whether to show a progress bar; by default on a terminal and in a notebook. The logger "cmlfast" has each
+            epoch at the level DEBUG.
         callback : callable, optional
             Called with each epoch's entry of ``history_``; returning True ends training.
 
@@ -392,7 +394,8 @@ class CML:
             Own ids, or row numbers for a model fitted on a matrix. With ``recalculate_user`` also users that the model
             does not know; with ``user_features``, leave it out.
         user_items : SciPy sparse matrix of shape (Q, n_items), or Interactions of these users among others, optional
-            What these users like, a row for each; by default what the model was trained on.
+            What these users like, a row for each, or a row for each user whom the model knows; by default what the
+            model was trained on.
         N : int
             How many items; fewer come back where there are no more.
         filter_already_liked_items : bool
@@ -478,22 +481,37 @@ class CML:
         )
 
     @backend.undisturbed
-    def similar_items(self, itemid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
-        """Return the items nearest to an item (or to each of several), the item itself among them.
+    def similar_items(
+        self,
+        itemid: Any,
+        N: int = 10,  # noqa: N803 (implicit's name)
+        *,
+        filter_items: Iterable[Any] | None = None,
+        items: Iterable[Any] | None = None,
+    ) -> tuple[npt.NDArray[Any], Scores]:
+        """Return the items nearest to an item (or to each of several), first the item itself.
 
+        Items of which nothing is known, neither likes nor features, are near to none, and none is near to them.
         Parameters and results as in :meth:`recommend`.
         """
         fitted = self._require_fitted()
-        return similar(fitted, self._kernels(fitted), itemid, N, "item")
+        return similar(fitted, self._kernels(fitted), "item", itemid, N, filter_items, items)
 
     @backend.undisturbed
-    def similar_users(self, userid: Any, N: int = 10) -> tuple[npt.NDArray[Any], Scores]:  # noqa: N803
-        """Return the users nearest to a user (or to each of several), the user themselves among them.
+    def similar_users(
+        self,
+        userid: Any,
+        N: int = 10,  # noqa: N803 (implicit's name)
+        *,
+        filter_users: Iterable[Any] | None = None,
+        users: Iterable[Any] | None = None,
+    ) -> tuple[npt.NDArray[Any], Scores]:
+        """Return the users nearest to a user (or to each of several), first the user themselves.
 
-        Parameters and results as in :meth:`recommend`.
+        As :meth:`similar_items`.
         """
         fitted = self._require_fitted()
-        return similar(fitted, self._kernels(fitted), userid, N, "user")
+        return similar(fitted, self._kernels(fitted), "user", userid, N, filter_users, users)
 
     def popular_items(self, N: int = 10) -> tuple[npt.NDArray[Any], Counts]:  # noqa: N803
         """Return the items that most users like, and how many do: for users of whom nothing is known.
@@ -541,6 +559,10 @@ class CML:
         """
         fitted = self._require_fitted()
         return evaluate(fitted, self._kernels(fitted), self._points(fitted), held_out, k, exclude)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the model is: its sizes, the training, the parameters and what "auto" came to."""
+        return summary(self._require_fitted(), self.get_params())
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the fitted model to one safetensors file, in one step, or to an open binary file.
@@ -631,12 +653,21 @@ class CML:
         changed = [
             f"{name}={getattr(self, name)!r}"
             for name, default in self._defaults().items()
-            if getattr(self, name) != default
+            if not _is_default(getattr(self, name), default)
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
 
+    def _repr_html_(self) -> str:
+        return as_html(repr(self), self.summary() if self._fitted else {"fitted": "no"})
+
     def __sklearn_is_fitted__(self) -> bool:
         return self._fitted is not None
+
+    def __sklearn_tags__(self) -> Any:
+        # Asked for by scikit-learn alone, which is then there.
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(sparse=True))
 
     def _require_fitted(self) -> Fitted:
         if self._fitted is None:
@@ -676,3 +707,8 @@ class CML:
             raise ValueError(
                 f"dtype is {self.dtype!r}, but the model has tables of {fitted.dtype!r}; set it back, or fit anew"
             )
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    """Whether a parameter is what it is by default; arrays and the like, which compare by element, are not."""
+    return value is default or (type(value) is type(default) and bool(value == default))

@@ -144,34 +144,9 @@ def info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Print facts of a model, or of this installation."""
     facts: dict[str, Any] = dict(build_info())
     if options.model:
-        model = CML.load(options.model)
-        last = model.history_[-1]
-        likes = "not kept" if model.user_items_ is None else f"{model.user_items_.nnz:,}"
-        facts = {
-            "model": options.model,
-            "users": f"{len(model.user_ids_):,}",
-            "items": f"{len(model.item_ids_):,}",
-            "likes": likes,
-            "epochs": len(model.history_),
-            "last loss": f"{last['loss']:.4f}",
-            **{name: value for name, value in model.get_params().items() if not name.endswith("_network")},
-            **_features_of(model),
-            **model.auto_,
-        }
+        facts = {"model": options.model, **CML.load(options.model).summary()}
     for name, value in facts.items():
         show(f"{name:18} {value}")
-
-
-def _features_of(model: CML) -> dict[str, str]:
-    """Return what a model knows of features, for those kinds that have any."""
-    facts = {}
-    for kind in KINDS:
-        tags, network = getattr(model, f"{kind}_feature_ids_"), getattr(model, f"{kind}_network_")
-        if network is not None:
-            facts[f"{kind}_features"] = (
-                "by position" if tags is None else f"{len(tags):,}, such as {tags.tolist()[0]!r}"
-            )
-    return facts
 
 
 def _say(text: str, options: argparse.Namespace) -> None:

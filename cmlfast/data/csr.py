@@ -42,6 +42,7 @@ def binary_csr(matrix: Any) -> tuple[sparse.csr_matrix, int, int]:
         )
     if len(matrix.shape) != 2 or 0 in matrix.shape:
         raise ValueError(f"user_items has shape {matrix.shape}: it needs a row for each user, a column for each item")
+    _check_ends(matrix)
     # As COO, not as CSR, because SciPy's conversion to CSR sums duplicates unseen: 2 and -2 would be a zero.
     entries = matrix.tocoo()
     if entries.dtype.kind not in "buif":
@@ -52,11 +53,36 @@ def binary_csr(matrix: Any) -> tuple[sparse.csr_matrix, int, int]:
             f"user_items contains {wrong[0]} ({len(wrong)} negative or non-finite values): "
             "store likes only, as values above zero"
         )
+    for name, places, size in (("row", entries.row, matrix.shape[0]), ("column", entries.col, matrix.shape[1])):
+        beyond = places[(places < 0) | (places >= size)]
+        if len(beyond):
+            raise ValueError(f"user_items has an entry in {name} {beyond[0]}, but {size} {name}s: make it anew")
     kept = entries.data != 0
     rows, columns = entries.row[kept], entries.col[kept]
     csr = pairs_csr(rows, columns, matrix.shape)
     csr.data[:] = 1  # duplicates have added up
     return csr, len(rows) - csr.nnz, len(kept) - len(rows)
+
+
+def _check_ends(matrix: Any) -> None:
+    """Raise ``ValueError`` unless a compressed matrix's offsets lie in its arrays, which native code relies on."""
+    ends = getattr(matrix, "indptr", None)
+    if ends is None:
+        return
+    n_rows = {"csr": matrix.shape[0], "csc": matrix.shape[1]}.get(matrix.format, len(ends) - 1)
+    n_entries = min(len(matrix.indices), len(matrix.data))
+    problem = None
+    if len(ends) != n_rows + 1:
+        problem = f"has {len(ends)} offsets for {n_rows} rows, which have one more than there are rows"
+    elif ends[0] != 0:
+        problem = f"begins with {ends[0]}, not 0"
+    elif (ends[1:] < ends[:-1]).any():
+        at = int(np.flatnonzero(ends[1:] < ends[:-1])[0])
+        problem = f"falls at position {at + 1}, from {ends[at]} to {ends[at + 1]}"
+    elif ends[-1] > n_entries:
+        problem = f"ends with {ends[-1]}, but there are {n_entries} entries"
+    if problem:
+        raise ValueError(f"user_items is malformed: its indptr {problem}; make the matrix anew")
 
 
 def pairs_csr(rows: npt.NDArray[Any], columns: npt.NDArray[Any], shape: tuple[int, int]) -> sparse.csr_matrix:

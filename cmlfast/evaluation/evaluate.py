@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from cmlfast.training.fitted import Fitted, item_points, user_points
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables
 
+LOG = logging.getLogger("cmlfast")
 LOOKED_AT = 1000  # users; the mean over more tells epochs apart hardly better, and takes time from the training
 
 
@@ -51,7 +53,7 @@ def validation_score(
     ValueError
         If ``validation`` does not fit ``train``, or has no pairs.
     """
-    held_out = held_out_matrix(validation, train, "validation")
+    held_out = _unseen(held_out_matrix(validation, train, "validation"), train.matrix)
     item_likes = likes_of_items(train.matrix)
     rows = np.flatnonzero(np.diff(held_out.indptr))
     if len(rows) > LOOKED_AT:
@@ -65,6 +67,24 @@ def validation_score(
         return measured(kernels, users, points, held_out, seen, item_likes, (k,))[f"{name}@{k}"]
 
     return score
+
+
+def _unseen(held_out: sparse.csr_matrix, seen: sparse.csr_matrix) -> sparse.csr_matrix:
+    """Leave out what is trained on, and so left out of the ranking; warn of some, raise ``ValueError`` for all."""
+    common = held_out.multiply(seen).tocsr()
+    if common.nnz == held_out.nnz:
+        raise ValueError(
+            f"validation has all of its {held_out.nnz} pairs in common with user_items; hold out pairs that are not "
+            "trained on, for example with cmlfast.split_per_user"
+        )
+    if common.nnz:
+        LOG.warning(
+            "validation has %d of its %d pairs in common with user_items: those are left out, for the ranking leaves "
+            "out what is trained on", common.nnz, held_out.nnz,
+        )  # fmt: skip
+        held_out = (held_out - common).tocsr()
+        held_out.eliminate_zeros()
+    return held_out
 
 
 def evaluate(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from cmlfast.data.csr import Counts, likes_of_items
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
-from cmlfast.data.sides import Sides
+from cmlfast.data.sides import KINDS, Sides
 from cmlfast.data.tensor_file import Where, pack_csr, pack_ids, read, require, under, unpack_csr, unpack_ids, write
 from cmlfast.features.network import pack_network, unpack_network
 from cmlfast.training.fitted import Fitted
@@ -35,6 +36,7 @@ def save(path: Where, fitted: Fitted, params: dict[str, Any]) -> None:
     tensors |= _named("user_ids", pack_ids(fitted.known.user_ids))
     tensors |= _named("item_ids", pack_ids(fitted.known.item_ids))
     tensors["item_likes"] = torch.from_numpy(fitted.item_likes)
+    tensors |= {f"{kind}_placed": torch.from_numpy(fitted.placed[kind]) for kind in KINDS}
     if fitted.has_pairs:
         tensors |= _named("user_items", pack_csr(fitted.known.matrix))
     networks = {}
@@ -118,9 +120,18 @@ class Stored:
             skipped=self._metadata["skipped"],
             networks=Sides(**networks),
             tag_ids=self._tag_ids,
+            placed=self._placed("item_network" in stored, "user_network" in stored),
             by_features="item_network" in stored,
             missing_networks=tuple(name for name in missing if name in stored),
         )
+
+    def _placed(self, items_by_features: bool, users_by_features: bool) -> Sides[npt.NDArray[np.bool_]]:
+        """Return of which users and items something was learned; older files say it by other things."""
+        stored = [self._tensors.get(f"{kind}_placed") for kind in ("user", "item")]
+        older = (
+            self._tensors["user_state"].any(1).numpy() | users_by_features, (self._item_likes > 0) | items_by_features
+        )  # fmt: skip
+        return Sides(*(old if one is None else one.numpy() for one, old in zip(stored, older, strict=True)))
 
 
 def load(path: Where) -> Stored:
@@ -172,6 +183,12 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
         f"tensor item_likes is {likes.dtype} {list(likes.shape)}; it must be int64 [{item[0]}]",
     )
     require(bool((likes >= 0).all()), "tensor item_likes holds negative counts")
+    for name, n_rows in (("user_placed", user[0]), ("item_placed", item[0])):
+        tensor = tensors.get(name, torch.zeros(n_rows, dtype=torch.bool, device="cpu"))
+        require(
+            tensor.dtype == torch.bool and tensor.shape == (n_rows,),
+            f"tensor {name} is {tensor.dtype} {list(tensor.shape)}; it must be torch.bool [{n_rows}]",
+        )
     known = Interactions(matrix, user_ids, item_ids)
     # Older files do not say it.
     known.by_position = bool(metadata.get("by_position", _are_positions(user_ids) and _are_positions(item_ids)))

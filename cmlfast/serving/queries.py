@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -54,30 +54,51 @@ def likes_of_known(fitted: Fitted, rows: Positions, user_items: Any) -> sparse.c
         return fitted.known.matrix[rows]
     if isinstance(user_items, Interactions):
         return aligned(user_items, fitted.known, "user_items")[rows]
-    return likes_of(fitted, rows, user_items)
+    return _rows_of(user_items, fitted, len(rows), lambda: rows)
 
 
 def likes_of(fitted: Fitted, users: Any, user_items: Any) -> sparse.csr_matrix:
-    """Return what some users like, known or not, [Q, J]: the rows of a matrix, or found in Interactions by id."""
+    """Return what some users like, known or not, [Q, J]: the rows of a matrix, or found by id.
+
+    Known users' likes may be among those of all whom the model knows; `Interactions` name whomever they like.
+    """
     known = fitted.known
+    if not isinstance(user_items, Interactions):
+        return _rows_of(user_items, fitted, len(users), lambda: positions(users, known, "user", "userid"))
+    likes = user_items.matrix[user_items.user_index(np.asarray(users))].tocoo()
+    try:
+        columns = known.item_index(user_items.item_ids)
+    except KeyError as error:
+        raise ValueError(f"user_items does not fit the model: {error.args[0]}") from error
+    shape = (len(users), known.n_items)
+    return as_user_items(sparse.csr_matrix((likes.data, (likes.row, columns[likes.col])), shape=shape)).matrix
+
+
+def likes_of_new(fitted: Fitted, n_users: int, user_items: Any) -> sparse.csr_matrix:
+    """Return what users without ids like, [Q, J]: a matrix with a row for each."""
     if isinstance(user_items, Interactions):
-        likes = user_items.matrix[user_items.user_index(np.asarray(users))].tocoo()
-        try:
-            columns = known.item_index(user_items.item_ids)
-        except KeyError as error:
-            raise ValueError(f"user_items does not fit the model: {error.args[0]}") from error
-        shape = (len(users), known.n_items)
-        return as_user_items(sparse.csr_matrix((likes.data, (likes.row, columns[likes.col])), shape=shape)).matrix
-    expected = (len(users), known.n_items)
-    if len(users) == 0 and np.shape(user_items) == expected:
+        raise ValueError(
+            "user_items is Interactions, but new users have no id to be found by; give a matrix with a row for each "
+            "row of user_features"
+        )
+    return _rows_of(user_items, fitted, n_users, None)
+
+
+def _rows_of(user_items: Any, fitted: Fitted, n_users: int, rows: Callable[[], Positions] | None) -> sparse.csr_matrix:
+    """Return a matrix with a row for each user who is asked for, or such rows of one for all whom the model knows."""
+    known, expected = fitted.known, (n_users, fitted.known.n_items)
+    if n_users == 0 and np.shape(user_items) == expected:
         return sparse.csr_matrix(expected)  # nobody asks, which is no mistake as it would be in training
     given = as_user_items(user_items)
-    if given.shape != expected:
-        raise ValueError(
-            f"user_items has shape {given.shape}, but it needs a row for each user of userid and a column for "
-            f"each item, {expected}; index it with userid"
-        )
-    return given.matrix
+    if given.shape == expected:
+        return given.matrix
+    if given.shape == known.shape and rows is not None:
+        return given.matrix[rows()]
+    everybody = "" if rows is None else f", or a row for each user whom the model knows, {known.shape}"
+    raise ValueError(
+        f"user_items has shape {given.shape}, but it needs a row for each user who is asked for and a column for each "
+        f"item, {expected}{everybody}"
+    )
 
 
 def placed_by_features(fitted: Fitted, features: Any, kind: Kind) -> Tensor:

@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from torch import Tensor
 
 from cmlfast.data.csr import Counts
-from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Kind
 from cmlfast.serving.fold_in import fold_in
-from cmlfast.serving.nearest import Scores, nearest, pair_scores, picked
+from cmlfast.serving.nearest import Positions, Scores, nearest, pair_scores, picked
 from cmlfast.serving.queries import (
     answer,
     check_count,
     likes_of,
     likes_of_known,
+    likes_of_new,
     listed,
     placed_by_features,
     rows_of_ids,
@@ -55,13 +56,8 @@ def recommend(
                 "user_features are given together with userid or recalculate_user; new users have no id, and are "
                 "placed either by their features or by what they like"
             )
-        if isinstance(user_items, Interactions):
-            raise ValueError(
-                "user_items is Interactions, but new users have no id to be found by; give a matrix with a row for "
-                "each row of user_features"
-            )
         queries = placed_by_features(fitted, user_features, "user")  # [Q, r]
-        seen = None if user_items is None else likes_of(fitted, np.arange(len(queries)), user_items)  # [Q, J]
+        seen = None if user_items is None else likes_of_new(fitted, len(queries), user_items)  # [Q, J]
     elif userid is None:
         raise ValueError("userid is missing; give the id of a user, or user_features of new users")
     elif recalculate_user:
@@ -73,8 +69,7 @@ def recommend(
         rows = rows_of_ids(fitted, userid, "user", "userid")
         queries = picked(fitted.tables.user, rows)
         seen = likes_of_known(fitted, rows, user_items) if filter_already_liked_items else None
-    left_out = None if filter_items is None else rows_of_ids(fitted, filter_items, "item", "filter_items")
-    among = None if items is None else rows_of_ids(fitted, items, "item", "items")
+    left_out, among = _allowed(fitted, filter_items, items, fitted.trained, "item")
     found = nearest(
         kernels, user_points(queries, points), points, int(n), seen if filter_already_liked_items else None, left_out,
         among,
@@ -82,12 +77,56 @@ def recommend(
     return answer(*found, fitted, "item", userid is not None and np.ndim(userid) == 0)
 
 
-def similar(fitted: Fitted, kernels: ModuleType, wanted: Any, n: int, kind: Kind) -> tuple[npt.NDArray[Any], Scores]:
-    """Return ids and scores of the items nearest to items, or the users nearest to users."""
+def similar(
+    fitted: Fitted,
+    kernels: ModuleType,
+    kind: Kind,
+    wanted: Any,
+    n: int,
+    left_out: Iterable[Any] | None,
+    among: Iterable[Any] | None,
+) -> tuple[npt.NDArray[Any], Scores]:
+    """Return ids and scores of the items nearest to items, or the users nearest to users: first the one itself."""
     rows = rows_of_ids(fitted, wanted, kind, f"{kind}id")
     check_count(n, "N")
     table = fitted.tables.item if kind == "item" else fitted.tables.user
-    return answer(*nearest(kernels, picked(table, rows), table, int(n)), fitted, kind, np.ndim(wanted) == 0)
+    # What nothing was learned of lies anywhere, and is near to nobody.
+    placed = fitted.placed[kind]
+    without, only = _allowed(fitted, left_out, among, placed, kind)
+    itself = sparse.csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), rows)), shape=(len(rows), len(table)))
+    others, scores = nearest(kernels, picked(table, rows), table, int(n), itself, without, only)
+    others[~placed[rows]], scores[~placed[rows]] = -1, -np.inf
+    found = np.column_stack((rows, others))
+    values = np.column_stack((np.zeros(len(rows), np.float32), scores))
+    absent = np.zeros(len(table), dtype=bool) if among is None else ~_named(fitted, among, kind)
+    absent[without if without is not None else []] = True
+    # Who may not be among the answers makes room for the next.
+    for table_, rest in ((found, -1), (values, -np.inf)):
+        moved = np.column_stack((table_[:, 1:], np.full(len(rows), rest)))
+        table_[absent[rows]] = moved[absent[rows]]
+    return answer(found[:, : int(n)], values[:, : int(n)], fitted, kind, np.ndim(wanted) == 0)
+
+
+def _named(fitted: Fitted, ids: Iterable[Any], kind: Kind) -> npt.NDArray[np.bool_]:
+    """Tell which rows some ids name."""
+    named = np.zeros(len(fitted.tables.item if kind == "item" else fitted.tables.user), dtype=bool)
+    named[rows_of_ids(fitted, ids, kind, f"{kind}s")] = True
+    return named
+
+
+def _allowed(
+    fitted: Fitted,
+    left_out: Iterable[Any] | None,
+    among: Iterable[Any] | None,
+    known: npt.NDArray[np.bool_],
+    kind: Kind,
+) -> tuple[Positions | None, Positions | None]:
+    """Return the rows that nobody gets and the only ones that anybody gets, of which something is known."""
+    without = None if left_out is None else rows_of_ids(fitted, left_out, kind, f"filter_{kind}s")
+    only = None if among is None else rows_of_ids(fitted, among, kind, f"{kind}s")
+    if known.all():
+        return without, only
+    return without, np.flatnonzero(known) if only is None else only[known[only]]
 
 
 def popular(fitted: Fitted, n: int) -> tuple[npt.NDArray[Any], Counts]:

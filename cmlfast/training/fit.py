@@ -7,11 +7,12 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import nn
 
-from cmlfast.data.csr import likes_of_items
+from cmlfast.data.csr import Counts, likes_of_items
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Sides
@@ -79,8 +80,12 @@ def fit(
         tables, history = fit_tables(
             step, tables, pairs, settings, score and (lambda joint: score(joint.whole())), show_progress, callback
         )
+    placed = Sides(*(_placed(*one) for one in ((user_likes, features.user), (item_likes, features.item))))
+    whole = tables.whole()
+    # Who likes nothing is in the middle: as near to anybody as to others.
+    whole.user[torch.from_numpy(~placed.user).to(device)] = 0
     return Fitted(
-        tables=tables.whole(),
+        tables=whole,
         known=train,
         has_pairs=keep_pairs,
         item_likes=item_likes,
@@ -89,8 +94,15 @@ def fit(
         skipped=skipped(train, pairs),
         networks=Sides(*(side.encoder.network.eval() if side else None for side in tables.sides())),
         tag_ids=tag_ids,
+        placed=placed,
         by_features=items is not None,
     )
+
+
+def _placed(n_likes: Counts, features: Features | None) -> npt.NDArray[np.bool_]:
+    """Tell of which users, or items, something is known: likes, or features."""
+    liked: npt.NDArray[np.bool_] = n_likes > 0
+    return liked if features is None else liked | features.described().cpu().numpy()
 
 
 def checked_pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device) -> Pairs:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -45,6 +46,8 @@ class Fitted:
         What places users and items by their features.
     tag_ids : Sides of ndarray or None
         The names of the features' columns.
+    placed : Sides of ndarray, bool
+        Of which users [I] and items [J] something was learned: from likes, or by a network from their features.
     by_features : bool
         Whether a network has placed the items that nobody likes.
     missing_networks : tuple of str
@@ -60,9 +63,10 @@ class Fitted:
     skipped: dict[str, int]
     networks: Sides[nn.Module | None]
     tag_ids: Sides[Ids | None]
+    placed: Sides[npt.NDArray[np.bool_]]
     by_features: bool
     missing_networks: tuple[str, ...] = ()
-    _last_points: tuple[float, Tensor] | None = field(default=None, init=False, repr=False)
+    _last_points: tuple[float, int, Tensor] | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.has_pairs:
@@ -76,7 +80,9 @@ class Fitted:
     def known_points(self, rare_item_distance: float) -> Tensor | None:
         """Return :meth:`points` if they were asked for last."""
         last = self._last_points
-        return last[1] if last and last[0] == rare_item_distance else None
+        # By the version too: who writes into the table means what is found by it.
+        known = last and last[:2] == (rare_item_distance, self.tables.item._version)
+        return last[2] if last and known else None
 
     def points(self, rare_item_distance: float) -> Tensor:
         """Return where users look for items, [J, r or r + 1], and keep it until another distance is asked for."""
@@ -84,7 +90,7 @@ class Fitted:
         if found is None:
             found = item_points(self.tables.item, self.item_likes, rare_item_distance)
             # One assignment, for threads that ask for different distances.
-            object.__setattr__(self, "_last_points", (rare_item_distance, found))
+            object.__setattr__(self, "_last_points", (rare_item_distance, self.tables.item._version, found))
         return found
 
     @cached_property
@@ -95,6 +101,13 @@ class Fitted:
             return torch.arange(len(item), device=item.device)
         liked = torch.from_numpy(self.item_likes > 0).to(item.device)
         return (liked | self.tables.item_state.any(1)).nonzero()[:, 0]
+
+    @cached_property
+    def trained(self) -> npt.NDArray[np.bool_]:
+        """The items that were trained, as negatives at least, or placed by features, [J]."""
+        trained: npt.NDArray[np.bool_] = self.placed.item.copy()
+        trained[self.candidates.cpu().numpy()] = True
+        return trained
 
     @cached_property
     def typical_lengths(self) -> Sides[Tensor]:

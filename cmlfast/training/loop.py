@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +19,7 @@ from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import AnyTables
 
+LOG = logging.getLogger("cmlfast")
 EVALUATIONS = 10  # how often a fit looks at its validation matrix, before it cools down
 COOLING = 0.1  # of the epochs: how long the rate takes to fall once more epochs at it bring nothing
 
@@ -99,7 +102,7 @@ def fit_tables(
     every = max(1, settings.n_epochs // EVALUATIONS)
     done, stride, left = 0.0, 1 / settings.n_epochs, settings.n_epochs  # progress, that of an epoch, epochs
     # disable=None shows the bar on a terminal only
-    disable = None if show_progress is None else not show_progress
+    disable = (False if _in_notebook() else None) if show_progress is None else not show_progress
     with tqdm(total=settings.n_epochs, desc="CML", unit="epoch", disable=disable) as bar:
         while left:
             left -= 1
@@ -113,9 +116,13 @@ def fit_tables(
                 else:
                     waited += 1
                 if waited == settings.patience:
+                    LOG.info(
+                        "fit: %d looks without a better %s; what is left of the training is cut short", waited, measure
+                    )
                     left = min(left, math.ceil(COOLING * settings.n_epochs))
                     stride = (1 - done) / max(left, 1)
             history.append(record)
+            LOG.debug("fit: %s", record)
             bar.update()
             shown = {"loss": f"{record['loss']:.3f}"}
             if score and best_score >= 0:
@@ -125,3 +132,10 @@ def fit_tables(
                 break
     check_finite(history[-1], settings, tables.user, tables.item)
     return best, history
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return hasattr(shell, "kernel")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from cmlfast.data.csr import likes_of_items
+from cmlfast.data.csr import Counts, likes_of_items
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Kind, Sides
@@ -64,7 +64,7 @@ def partial_fit(
     ValueError
         If new items would be frozen at random places, there is nothing to learn from, or features do not fit.
     """
-    grown = grown_tables(fitted.tables, new, features, fitted.tag_ids, fitted.networks, settings, device)
+    grown, described = grown_tables(fitted.tables, new, features, fitted.tag_ids, fitted.networks, settings, device)
     n_known = fitted.known.n_items
     n_new = new.n_items - n_known
     if freeze_items and n_new and features.item is None:
@@ -83,6 +83,11 @@ def partial_fit(
         counts[:n_known] = fitted.item_likes  # more likes would move the points at which items are searched
     elif not fitted.has_pairs:
         counts[:n_known] += fitted.item_likes
+    placed = Sides(
+        _placed(fitted.placed.user, described.user, np.diff(new.matrix.indptr)),
+        _placed(fitted.placed.item, described.item, likes_of_items(new.matrix)),
+    )
+    grown.user[torch.from_numpy(~placed.user).to(device)] = 0
     keep = keep_pairs and fitted.has_pairs  # else there is but a part of the matrix
     return replace(
         fitted,
@@ -90,6 +95,7 @@ def partial_fit(
         known=liked,
         has_pairs=keep,
         item_likes=counts,
+        placed=placed,
         settings=settings,
         history=history,
         skipped=skipped(new, pairs),
@@ -104,8 +110,8 @@ def grown_tables(
     networks: Sides[nn.Module | None],
     settings: Settings,
     device: torch.device,
-) -> Tables:
-    """Return tables for all users and items of ``new``: the old rows first, then new ones.
+) -> tuple[Tables, Sides[npt.NDArray[np.bool_]]]:
+    """Return tables for all users and items of ``new``, the old rows first, and which new ones have features, [n_new].
 
     Parameters
     ----------
@@ -127,6 +133,10 @@ def grown_tables(
         ("user", new.user_ids, grown.user, len(old.user)),
         ("item", new.item_ids, grown.item, len(old.item)),
     )
+    described = {
+        "user": np.zeros(new.n_users - len(old.user), bool),
+        "item": np.zeros(new.n_items - len(old.item), bool),
+    }
     for kind, ids, table, n_old in both:
         if features[kind] is not None:
             name = f"{kind}_features"
@@ -135,8 +145,16 @@ def grown_tables(
                 whole = Features.of(fresh, len(ids), name, device)
                 fresh = Features(whole.take(torch.arange(n_old, len(ids), device=device)))
             length = typical_length(table[:n_old])
-            table[n_old:] = place_new(fresh, networks[kind], length, kind).to(table.dtype)
-    return grown
+            rows = fresh if isinstance(fresh, Features) else Features.of(fresh, None, name, device)
+            table[n_old:] = place_new(rows, networks[kind], length, kind).to(table.dtype)
+            described[kind] = rows.described().cpu().numpy()
+    return grown, Sides(**described)
+
+
+def _placed(before: npt.NDArray[np.bool_], described: npt.NDArray[np.bool_], n_likes: Counts) -> npt.NDArray[np.bool_]:
+    """Tell of whom something is known: from before [n_old], by features [n_new], by likes [n_old + n_new]."""
+    known: npt.NDArray[np.bool_] = np.concatenate((before, described)) | (n_likes > 0)
+    return known
 
 
 def liked_items(liked: Interactions, tables: Tables) -> npt.NDArray[np.integer]:

@@ -97,6 +97,7 @@ def plain(tmp_path_factory):
     return {name: everything(*given, path) for name, given in MODELS.items()}
 
 
+@pytest.mark.filterwarnings("ignore:Anomaly Detection")
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("name", MODELS)
 def test_the_same_bits(name, setting, plain, tmp_path):

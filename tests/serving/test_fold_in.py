@@ -173,7 +173,10 @@ def test_errors_of_recommend(model: CML) -> None:
 
     with pytest.raises(ValueError, match="recalculate_user is True, but user_items is None; give what"):
         recommend(3)
-    with pytest.raises(ValueError, match=r"user_items has shape \(3, 120\), .* \(2, 120\); index it with userid"):
+    with pytest.raises(
+        ValueError,
+        match=r"user_items has shape \(3, 120\), .* \(2, 120\), or a row for each user whom the model knows, \(120",
+    ):
         recommend([3, 4], LIKES[:3])
     with pytest.raises(ValueError, match=r"user_items has shape \(1, 119\), .* \(1, 120\)"):
         recommend(3, LIKES[0, :-1])
