@@ -195,10 +195,12 @@ def positions(query: Any, known: Interactions, kind: str, name: str) -> npt.NDAr
         found: npt.NDArray[np.int64] = (known.user_index if kind == "user" else known.item_index)(query)
         return found
     ids = known.user_ids if kind == "user" else known.item_ids
-    numbers = np.asarray(query)
+    # NumPy makes floats of integers of which some go beyond 64 bits.
+    whole = isinstance(query, list) and all(type(one) is int for one in query)
+    numbers = np.asarray(query, dtype=object if whole else None)
     if numbers.size == 0:
         return np.empty(0, dtype=np.int64)
-    if numbers.dtype.kind not in "iu" and not all(type(one) is int for one in numbers.flat):
+    if numbers.dtype.kind not in "iu" and not whole:
         raise ValueError(
             f"{name} holds {numbers.flat[0]!r}, which is no {kind}'s number; this model knows "
             f"{kind}s by position, 0 to {len(ids) - 1}"

@@ -44,7 +44,10 @@ def binary_csr(matrix: Any) -> tuple[sparse.csr_matrix, int, int]:
         raise ValueError(f"user_items has shape {matrix.shape}: it needs a row for each user, a column for each item")
     _check_ends(matrix)
     # As COO, not as CSR, because SciPy's conversion to CSR sums duplicates unseen: 2 and -2 would be a zero.
-    entries = matrix.tocoo()
+    try:
+        entries = matrix.tocoo()
+    except ValueError as error:
+        raise ValueError(f"user_items is malformed: {error}; make the matrix anew") from error
     if entries.dtype.kind not in "buif":
         raise ValueError(f"user_items has values of type {entries.dtype}: convert them to numbers")
     wrong = entries.data[~(np.isfinite(entries.data) & (entries.data >= 0))]
@@ -56,7 +59,9 @@ def binary_csr(matrix: Any) -> tuple[sparse.csr_matrix, int, int]:
     for name, places, size in (("row", entries.row, matrix.shape[0]), ("column", entries.col, matrix.shape[1])):
         beyond = places[(places < 0) | (places >= size)]
         if len(beyond):
-            raise ValueError(f"user_items has an entry in {name} {beyond[0]}, but {size} {name}s: make it anew")
+            raise ValueError(
+                f"user_items is malformed: it has an entry in {name} {beyond[0]} of {size}; make the matrix anew"
+            )
     kept = entries.data != 0
     rows, columns = entries.row[kept], entries.col[kept]
     csr = pairs_csr(rows, columns, matrix.shape)

@@ -92,6 +92,7 @@ def similar(
     table = fitted.tables.item if kind == "item" else fitted.tables.user
     # What nothing was learned of lies anywhere, and is near to nobody.
     placed = fitted.placed[kind]
+    among = None if among is None else list(among)  # looked at twice
     without, only = _allowed(fitted, left_out, among, placed, kind)
     itself = sparse.csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), rows)), shape=(len(rows), len(table)))
     others, scores = nearest(kernels, picked(table, rows), table, int(n), itself, without, only)

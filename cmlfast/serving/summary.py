@@ -8,6 +8,8 @@ from typing import Any
 from cmlfast.data.sides import KINDS
 from cmlfast.training.fitted import Fitted
 
+LEFT = "style='text-align:left'"
+
 
 def summary(fitted: Fitted, params: dict[str, Any]) -> dict[str, Any]:
     """Return facts by name, see :meth:`cmlfast.CML.summary`."""
@@ -32,7 +34,7 @@ def summary(fitted: Fitted, params: dict[str, Any]) -> dict[str, Any]:
 def as_html(title: str, facts: dict[str, Any]) -> str:
     """Return a table of facts."""
     rows = "".join(
-        f"<tr><th style='text-align:left'>{escape(str(name))}</th><td style='text-align:left'>{escape(str(value))}</td></tr>"
+        f"<tr><th {LEFT}>{escape(str(name))}</th><td {LEFT}>{escape(str(value))}</td></tr>"
         for name, value in facts.items()
     )
-    return f"<table><caption style='text-align:left'><code>{escape(title)}</code></caption>{rows}</table>"
+    return f"<table><caption {LEFT}><code>{escape(title)}</code></caption>{rows}</table>"
