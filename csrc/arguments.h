@@ -9,11 +9,10 @@
 #include <string>
 #include <utility>
 
+#include "overlap.h"
 #include "tensors.h"
 
 namespace cmlfast {
-
-using Named = std::pair<const Tensor*, const char*>;
 
 inline std::string device_name(const Tensor& tensor) {
   if (tensor.is_cpu()) return "the CPU";
@@ -181,6 +180,13 @@ inline void check_softmax_weights(const Tensor& products, const Tensor& offsets,
                 " entries and products has ", products.size(1), " columns; both need one for each negative");
   }
   check_value(std::abs(scale) <= std::numeric_limits<float>::max(), "scale is ", scale, "; it must be finite");
+  check_in_place({{&products, "products"},
+                  {&offsets, "offsets"},
+                  {&negatives, "negatives"},
+                  {&positives, "positives"},
+                  {&positive_logits, "positive_logits"},
+                  {&weights, "weights"}},
+                 1);
 }
 
 inline void check_softmax_weights_ids(const Tensor& negatives, const Tensor& positives) {
@@ -203,6 +209,7 @@ inline void check_adagrad_clip(const Tensor& weight, const Tensor& state, const 
   check_value(grads.size(1) == weight.size(1), "grads has ", grads.size(1), " columns and weight has ", weight.size(1),
               "; both need the same");
   check_optimizer(lr, eps, max_norm);
+  check_in_place({{&weight, "weight"}, {&state, "state"}, {&rows, "rows"}, {&grads, "grads"}}, 2);
 }
 
 inline void check_adagrad_clip_ids(const Tensor& weight, const Tensor& rows) {
@@ -222,6 +229,15 @@ inline void check_cml_step(const Tensor& user_w, const Tensor& item_w, const Ten
                     {&users, "users"}});
   check_sampling(indptr, indices, users, positives, item_w.size(0), n_negatives);
   check_optimizer(lr, eps, max_norm);
+  check_in_place({{&user_w, "user_w"},
+                  {&item_w, "item_w"},
+                  {&user_state, "user_state"},
+                  {&item_state, "item_state"},
+                  {&indptr, "indptr"},
+                  {&indices, "indices"},
+                  {&users, "users"},
+                  {&positives, "positives"}},
+                 4);
 }
 
 inline void check_cml_step_ids(const Tensor& user_w, const Tensor& item_w, const Tensor& indptr, const Tensor& indices,

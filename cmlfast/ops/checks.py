@@ -149,6 +149,50 @@ def check_sampling(
     check_csr_rows(indptr, indices, users, "indptr", "indices", "user")
 
 
+def check_in_place(changed: dict[str, Tensor], read: dict[str, Tensor]) -> None:
+    """Require that what changes in place lies nowhere twice, and nowhere where another argument lies."""
+    names, tensors = zip(*(changed | read).items(), strict=True)
+    for i, name in enumerate(changed):
+        _check_each_element_once(tensors[i], name)
+        for j in range(i + 1, len(names)):
+            check_value(
+                not _may_share(tensors[i], tensors[j]),
+                f"{name} and {names[j]} share memory, and {name} changes in place; clone one of them",
+            )
+
+
+def _check_each_element_once(tensor: Tensor, name: str) -> None:
+    (inner, n_inner), (outer, n_outer) = sorted(zip(tensor.stride(), tensor.shape, strict=True), key=lambda one: one[0])
+    apart = (n_inner <= 1 or inner >= 1) and (n_outer <= 1 or outer > (n_inner - 1) * inner)
+    check_value(
+        tensor.numel() <= 1 or apart,
+        f"{name} changes in place, but some of its elements lie at one place in memory (its strides are "
+        f"{list(tensor.stride())}); clone it first",
+    )
+
+
+def _may_share(one: Tensor, other: Tensor) -> bool:
+    if one.numel() == 0 or other.numel() == 0 or one.device != other.device:
+        return False
+    (begin, end), (other_begin, other_end) = _extent(one), _extent(other)
+    if end <= other_begin or other_end <= begin:
+        return False
+    size = one.element_size()
+    alike = one.dim() == other.dim() == 2 and size == other.element_size() and one.stride() == other.stride()
+    if not alike or one.stride(1) != 1 or one.stride(0) < 1 or (other_begin - begin) % size:
+        return True
+    # Some columns, or every second row, of one matrix: they part where no column of one is one of the other's.
+    width = one.stride(0)
+    apart = (other_begin - begin) // size % width
+    return apart < one.shape[1] or apart + other.shape[1] > width
+
+
+def _extent(tensor: Tensor) -> tuple[int, int]:
+    """Return the first byte, and the one behind the last."""
+    last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.data_ptr(), tensor.data_ptr() + (last + 1) * tensor.element_size()
+
+
 def check_softmax_weights(
     products: Tensor,
     offsets: Tensor,
@@ -176,5 +220,12 @@ def check_softmax_weights(
             "both need one for each negative",
         )
     check_value(abs(scale) <= MAX_FLOAT, f"scale is {scale:g}; it must be finite")
+    check_in_place(
+        {"products": products},
+        {
+            "offsets": offsets, "negatives": negatives, "positives": positives, "positive_logits": positive_logits,
+            "weights": weights,
+        },
+    )  # fmt: skip
     check_range(negatives, "negatives", 0, MAX_ITEMS, "an item table")
     check_range(positives, "positives", 0, MAX_ITEMS, "an item table")

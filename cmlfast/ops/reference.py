@@ -391,6 +391,7 @@ def adagrad_clip_(
         f"grads has {grads.shape[1]} columns and weight has {weight.shape[1]}; both need the same",
     )
     checks.check_optimizer(lr, eps, max_norm)
+    checks.check_in_place({"weight": weight, "state": state}, {"rows": rows, "grads": grads})
     checks.check_range(rows, "rows", 0, len(weight), "weight")
     _update(weight, state, rows.long(), grads, (lr, eps, max_norm), (stochastic_rounding, seed, offset, 0))
 
@@ -442,6 +443,10 @@ def cml_step_(
     checks.check_floats({"user_w": user_w, "item_w": item_w}, user_state=user_state, item_state=item_state)
     checks.check_sampling(indptr, indices, users, positives, len(item_w), n_negatives)
     checks.check_optimizer(lr, eps, max_norm)
+    checks.check_in_place(
+        {"user_w": user_w, "item_w": item_w, "user_state": user_state, "item_state": item_state},
+        {"indptr": indptr, "indices": indices, "users": users, "positives": positives},
+    )
     _check_pairs(users, positives, user_w, "user_w", item_w, "item_w")
     negatives = sample_negatives(indptr, indices, users, positives, len(item_w), n_negatives, seed, offset)
     loss, hardest, impostors, weight = _scan_pairs(

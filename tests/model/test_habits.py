@@ -289,7 +289,7 @@ def test_a_malformed_matrix_is_refused_before_anything_reads_it(ends, message):
             CML().fit(matrix)
     matrix = sparse.csr_matrix(np.eye(2))
     matrix.indices = np.array([0, 7], np.int32)
-    with pytest.raises(ValueError, match="user_items is malformed: .* 7"):
+    with pytest.raises(ValueError, match=r"user_items is malformed: .* 7"):
         CML().fit(matrix)
 
 
