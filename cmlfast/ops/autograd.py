@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cmlfast.ops import shared_softmax
 from cmlfast.ops.arithmetic import pair_gradients, rank_weights, wide_type, widen
+from cmlfast.ops.transforms import Loss, allow_autocast, transformable
 
 # For the arguments behind the two tables, of `warp_hinge` and of `warp_hinge_sampled`.
 NO_GRADIENT_OF_HINGE, NO_GRADIENT_OF_SAMPLED = (None,) * 8, (None,) * 11
@@ -140,10 +141,15 @@ def _sparse_rows(table: Tensor, rows: Tensor, gradients: Tensor) -> Tensor:
     return torch.sparse_coo_tensor(rows[None], values, table.shape, device=values.device, check_invariants=False)
 
 
-def register(library: str) -> None:
+def register(library: str) -> dict[str, Loss]:
     """Tell torch the operators' output shapes (for ``torch.compile`` and ``torch.export``) and gradients.
 
     And what the operators are whose products are torch's own: for every device, by ``softmax_weights_``.
+
+    Returns
+    -------
+    dict
+        The losses by name, as ``torch.func`` can take them.
     """
     fake = torch.library.register_fake
     own = getattr(torch.ops, library)
@@ -217,26 +223,27 @@ def register(library: str) -> None:
     def _(*arguments: Any) -> tuple[Tensor, ...]:
         return tuple(shared_softmax.gradients(own.softmax_weights_, *arguments))
 
-    def gradients(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, Tensor]:
-        return table_gradients(ctx, grad_loss, own.warp_hinge_backward)
-
-    def no_second(*_: Any) -> None:
+    def no_second(*_: Any) -> Any:
         raise RuntimeError("a gradient of cmlfast's losses cannot be differentiated again")
 
-    torch.library.register_autograd(f"{library}::warp_hinge_backward", no_second)
-    torch.library.register_autograd(f"{library}::sampled_softmax_gradients", no_second)
-    torch.library.register_autograd(
-        f"{library}::sampled_softmax",
-        lambda ctx, *grads: softmax_table_gradients(ctx, grads[0], own.sampled_softmax_gradients),
-        setup_context=save_for_softmax,
-    )
-    torch.library.register_autograd(
-        f"{library}::warp_hinge",
-        lambda ctx, *grads: gradients(ctx, grads[0]) + NO_GRADIENT_OF_HINGE,
-        setup_context=save_for_hinge,
-    )
-    torch.library.register_autograd(
-        f"{library}::warp_hinge_sampled",
-        lambda ctx, *grads: gradients(ctx, grads[0]) + NO_GRADIENT_OF_SAMPLED,
-        setup_context=save_for_hinge_sampled,
-    )
+    def once(name: str) -> Loss:
+        torch.library.register_autograd(f"{library}::{name}", no_second)
+        return transformable(getattr(own, name), lambda *_: None, no_second)
+
+    hinge_backward, softmax_gradients = once("warp_hinge_backward"), once("sampled_softmax_gradients")
+
+    def gradients(ctx: Any, grad_loss: Tensor) -> tuple[Tensor, Tensor]:
+        return table_gradients(ctx, grad_loss, hinge_backward)
+
+    found = {}
+    for name, save, backward in (
+        ("sampled_softmax", save_for_softmax,
+         lambda ctx, *grads: softmax_table_gradients(ctx, grads[0], softmax_gradients)),
+        ("warp_hinge", save_for_hinge, lambda ctx, *grads: gradients(ctx, grads[0]) + NO_GRADIENT_OF_HINGE),
+        ("warp_hinge_sampled", save_for_hinge_sampled,
+         lambda ctx, *grads: gradients(ctx, grads[0]) + NO_GRADIENT_OF_SAMPLED),
+    ):  # fmt: skip
+        torch.library.register_autograd(f"{library}::{name}", backward, setup_context=save)
+        found[name] = transformable(getattr(own, name), save, backward)
+    allow_autocast(library)
+    return found

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cmlfast.ops.autograd import register
 from cmlfast.ops.extension import has_extension, kernels
+from cmlfast.ops.transforms import Loss
 
 __all__ = [
     "adagrad_clip_",
@@ -131,7 +132,7 @@ def warp_hinge(
     IndexError
         For an id out of range.
     """
-    result: tuple[Tensor, Tensor, Tensor] = _kernels.warp_hinge(
+    result: tuple[Tensor, Tensor, Tensor] = _loss("warp_hinge")(
         user_vectors,
         item_vectors,
         users,
@@ -184,7 +185,7 @@ def warp_hinge_sampled(
     IndexError
         For an id out of range.
     """
-    result: tuple[Tensor, Tensor, Tensor] = _kernels.warp_hinge_sampled(
+    result: tuple[Tensor, Tensor, Tensor] = _loss("warp_hinge_sampled")(
         user_vectors, item_vectors, indptr, indices, users, positives, n_negatives, margin, seed, offset,
         rank_weight, metric, sparse_grad,
     )  # fmt: skip
@@ -251,7 +252,7 @@ def sampled_softmax(
     repeat. The correction by q is Bengio and Senécal's (2008); that the positive gets none is Khrylchenko et al.'s
     (RecSys 2025).
     """
-    result: Tensor = _kernels.sampled_softmax(
+    result: Tensor = _loss("sampled_softmax")(
         user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric, decoupled, sparse_grad
     )
     return result
@@ -528,5 +529,8 @@ def _bump_versions(*tensors: Tensor) -> None:
         torch.autograd.graph.increment_version(tensors)
 
 
-if has_extension():
-    register("cmlfast")
+def _loss(name: str) -> Loss:
+    return _losses[name] if _losses else getattr(_kernels, name)
+
+
+_losses: dict[str, Loss] = register("cmlfast") if has_extension() else {}
