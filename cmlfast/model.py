@@ -9,6 +9,7 @@ from dataclasses import replace
 from types import ModuleType
 from typing import IO, Any, Generic, TypeVar
 
+import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 from torch import Tensor, nn
@@ -18,16 +19,18 @@ from cmlfast.data.csr import Counts, sizes
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import Kind, Sides
-from cmlfast.evaluation.evaluate import evaluate, validation_score
+from cmlfast.evaluation.evaluate import auc, evaluate, validation_score
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.ops import backend
 from cmlfast.serving import persistence
 from cmlfast.serving.nearest import Scores
-from cmlfast.serving.recommend import popular, predict, recommend, similar
+from cmlfast.serving.neighbours import near_vectors, similar
+from cmlfast.serving.queries import Query, check_count, query_of
+from cmlfast.serving.recommend import popular, predict, recommend, recommend_users
 from cmlfast.serving.summary import as_html, summary
 from cmlfast.training.auto import is_auto
 from cmlfast.training.fit import check_some, fit
-from cmlfast.training.fitted import Fitted
+from cmlfast.training.fitted import Fitted, user_points
 from cmlfast.training.loop import Record
 from cmlfast.training.partial_fit import partial_fit
 from cmlfast.training.settings import Settings, resolve
@@ -429,20 +432,72 @@ class CML:
             needed but was not kept, or if there is no network for ``user_features``.
         """
         fitted = self._require_fitted()
-        return recommend(
-            fitted,
-            self._kernels(fitted),
-            self._points(fitted),
-            lambda: self._settings(fitted),
-            userid=userid,
-            user_items=user_items,
-            n=N,
-            filter_already_liked_items=filter_already_liked_items,
-            filter_items=filter_items,
-            recalculate_user=recalculate_user,
-            items=items,
-            user_features=user_features,
+        check_count(N, "N")
+        query = self._query(
+            fitted, userid, user_items, recalculate_user, user_features, leave_out=filter_already_liked_items
         )
+        return recommend(fitted, self._kernels(fitted), self._points(fitted), query, N, filter_items, items)
+
+    @backend.undisturbed
+    def recommend_users(
+        self,
+        itemid: Any,
+        N: int = 10,  # noqa: N803 (implicit's name)
+        filter_already_liked_users: bool = True,
+    ) -> tuple[npt.NDArray[Any], Scores]:
+        """Return the users nearest to an item, or to each of several: whom to tell of it.
+
+        Parameters
+        ----------
+        itemid : id or array of Q ids
+        N : int
+            How many users.
+        filter_already_liked_users : bool
+            Leave out who likes the item already, by the training matrix.
+
+        Returns
+        -------
+        ids, scores : ndarray of shape (n,) or (Q, n)
+            As :meth:`recommend` returns items.
+        """
+        fitted = self._require_fitted()
+        return recommend_users(
+            fitted, self._kernels(fitted), self._points(fitted), itemid, N, filter_already_liked_users
+        )
+
+    @backend.undisturbed
+    def user_vectors(
+        self, userid: Any = None, user_items: Any = None, recalculate_user: bool = False, *, user_features: Any = None
+    ) -> npt.NDArray[np.float32]:
+        """Return where users are when they look for items, for a search of your own: of one, several, or new ones.
+
+        The squared distance to a row of :meth:`item_vectors` is minus the score; docs/serving.md has indexes of others.
+
+        Parameters
+        ----------
+        userid, user_items, recalculate_user, user_features
+            As in :meth:`recommend`; by default all users.
+
+        Returns
+        -------
+        ndarray of shape (Q, d), or (d,) for one user
+            d is r, or r + 1 where there is a ``rare_item_distance``.
+        """
+        fitted = self._require_fitted()
+        if userid is None and user_features is None:
+            userid = fitted.known.user_ids
+        query = self._query(fitted, userid, user_items, recalculate_user, user_features, leave_out=False)
+        found: npt.NDArray[np.float32] = user_points(query.vectors, self._points(fitted)).float().cpu().numpy()
+        return found[0] if query.scalar else found
+
+    @backend.undisturbed
+    def item_vectors(self) -> npt.NDArray[np.float32]:
+        """Return where users look for items: [J, d], in the order of ``item_ids_``; see :meth:`user_vectors`.
+
+        With a ``rare_item_distance`` an item has one coordinate more than its embedding, a user 0 there.
+        """
+        found: npt.NDArray[np.float32] = self._points(self._require_fitted()).float().cpu().numpy().copy()
+        return found
 
     @backend.undisturbed
     def predict(
@@ -453,7 +508,7 @@ class CML:
         Parameters
         ----------
         userid, itemid : ids, optional
-            Q users and n items that the model knows, or one of either.
+            Q users and n items that the model knows, or one of either. Without items, all of them.
         user_features, item_features : SciPy sparse matrix, array, Tensor or Interactions, optional
             In their place, features of shape (Q, d') or (n, d) of new ones, which the model's networks place.
 
@@ -500,17 +555,26 @@ class CML:
     @backend.undisturbed
     def similar_users(
         self,
-        userid: Any,
+        userid: Any = None,
         N: int = 10,  # noqa: N803 (implicit's name)
         *,
         filter_users: Iterable[Any] | None = None,
         users: Iterable[Any] | None = None,
+        user_items: Any = None,
+        recalculate_user: bool = False,
+        user_features: Any = None,
     ) -> tuple[npt.NDArray[Any], Scores]:
         """Return the users nearest to a user (or to each of several), first the user themselves.
 
-        As :meth:`similar_items`.
+        As :meth:`similar_items`. With ``recalculate_user`` and ``user_items``, or ``user_features``, of new users, as
+        in :meth:`recommend`: nobody comes first then but who is nearest.
         """
         fitted = self._require_fitted()
+        if recalculate_user or user_features is not None:
+            query = self._query(fitted, userid, user_items, recalculate_user, user_features, leave_out=False)
+            return near_vectors(fitted, self._kernels(fitted), query, N, filter_users, users)
+        if user_items is not None:
+            raise ValueError("user_items are given without recalculate_user: known users are where training put them")
         return similar(fitted, self._kernels(fitted), "user", userid, N, filter_users, users)
 
     def popular_items(self, N: int = 10) -> tuple[npt.NDArray[Any], Counts]:  # noqa: N803
@@ -559,6 +623,18 @@ class CML:
         """
         fitted = self._require_fitted()
         return evaluate(fitted, self._kernels(fitted), self._points(fitted), held_out, k, exclude)
+
+    @backend.undisturbed
+    def auc(self, held_out: Any, exclude: Any = None) -> float:
+        """Return the area under the ROC curve: how often a held-out item is nearer than another that a user has not.
+
+        A mean over users with held-out items. It ranks the whole catalogue for each, which takes longer than
+        :meth:`evaluate`, and says more about its middle than about what is recommended.
+
+        Parameters and errors as of :meth:`evaluate`.
+        """
+        fitted = self._require_fitted()
+        return auc(fitted, self._kernels(fitted), self._points(fitted), held_out, exclude)
 
     def summary(self) -> dict[str, Any]:
         """Return what the model is: its sizes, the training, the parameters and what "auto" came to."""
@@ -673,6 +749,20 @@ class CML:
         if self._fitted is None:
             raise NotFittedError(f"this {type(self).__name__} is not fitted yet; call fit first")
         return self._fitted
+
+    def _query(
+        self,
+        fitted: Fitted,
+        userid: Any,
+        user_items: Any,
+        recalculate_user: bool,
+        user_features: Any,
+        leave_out: bool,
+    ) -> Query:
+        return query_of(
+            fitted, self._kernels(fitted), lambda: self._settings(fitted), userid, user_items, recalculate_user,
+            user_features, leave_out,
+        )  # fmt: skip
 
     def _kernels(self, fitted: Fitted) -> ModuleType:
         return backend.choose(self.backend, fitted.tables.item.device)[0]

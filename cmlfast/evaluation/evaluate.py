@@ -14,7 +14,7 @@ from torch import Tensor
 from cmlfast.data.align import aligned, held_out_matrix
 from cmlfast.data.csr import Counts, likes_of_items, union
 from cmlfast.data.interactions import Interactions
-from cmlfast.evaluation.measures import ranking_measures
+from cmlfast.evaluation.measures import hits_of_users, ranking_measures
 from cmlfast.serving.nearest import nearest, picked
 from cmlfast.serving.queries import check_count, listed
 from cmlfast.training.fitted import Fitted, item_points, user_points
@@ -22,6 +22,7 @@ from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables
 
 LOG = logging.getLogger("cmlfast")
+PLACES_AT_ONCE = 5_000_000
 LOOKED_AT = 1000  # users; the mean over more tells epochs apart hardly better, and takes time from the training
 
 
@@ -69,6 +70,25 @@ def validation_score(
     return score
 
 
+def auc(fitted: Fitted, kernels: ModuleType, points: Tensor, held_out: Any, exclude: Any) -> float:
+    """Return the area under the ROC curve of a fitted model, see :meth:`cmlfast.CML.auc`."""
+    matrix, seen = _to_find(fitted, held_out, exclude)
+    rows = np.flatnonzero(np.diff(matrix.indptr))
+    held = np.diff(matrix.indptr)[rows]
+    others = len(points) - np.diff(seen.indptr)[rows] - held
+    queries = user_points(fitted.tables.user, points)
+    wrong = []  # pairs of a held-out item and another one that is nearer
+    for some in np.array_split(np.arange(len(rows)), max(len(rows) * len(points) // PLACES_AT_ONCE, 1)):
+        ranked, _ = nearest(kernels, picked(queries, rows[some]), points, len(points), seen[rows[some]])
+        user, place = np.nonzero(hits_of_users(ranked, matrix[rows[some]], ranked.shape[1]))
+        places = np.bincount(user, place, minlength=len(some))
+        wrong.append(places - held[some] * (held[some] - 1) / 2)
+    compared = others > 0
+    if not compared.any():
+        raise ValueError("held_out leaves nobody an item to compare with: every user likes every item")
+    return float((1 - np.concatenate(wrong)[compared] / (held * others)[compared]).mean())
+
+
 def _unseen(held_out: sparse.csr_matrix, seen: sparse.csr_matrix) -> sparse.csr_matrix:
     """Leave out what is trained on, and so left out of the ranking; warn of some, raise ``ValueError`` for all."""
     common = held_out.multiply(seen).tocsr()
@@ -96,6 +116,13 @@ def evaluate(
         raise ValueError("k is empty; give at least one K")
     for one in ks:
         check_count(one, "k")
+    matrix, seen = _to_find(fitted, held_out, exclude)
+    queries = user_points(fitted.tables.user, points)
+    return measured(kernels, queries, points, matrix, seen, fitted.item_likes, [int(one) for one in ks])
+
+
+def _to_find(fitted: Fitted, held_out: Any, exclude: Any) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+    """Return what is to be found, and what the ranking leaves out, [I, J] each, which have nothing in common."""
     if not fitted.has_pairs and exclude is None:
         raise ValueError("exclude is None, but the training matrix was not kept with the model; pass it as exclude")
     matrix = held_out_matrix(held_out, fitted.known, "held_out")
@@ -108,5 +135,4 @@ def evaluate(
             f"held_out has {overlap} of its {matrix.nnz} pairs in common with the training matrix or exclude, "
             "which the ranking leaves out; hold out pairs that the model was not trained on"
         )
-    queries = user_points(fitted.tables.user, points)
-    return measured(kernels, queries, points, matrix, seen, fitted.item_likes, [int(one) for one in ks])
+    return matrix, seen

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,10 @@ from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import Kind
 from cmlfast.features.encoder import place_new
 from cmlfast.features.tags import columns_of
-from cmlfast.serving.nearest import Positions, Scores
+from cmlfast.serving.fold_in import fold_in
+from cmlfast.serving.nearest import Positions, Scores, picked
 from cmlfast.training.fitted import Fitted
+from cmlfast.training.settings import Settings
 
 
 def listed(ids: Any, name: str) -> Any:
@@ -107,6 +111,77 @@ def placed_by_features(fitted: Fitted, features: Any, kind: Kind) -> Tensor:
         features = columns_of(features, fitted.tag_ids[kind], f"{kind}_features")
     placed = place_new(features, fitted.networks[kind], fitted.typical_lengths[kind], kind)
     return placed.to(fitted.tables.item.dtype)
+
+
+@dataclass(frozen=True)
+class Query:
+    """Who asks.
+
+    Attributes
+    ----------
+    vectors : Tensor
+        Shape [Q, r], of the tables' type.
+    seen : csr_matrix of shape (Q, J), optional
+        What they shall not get.
+    scalar : bool
+        Whether it is one user, asked for as one.
+    """
+
+    vectors: Tensor
+    seen: sparse.csr_matrix | None
+    scalar: bool
+
+
+def query_of(
+    fitted: Fitted,
+    kernels: ModuleType,
+    settings: Callable[[], Settings],
+    userid: Any,
+    user_items: Any,
+    recalculate_user: bool,
+    user_features: Any,
+    leave_out: bool,
+) -> Query:
+    """Place users who are known, or new with likes or features; see :meth:`cmlfast.CML.recommend`.
+
+    Only fold-in asks for the settings. What they like is looked up if that is to be left out, ``leave_out``.
+    """
+    seen = None
+    if user_features is not None:
+        if userid is not None or recalculate_user:
+            raise ValueError(
+                "user_features are given together with userid or recalculate_user; new users have no id, and are "
+                "placed either by their features or by what they like"
+            )
+        vectors = placed_by_features(fitted, user_features, "user")
+        seen = None if user_items is None else likes_of_new(fitted, len(vectors), user_items)
+    elif userid is None:
+        raise ValueError("userid is missing; give the id of a user, or user_features of new users")
+    elif recalculate_user:
+        if user_items is None:
+            raise ValueError("recalculate_user is True, but user_items is None; give what the users like")
+        seen = likes_of(fitted, listed(userid, "userid"), user_items)
+        vectors = fold_in(kernels, fitted.tables.item, fitted.candidates, seen, settings())
+    else:
+        rows = rows_of_ids(fitted, userid, "user", "userid")
+        vectors = picked(fitted.tables.user, rows)
+        seen = likes_of_known(fitted, rows, user_items) if leave_out else None
+    return Query(vectors, seen if leave_out else None, userid is not None and np.ndim(userid) == 0)
+
+
+def allowed(
+    fitted: Fitted,
+    left_out: Iterable[Any] | None,
+    among: Iterable[Any] | None,
+    known: npt.NDArray[np.bool_],
+    kind: Kind,
+) -> tuple[Positions | None, Positions | None]:
+    """Return the rows that nobody gets and the only ones that anybody gets, of which something is known."""
+    without = None if left_out is None else rows_of_ids(fitted, left_out, kind, f"filter_{kind}s")
+    only = None if among is None else rows_of_ids(fitted, among, kind, f"{kind}s")
+    if known.all():
+        return without, only
+    return without, np.flatnonzero(known) if only is None else only[known[only]]
 
 
 def answer(

@@ -161,10 +161,10 @@ def test_models_go_to_open_files_and_come_back(model, tmp_path):
             CML.load(io.BytesIO(content))
 
 
-def test_answers_during_a_partial_fit_are_of_one_state_or_the_other(model):
-    """A thread asks all the time; each of its answers must be one of those of the whole states."""
+@pytest.mark.parametrize("what", ["partial_fit", "fit", "rare_item_distance"])
+def test_answers_during_a_change_are_of_one_state_or_the_other(what):
+    """Two threads ask all the time; each of their answers must be one of those of the whole states."""
     served = CML(**SMALL, rare_item_distance=0.5).fit(OWN)
-    rng = np.random.default_rng(0)
     states, answers, done = [], [], threading.Event()
 
     def answer() -> bytes:
@@ -179,12 +179,14 @@ def test_answers_during_a_partial_fit_are_of_one_state_or_the_other(model):
     for thread in threads:
         thread.start()
     for number in range(12):
-        more = sparse.random(80, 60, 0.1, random_state=number, format="csr")
-        served.partial_fit(Interactions(more, OWN.user_ids, OWN.item_ids))
+        more = Interactions(sparse.random(80, 60, 0.1, random_state=number, format="csr"), OWN.user_ids, OWN.item_ids)
+        if what == "rare_item_distance":
+            served.rare_item_distance = 0.11 + number / 20
+        elif what == "fit":
+            served.fit(more)
+        else:
+            served.partial_fit(more)
         states.append(answer())
-        if number % 3 == 0:
-            served.rare_item_distance = float(rng.random())
-            states.append(answer())
     done.set()
     for thread in threads:
         thread.join()
@@ -315,3 +317,87 @@ def test_a_notebook_has_a_bar_and_other_places_have_none(monkeypatch, capsys):
     assert "10/10" in capsys.readouterr().err
     CML(**SMALL).fit(OWN, show_progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_users_for_an_item(model):
+    scores = model.predict(OWN.user_ids, "i3")
+    likers = set(OWN.user_ids[OWN.matrix[:, 3].nonzero()[0]])
+    order = list(OWN.user_ids[np.argsort(-scores, kind="stable")])
+    ids, found = model.recommend_users("i3", N=5)
+    assert ids.tolist() == [one for one in order if one not in likers][:5]
+    np.testing.assert_array_equal(found, [scores[OWN.user_ids.tolist().index(one)] for one in ids])
+    assert model.recommend_users("i3", N=5, filter_already_liked_users=False)[0].tolist() == order[:5]
+    both, _ = model.recommend_users(["i3", "i5"], N=5)
+    assert both[0].tolist() == ids.tolist()
+    with pytest.raises(KeyError, match="'nothing'"):
+        model.recommend_users("nothing")
+
+
+def test_scores_of_all_items(model):
+    scores = model.predict("u1")
+    assert scores.shape == (60,)
+    ids, best = model.recommend("u1", N=60, filter_already_liked_items=False)
+    np.testing.assert_array_equal(np.sort(scores)[::-1], best)
+    assert model.item_ids_[scores.argmax()] == ids[0]
+
+
+def test_vectors_are_where_the_scores_come_from(model):
+    for one in (model, CML(**SMALL, rare_item_distance=0.0, dtype="bfloat16").fit(OWN)):
+        users, items = one.user_vectors(), one.item_vectors()
+        assert users.dtype == items.dtype == np.float32
+        assert users.shape[1] == items.shape[1] == 8 + (one is model)
+        distances = ((users[:, None] - items) ** 2).sum(-1)
+        np.testing.assert_allclose(-distances, one.predict(OWN.user_ids), atol=2e-6)
+        assert np.array_equal(one.user_vectors("u3"), users[3])
+        folded = one.user_vectors(["a", "b"], OWN.matrix[:2], recalculate_user=True)
+        ids, scores = one.recommend(["a", "b"], OWN.matrix[:2], recalculate_user=True, N=3)
+        near = items[[one.user_items_.item_index(row) for row in ids]]
+        np.testing.assert_allclose(-((folded[:, None] - near) ** 2).sum(-1), scores, atol=2e-6)
+        near, scores = one.similar_users("new", user_items=OWN.matrix[:1], recalculate_user=True, N=80)
+        table = one.user_embedding_.float().numpy()
+        mine = folded[0][:8]
+        np.testing.assert_array_equal(near, OWN.user_ids[np.argsort(((table - mine) ** 2).sum(1), kind="stable")])
+    with pytest.raises(ValueError, match="user_items are given without recalculate_user"):
+        model.similar_users("u1", user_items=OWN.matrix[:1])
+
+
+def test_area_under_the_curve_is_that_of_scikit_learn():
+    from sklearn.metrics import roc_auc_score
+
+    train, validation, test = split_per_user(OWN, seed=0)
+    model = CML(**SMALL).fit(train)
+    scores = model.predict(OWN.user_ids)
+    expected = []
+    for user in range(80):
+        allowed = (train.matrix[user].toarray()[0] == 0) & (validation.matrix[user].toarray()[0] == 0)
+        held = test.matrix[user].toarray()[0]
+        if held.any():
+            expected.append(roc_auc_score(held[allowed], scores[user][allowed]))
+    assert model.auc(test, exclude=validation) == pytest.approx(np.mean(expected), abs=1e-12)
+    with pytest.raises(ValueError, match="in common"):
+        model.auc(train)
+
+
+def test_popular_items(model):
+    ids, likes = model.popular_items(4)
+    counts = OWN.matrix.sum(0).A1
+    assert likes.tolist() == sorted(counts, reverse=True)[:4]
+    assert [counts[OWN.item_index(one)] for one in ids] == likes.tolist()
+
+
+def test_likes_of_those_whom_a_model_knows(model):
+    rng = np.random.default_rng(0)
+    strange = Interactions(
+        sparse.csr_matrix(rng.random((4, 3)) < 0.7), ["u3", "nobody", "u1", "noone"], ["i9", "nothing", "i2"]
+    )
+    with pytest.raises(ValueError, match="2 of its 4 users and 1 of its 3 items are unknown to it"):
+        model.evaluate(strange)
+    chosen = strange.select(model.user_ids_, model.item_ids_)
+    assert chosen.shape == (80, 60)
+    expected = {(user, item) for user in ("u3", "u1") for item in ("i9", "i2")
+                if strange.matrix[strange.user_index(user), strange.item_index(item)]}  # fmt: skip
+    rows, columns = chosen.matrix.nonzero()
+    assert set(zip(chosen.user_ids[rows], chosen.item_ids[columns], strict=True)) == expected
+    assert chosen.n_dropped == strange.nnz - chosen.nnz
+    assert strange.select(["u1"]).user_ids.tolist() == ["u1"]
+    assert Interactions(sparse.eye(3, format="csr"), [1, 2, 3]).select(["1"]).nnz == 0  # of another type

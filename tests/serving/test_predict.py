@@ -98,7 +98,7 @@ def test_errors(model: CML) -> None:
     for given in ({}, {"itemid": 3}, {"userid": 1, "user_features": ABOUT, "itemid": 3}):
         with pytest.raises(ValueError, match="give either userid, of users the model knows, or user_features, of new"):
             model.predict(**given)
-    for given in ({"userid": 3}, {"userid": 1, "itemid": 3, "item_features": TAGS}):
+    for given in ({"userid": 1, "itemid": 3, "item_features": TAGS},):
         with pytest.raises(ValueError, match="give either itemid, of items the model knows, or item_features"):
             model.predict(**given)
     with pytest.raises(IndexError, match="userid holds 150, but the model knows users 0 to 149"):
