@@ -119,8 +119,9 @@ def softmax_table_gradients(
     ctx: Any, grad_loss: Tensor, row_gradients: Callable[..., tuple[Tensor, ...]]
 ) -> tuple[Tensor | None, ...]:
     """Gradients of ``sampled_softmax`` for all its arguments: in both tables, dense or uncoalesced sparse ones."""
-    user_vectors, item_vectors, users, positives, negatives = ctx.saved_tensors
-    _, by_user, by_positive, by_negative = row_gradients(*ctx.saved_tensors, grad_loss.contiguous(), *ctx.options)
+    saved = ctx.saved_tensors  # asked for once: checkpointing computes them anew, and allows no second time
+    user_vectors, item_vectors, users, positives, negatives = saved
+    _, by_user, by_positive, by_negative = row_gradients(*saved, grad_loss.contiguous(), *ctx.options)
     make = _sparse_rows if ctx.sparse_grad else _summed_rows
     items, by_item = torch.cat((positives, negatives)), torch.cat((by_positive, by_negative))
     return (make(user_vectors, users.long(), by_user), make(item_vectors, items.long(), by_item), *(None,) * 8)
