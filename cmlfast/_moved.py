@@ -41,7 +41,7 @@ MOVED = {
     "steps": "cmlfast.training.step",
     "study": "cmlfast.tuning.study",
     "synthetic": "cmlfast.data.datasets.simulated",
-    "tables": "cmlfast.data.columns",
+    "tables": "cmlfast.data.tables",
     "tagging": "cmlfast.features.tags",
 }
 

@@ -18,7 +18,7 @@ from cmlfast.data.align import joined, merged, widened
 from cmlfast.data.csr import Counts, sizes
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
-from cmlfast.data.sides import Kind, Sides
+from cmlfast.data.sides import KINDS, Kind, Sides
 from cmlfast.evaluation.evaluate import auc, evaluate, validation_score
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.ops import backend
@@ -302,6 +302,7 @@ class CML:
         kernels, device = backend.choose(self.backend, self.device)
         train = joined(train, item_features, user_features)
         given = Sides(user_features, item_features)
+        self._check_used(given)
         features = read_features(train, given, device)
         settings = resolve(self.get_params(), *sizes(train.matrix), lifts_of(train.matrix, features))
         score = None if validation is None else validation_score(kernels, train, validation, settings)
@@ -784,6 +785,17 @@ class CML:
         found = {name: value for name, value in fitted.settings.found.items() if is_auto(params[name])}
         settings = resolve(params | found, 1, *fitted.known.shape)
         return replace(settings, found=settings.found | found)
+
+    def _check_used(self, features: Sides[Any]) -> None:
+        """Raise ``ValueError`` for a parameter that nothing would look at, for there are no features."""
+        for kind in KINDS:
+            if getattr(self, f"{kind}_network") is not None and features[kind] is None:
+                raise ValueError(f"{kind}_network is given, but no {kind}_features; give both, or neither")
+        if not is_auto(self.feature_weight) and features.user is None and features.item is None:
+            raise ValueError(
+                f"feature_weight is {self.feature_weight!r}, but there are neither item_features nor user_features; "
+                "leave it 'auto', or give features"
+            )
 
     def _check_n_components(self, fitted: Fitted) -> None:
         n_components = fitted.tables.user.shape[1]

@@ -31,7 +31,7 @@ OLD_PLACES = (
     ("rarity", "user_points"),
     ("settings", "resolve"),
     ("steps", "JointStep"),
-    ("tables", "column_names"),
+    ("tables", "read_frame"),
     ("tagging", "rows_of"),
     ("training", "DivergedError"),
     ("tuning", "tune"),

@@ -3,4 +3,4 @@
 Other rooms take the modules named below.
 """
 
-__all__ = ["nearest", "persistence", "queries", "recommend"]
+__all__ = ["nearest", "neighbours", "persistence", "queries", "recommend", "summary"]

@@ -401,3 +401,12 @@ def test_likes_of_those_whom_a_model_knows(model):
     assert chosen.n_dropped == strange.nnz - chosen.nnz
     assert strange.select(["u1"]).user_ids.tolist() == ["u1"]
     assert Interactions(sparse.eye(3, format="csr"), [1, 2, 3]).select(["1"]).nnz == 0  # of another type
+
+
+def test_parameters_that_nothing_would_look_at_are_refused():
+    from torch import nn
+
+    with pytest.raises(ValueError, match="feature_weight is 3, but there are neither item_features nor user_features"):
+        CML(feature_weight=3).fit(OWN)
+    with pytest.raises(ValueError, match="user_network is given, but no user_features"):
+        CML(user_network=nn.Linear(2, 100)).fit(OWN, item_features=np.eye(60))
