@@ -117,7 +117,13 @@ def library_folders(nvcc):
 if switch("CMLFAST_NO_EXTENSION"):
     setup()
 else:
-    from torch.utils.cpp_extension import BuildExtension, CppExtension, include_paths
+    try:
+        from torch.utils.cpp_extension import BuildExtension, CppExtension, include_paths
+    except ImportError as error:
+        raise SystemExit(
+            "cmlfast compiles against the torch that is there, and there is none: install torch (2.10 or newer) and "
+            '"setuptools>=77" first, then cmlfast with pip install --no-build-isolation'
+        ) from error
 
     macros = [("Py_LIMITED_API", PYTHON_ABI), ("TORCH_TARGET_VERSION", TORCH_ABI)]
     nvcc = find_nvcc()
@@ -127,6 +133,12 @@ else:
 
         def build_extensions(self):
             """Hand the CUDA sources' objects to the linker."""
+            compiler = os.environ.get("CXX") or self.compiler.compiler_cxx[0]
+            if shutil.which(compiler.split()[0]) is None:
+                raise SystemExit(
+                    f"cmlfast needs a C++ compiler, and {compiler} is not there: install one (as Debian's package g++), "
+                    "or set CMLFAST_NO_EXTENSION=1 to install without one: plain torch gives the same, slower"
+                )
             self.force = True  # setuptools alone would not see that an environment variable has changed
             if nvcc:
                 chosen = architectures(nvcc)

@@ -155,7 +155,7 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         "search for the learning rate, margin and negatives that suit your data",
         "Splits as evaluate does. Trains with --trials settings on each user's first part, the default one among them, "
         "keeps the one with the best Recall@50 on the second, measures it on the third, and prints the train command "
-        'for it. Needs Optuna: pip install "cmlfast[tune]".',
+        'for it. Needs Optuna: pip install "optuna>=4".',
     )
     _add_data(tune)
     _add_features(tune)

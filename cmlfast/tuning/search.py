@@ -15,7 +15,7 @@ try:
     from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
     from optuna.trial import FrozenTrial, TrialState
 except ImportError as error:
-    raise ImportError('tuning needs Optuna, which is not installed: pip install "cmlfast[tune]"') from error
+    raise ImportError('tuning needs Optuna, which is not installed: pip install "optuna>=4"') from error
 
 from cmlfast.data.align import joined
 from cmlfast.data.csr import sizes
