@@ -105,7 +105,7 @@ def choose(names: Sequence[str], asked: Roles, table: str) -> dict[str, str]:
     if len(set(chosen.values())) < len(chosen):
         pairs = ", ".join(f"{role}={name!r}" for role, name in chosen.items())
         raise ValueError(f"{pairs}: name a different column for each")
-    _say(names, chosen, by_place, table)
+    _say(names, chosen, by_place, table, asked.describes)
     return chosen
 
 
@@ -123,7 +123,7 @@ def _require_one(names: Sequence[str], role: str, name: str) -> None:
 
 def _is(name: str, stems: frozenset[str]) -> bool:
     """Whether a name is one of some stems, in whatever spelling: user, Users, userId, user_id, USER ID."""
-    plain = re.sub(r"[\W_]", "", name.lower())
+    plain = re.sub(r"[\W_]", "", name.lower().partition(":")[0])  # RecBole writes user_id:token
     bare = {plain.removesuffix(suffix) for suffix in SUFFIXES if plain.endswith(suffix)}
     return not stems.isdisjoint(bare | {one.removesuffix("s") for one in bare})
 
@@ -168,7 +168,7 @@ def _described(free: Sequence[str], kind: str, what: str) -> tuple[str, str]:
         if len(named) == 1 and titles:
             return named[0], titles[0]
         raise ValueError(
-            f"the columns are {list(free)}, of which none is called title; name the one with the titles so"
+            f"the columns are {list(free)}; name the ids' after items, such as item_id, and the titles' title"
         )
     if len(free) != 2:
         raise ValueError(
@@ -206,9 +206,13 @@ def _other(free: Sequence[str], stems: Sequence[frozenset[str]], role: str, name
     return _telling(free)[0], True
 
 
-def _say(names: Sequence[str], chosen: dict[str, str], by_place: bool, table: str) -> None:
+def _say(names: Sequence[str], chosen: dict[str, str], by_place: bool, table: str, describes: str) -> None:
     unused = [name for name in names if name not in chosen.values()]
-    said = ", ".join(f"{role} from {name!r}" for role, name in chosen.items())
+    # Of what describes items or users: items and their tags, or titles.
+    called = (
+        {} if describes == "likes" else dict(zip(("user", "item"), describes.removesuffix("s").split(), strict=True))
+    )
+    said = ", ".join(f"{called.get(role, role)} from {name!r}" for role, name in chosen.items())
     rest = f"; not used: {', '.join(map(repr, unused))}" if unused else ""
     doubt = " (by their places, for the names do not tell; user= and item=, or --user and --item, do)"
     tell: Callable[..., None] = LOG.warning if by_place else LOG.info

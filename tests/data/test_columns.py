@@ -31,6 +31,7 @@ BY_NAME = [
     ("tag movie", "movie tag"),
     ("user genre", "user genre"),
     ("user tag item", "user item"),
+    ("user_id:token item_id:token rating:float timestamp:float", "user_id:token item_id:token"),
 ]
 BY_PLACE = [
     ("who what stars", "who what"),
@@ -143,3 +144,13 @@ def test_times_come_in_the_order_of_the_matrix_and_of_repeats_the_last():
     ]:
         with pytest.raises(ValueError, match=message):
             Interactions.from_frame(table.set_column(2, "when", wrong), time="when")
+
+
+def test_titles_and_tags_are_called_what_they_are(caplog):
+    with caplog.at_level(logging.INFO, "cmlfast"):
+        choose(["movie_id", "year", "movie_title"], Roles(describes="item titles"), "titles")
+        choose(["town", "user"], Roles(describes="user tags"), "towns")
+    assert "titles: item from 'movie_id', title from 'movie_title'; not used: 'year'" in caplog.text
+    assert "towns: user from 'user', tag from 'town'" in caplog.text
+    with pytest.raises(ValueError, match="name the ids' after items, such as item_id, and the titles' title"):
+        choose(["movie_id", "year", "what"], Roles(describes="item titles"), "titles")
