@@ -136,7 +136,7 @@ else:
             compiler = os.environ.get("CXX") or self.compiler.compiler_cxx[0]
             if shutil.which(compiler.split()[0]) is None:
                 raise SystemExit(
-                    f"cmlfast needs a C++ compiler, and {compiler} is not there: install one (as Debian's package g++), "
+                    f"cmlfast needs a C++ compiler, and {compiler} is not there: install one (Debian's package g++), "
                     "or set CMLFAST_NO_EXTENSION=1 to install without one: plain torch gives the same, slower"
                 )
             self.force = True  # setuptools alone would not see that an environment variable has changed

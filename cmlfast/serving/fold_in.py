@@ -10,21 +10,30 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from cmlfast.ops.arithmetic import lane_sum, sqrt
+from cmlfast.training.checks import SMALLEST
 from cmlfast.training.loss import EPSILON
 from cmlfast.training.settings import Settings
 
 STEPS = 20
-LEARNING_RATE = 0.03  # of the first step; falls linearly to 0
+LEARNING_RATE = 0.01  # of the first step; falls linearly to 0
 IDS_AT_ONCE = 10_000_000  # negatives held in memory
 
 
 def fold_in(
-    kernels: ModuleType, item_vectors: Tensor, candidates: Tensor, liked: sparse.csr_matrix, settings: Settings
+    kernels: ModuleType,
+    item_vectors: Tensor,
+    candidates: Tensor,
+    liked: sparse.csr_matrix,
+    length: Tensor,
+    settings: Settings,
 ) -> Tensor:
     """Return vectors of users who like some items: where the loss that the model was trained by draws them.
 
-    A user starts in the middle of what they like and takes a few steps of AdaGrad on all of it, with fresh negatives in
-    each. Every user's result is a function of their own likes, the items and the seed, whoever is placed beside them.
+    A user starts in the direction of the middle of what they like, as far from the centre as trained users are, and
+    takes a few small steps of AdaGrad on all of it. More or larger ones lead away from where training puts the same
+    user, and find less (docs/serving.md). Every user's result is a function of their own likes, the items, the length
+    and the seed, whoever is placed beside them.
 
     Parameters
     ----------
@@ -36,6 +45,8 @@ def fold_in(
         Shape [C], int64, ascending: the items that may be negatives, as in the training of the model.
     liked : csr_matrix of shape (Q, J)
         What each user likes. One who likes nothing is put in the centre.
+    length : Tensor
+        A scalar: how far from the centre trained users are.
     settings : Settings
         Of the model; the loss is as it is when a training ends.
 
@@ -47,7 +58,7 @@ def fold_in(
     items = item_vectors.float()  # [J, r]
     placed = torch.zeros((liked.shape[0], items.shape[1]), dtype=torch.float32, device=items.device)  # [Q, r]
     for first, last in _chunks(liked.indptr, IDS_AT_ONCE // (STEPS * settings.loss.n_negatives)):
-        placed[first:last] = _fold_in(kernels, items, candidates, liked[first:last], settings)
+        placed[first:last] = _fold_in(kernels, items, candidates, liked[first:last], length, settings)
     return placed.to(item_vectors.dtype)
 
 
@@ -61,14 +72,20 @@ def _chunks(indptr: np.ndarray, n_pairs: int) -> list[tuple[int, int]]:
 
 
 def _fold_in(
-    kernels: ModuleType, items: Tensor, candidates: Tensor, liked: sparse.csr_matrix, settings: Settings
+    kernels: ModuleType,
+    items: Tensor,
+    candidates: Tensor,
+    liked: sparse.csr_matrix,
+    length: Tensor,
+    settings: Settings,
 ) -> Tensor:
     device, counts = items.device, np.diff(liked.indptr)
     users = torch.from_numpy(np.repeat(np.arange(len(counts), dtype=np.int32), counts)).to(device)  # [N]
     positives = torch.from_numpy(liked.indices.astype(np.int32)).to(device)  # [N]
     table = torch.zeros((len(counts), items.shape[1]), dtype=torch.float32, device=device)  # [Q, r]
     table.index_add_(0, users.long(), items[positives.long()])
-    table /= torch.from_numpy(np.maximum(counts, 1)).to(device)[:, None]
+    # Summed in the pinned order: torch's norms may depend on who is placed beside.
+    table *= length / sqrt(lane_sum(table * table)).clamp_min(SMALLEST)[:, None]
     state = torch.zeros_like(table)
     ask = settings.loss.for_new_users(kernels, items, candidates, users, positives, STEPS, settings)
     for step in range(STEPS):

@@ -161,7 +161,7 @@ def query_of(
         if user_items is None:
             raise ValueError("recalculate_user is True, but user_items is None; give what the users like")
         seen = likes_of(fitted, listed(userid, "userid"), user_items)
-        vectors = fold_in(kernels, fitted.tables.item, fitted.candidates, seen, settings())
+        vectors = fold_in(kernels, fitted.tables.item, fitted.candidates, seen, fitted.typical_lengths.user, settings())
     else:
         rows = rows_of_ids(fitted, userid, "user", "userid")
         vectors = picked(fitted.tables.user, rows)

@@ -111,8 +111,9 @@ class Fitted:
 
     @cached_property
     def typical_lengths(self) -> Sides[Tensor]:
-        """The users' and the items' typical length."""
-        return Sides(typical_length(self.tables.user), typical_length(self.tables.item))
+        """The typical length of the users, and of the items, of whom something was learned."""
+        both = ((self.tables.user, self.placed.user), (self.tables.item, self.placed.item))
+        return Sides(*(typical_length(table[torch.from_numpy(placed).to(table.device)]) for table, placed in both))
 
 
 def item_points(items: Tensor, likes: Counts, rare_item_distance: float) -> Tensor:

@@ -15,7 +15,7 @@ from cmlfast.data.csr import Counts, likes_of_items
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Kind, Sides
-from cmlfast.features.encoder import place_new, typical_length
+from cmlfast.features.encoder import place_new
 from cmlfast.features.rows import Features
 from cmlfast.features.tags import rows_of
 from cmlfast.training.fit import checked_pairs, skipped
@@ -64,7 +64,9 @@ def partial_fit(
     ValueError
         If new items would be frozen at random places, there is nothing to learn from, or features do not fit.
     """
-    grown, described = grown_tables(fitted.tables, new, features, fitted.tag_ids, fitted.networks, settings, device)
+    grown, described = grown_tables(
+        fitted.tables, new, features, fitted.tag_ids, fitted.networks, fitted.typical_lengths, settings, device
+    )
     n_known = fitted.known.n_items
     n_new = new.n_items - n_known
     if freeze_items and n_new and features.item is None:
@@ -108,6 +110,7 @@ def grown_tables(
     features: Sides[Any],
     tag_ids: Sides[Ids | None],
     networks: Sides[nn.Module | None],
+    lengths: Sides[Tensor],
     settings: Settings,
     device: torch.device,
 ) -> tuple[Tables, Sides[npt.NDArray[np.bool_]]]:
@@ -122,6 +125,8 @@ def grown_tables(
     features, tag_ids, networks : Sides
         What was given for them, the names of its columns, and what places new rows by it. Without features they are
         random.
+    lengths : Sides of Tensor
+        How far from the centre trained rows are.
     """
     if new.shape == (len(old.user), len(old.item)):
         grown = Tables(*(table.to(device, copy=True) for table in old.all()))
@@ -144,9 +149,8 @@ def grown_tables(
             if fresh is features[kind]:  # with a row for every one, the old ones too
                 whole = Features.of(fresh, len(ids), name, device)
                 fresh = Features(whole.take(torch.arange(n_old, len(ids), device=device)))
-            length = typical_length(table[:n_old])
             rows = fresh if isinstance(fresh, Features) else Features.of(fresh, None, name, device)
-            table[n_old:] = place_new(rows, networks[kind], length, kind).to(table.dtype)
+            table[n_old:] = place_new(rows, networks[kind], lengths[kind].to(device), kind).to(table.dtype)
             described[kind] = rows.described().cpu().numpy()
     return grown, Sides(**described)
 

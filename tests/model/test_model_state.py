@@ -80,15 +80,16 @@ def test_fold_in_draws_what_training_drew() -> None:
     kernels, settings, candidates = model._kernels(model._fitted), model._fitted.settings, model._fitted.candidates
     assert candidates.tolist() == np.setdiff1d(np.arange(N_ITEMS), WITHHELD).tolist()
     liked = without(LIKES, WITHHELD)[:9]
-    users = fold_in(kernels, model.item_embedding_, candidates, liked, settings)
+    length = model._fitted.typical_lengths.user
+    users = fold_in(kernels, model.item_embedding_, candidates, liked, length, settings)
     moved = model.item_embedding_.clone()
     moved[WITHHELD] = -moved[WITHHELD]
-    assert torch.equal(fold_in(kernels, moved, candidates, liked, settings), users)
-    assert not torch.equal(fold_in(kernels, moved, torch.arange(N_ITEMS), liked, settings), users)
+    assert torch.equal(fold_in(kernels, moved, candidates, liked, length, settings), users)
+    assert not torch.equal(fold_in(kernels, moved, torch.arange(N_ITEMS), liked, length, settings), users)
     # Liked ones are positives all the same.
     with_new = LIKES[:9]
     assert with_new[:, WITHHELD].nnz
-    assert not torch.equal(fold_in(kernels, moved, candidates, with_new, settings), users)
+    assert not torch.equal(fold_in(kernels, moved, candidates, with_new, length, settings), users)
 
 
 def test_nothing_but_the_named_rows_is_new_where_nothing_grows() -> None:

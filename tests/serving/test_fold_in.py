@@ -33,7 +33,15 @@ def model(split) -> CML:
 
 
 def placed(model: CML, liked: sparse.csr_matrix, kernels: Any = reference) -> Tensor:
-    return fold_in.fold_in(kernels, model.item_embedding_, model._fitted.candidates, liked, model._fitted.settings)
+    fitted = model._fitted
+    length = fitted.typical_lengths.user
+    return fold_in.fold_in(kernels, model.item_embedding_, fitted.candidates, liked, length, fitted.settings)
+
+
+def typical(model: CML) -> float:
+    """Return the lower median of the lengths of users."""
+    lengths = np.sort(np.linalg.norm(model.user_embedding_.double().numpy(), axis=1))
+    return lengths[(len(lengths) - 1) // 2]
 
 
 def test_a_batch_is_one_by_one_and_any_order_to_the_bit(model: CML) -> None:
@@ -48,11 +56,12 @@ def test_a_batch_is_one_by_one_and_any_order_to_the_bit(model: CML) -> None:
 
 @pytest.mark.parametrize("user", range(6))
 def test_a_user_against_the_definition_in_float64(model: CML, user: int) -> None:
-    """From the middle of what they like, 20 steps of AdaGrad on all of it, with fresh negatives in each."""
+    """From the direction of what they like, 20 steps of AdaGrad on all of it, with fresh negatives in each."""
     items, u = model.item_embedding_.double().numpy(), model.n_negatives_
     liked = LIKES[user].indices.tolist()
     drawn = {item: oracle.draw(set(liked), 0, item, N_ITEMS, 20 * u, model.seed_, 0) for item in liked}
     vector, state = items[liked].mean(0, keepdims=True), np.zeros((1, 12))
+    vector *= typical(model) / np.linalg.norm(vector)
     for step in range(20):
         pairs = []
         for item in liked:
@@ -61,7 +70,7 @@ def test_a_user_against_the_definition_in_float64(model: CML, user: int) -> None
             assert found.safety > 1e-6, "rounding may decide: another user is needed"
             pairs.append((0, item, found))
         by_user, _ = oracle.gradients(vector, items, pairs, "sqeuclidean", [1.0] * len(pairs))
-        oracle.adagrad_clip(vector, state, by_user, 0.03 * (1 - step / 20), 1e-10, 1.0)
+        oracle.adagrad_clip(vector, state, by_user, 0.01 * (1 - step / 20), 1e-10, 1.0)
     # 1.3e-7 measured over all 150 users, times 4.
     torch.testing.assert_close(placed(model, LIKES[user]).double(), torch.from_numpy(vector), atol=5.4e-7, rtol=0)
 
@@ -87,8 +96,9 @@ def test_who_likes_nothing_or_everything(model: CML) -> None:
     likes = sparse.csr_matrix(np.stack((np.zeros(N_ITEMS), np.ones(N_ITEMS))))
     nothing, everything = placed(model, likes)
     assert nothing.tolist() == [0.0] * 12
-    # Nothing pushes them, so they stay in the middle of all: sums of 120 float32 below 1, over 120.
+    # Nothing pushes them, so they stay in the direction of all: sums of 120 float32 below 1.
     middle = model.item_embedding_.double().mean(0)
+    middle *= typical(model) / middle.norm()
     torch.testing.assert_close(everything.double(), middle, atol=1e-6, rtol=0)
 
 
@@ -113,11 +123,12 @@ def test_folded_in_users_find_what_they_like(split, model: CML) -> None:
     assert found > 4 * chance
 
 
-def test_steps_lower_the_loss_from_the_mean(model: CML) -> None:
-    """What is trained is the paper's loss on a user's own pairs, from the middle of what they like."""
+def test_steps_lower_the_loss_from_where_they_start(model: CML) -> None:
+    """What is trained is the paper's loss on a user's own pairs, from the direction of what they like."""
     liked = LIKES[NEW]
     vectors = placed(model, liked)
     means = torch.stack([model.item_embedding_[one.indices.astype(np.int64)].mean(0) for one in liked])
+    means *= typical(model) / means.norm(dim=1, keepdim=True)
 
     def loss(table: Tensor) -> float:
         users = torch.from_numpy(np.repeat(np.arange(len(NEW)), np.diff(liked.indptr)))
@@ -129,7 +140,7 @@ def test_steps_lower_the_loss_from_the_mean(model: CML) -> None:
         )
         return float(sum(one.sum() for one in draws))
 
-    assert loss(vectors) < 0.9 * loss(means)  # measured: .84
+    assert loss(vectors) < 0.98 * loss(means)  # measured: .970
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
