@@ -726,6 +726,23 @@ class CML:
         """Return an unfitted estimator with the same parameters."""
         return type(self)(**self.get_params())
 
+    def by_position(self: Self) -> Self:
+        """Return the same model, which takes and returns numbers of rows and columns in place of own ids.
+
+        For what counts in such numbers, as implicit's evaluators do. Nothing is copied: both share their tables.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        """
+        fitted = self._require_fitted()
+        known = Interactions(fitted.known.matrix)
+        known.by_position = True
+        other = self.clone()
+        other._fitted = replace(fitted, known=known)
+        return other
+
     def __repr__(self) -> str:
         changed = [
             f"{name}={getattr(self, name)!r}"

@@ -410,3 +410,21 @@ def test_parameters_that_nothing_would_look_at_are_refused():
         CML(feature_weight=3).fit(OWN)
     with pytest.raises(ValueError, match="user_network is given, but no user_features"):
         CML(user_network=nn.Linear(2, 100)).fit(OWN, item_features=np.eye(60))
+
+
+def test_evaluators_of_implicit_on_a_model_with_own_ids():
+    from implicit.evaluation import ranking_metrics_at_k
+
+    train, _, test = split_per_user(OWN, seed=0)
+    model = CML(**SMALL).fit(train)
+    numbered = model.by_position()
+    ids, scores = numbered.recommend(np.arange(80), N=5)
+    own, same = model.recommend(OWN.user_ids, N=5)
+    assert ids.dtype == np.int32
+    assert np.array_equal(OWN.item_ids[ids], own)
+    assert np.array_equal(scores, same)
+    theirs = ranking_metrics_at_k(numbered, train.matrix, test.matrix, K=5, show_progress=False)
+    assert theirs["ndcg"] == pytest.approx(model.evaluate(test, 5)["ndcg@5"])
+    assert model.recommend("u1")[0][0].startswith("i")  # the model itself is as it was
+    with pytest.raises(IndexError):
+        numbered.recommend(80)
