@@ -11,7 +11,6 @@ from scipy import sparse
 from torch import Tensor
 
 from cmlfast.ops.arithmetic import lane_sum, sqrt
-from cmlfast.training.checks import SMALLEST
 from cmlfast.training.loss import EPSILON
 from cmlfast.training.settings import Settings
 
@@ -85,7 +84,7 @@ def _fold_in(
     table = torch.zeros((len(counts), items.shape[1]), dtype=torch.float32, device=device)  # [Q, r]
     table.index_add_(0, users.long(), items[positives.long()])
     # Summed in the pinned order: torch's norms may depend on who is placed beside.
-    table *= length / sqrt(lane_sum(table * table)).clamp_min(SMALLEST)[:, None]
+    table *= length / sqrt(lane_sum(table * table)).clamp_min(torch.finfo(torch.float32).tiny)[:, None]
     state = torch.zeros_like(table)
     ask = settings.loss.for_new_users(kernels, items, candidates, users, positives, STEPS, settings)
     for step in range(STEPS):
