@@ -59,6 +59,15 @@ struct SoftmaxPair {
   bool decoupled;  // the positive is not part of the sum
 };
 
+// Items side by side, for scores of kStrip of them at once: score = base + factor slope + sum of query x element.
+constexpr int64_t kStrip = 48;
+struct ItemStrip {
+  const float* elements;  // [r, kStrip]
+  const float* base;      // [kStrip]
+  const float* slope;     // [kStrip]
+  int64_t r;
+};
+
 struct RowKernels {
   const char* isa;
 
@@ -73,6 +82,10 @@ struct RowKernels {
                           int64_t n, int64_t* ids);
   void (*draw_from_int64)(const PairSeed& pair, const int64_t* positives, int64_t n_positives, int64_t n_others,
                           int64_t n, int64_t* ids);
+
+  // near[q] = a bit for each item of a strip whose score for query q < n, of queries [n, r], is not above the limit.
+  void (*filter)(const ItemStrip& strip, const float* queries, const float* factors, const float* limits, int64_t n,
+                 uint64_t* near);
 
   // Turns a pair's products with the shared negatives [S] into their weights; `scratch` is as long as their arrays.
   SoftmaxSums (*softmax_weights)(const SharedNegatives& negatives, const SoftmaxPair& pair, float* products,

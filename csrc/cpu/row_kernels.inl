@@ -219,12 +219,15 @@ constexpr TableKernels<Storage> table_kernels() {
           adagrad_clip<Storage>};
 }
 
+#include "filter.inl"
+
 constexpr RowKernels kernels(const char* isa) {
   return {isa,
           add,
           see_negatives,
           draw_negatives<int32_t>,
           draw_negatives<int64_t>,
+          filter,
           softmax_weights,
           table_kernels<float>(),
           table_kernels<Bfloat16>(),

@@ -45,6 +45,10 @@ inline Vector operator-(Vector a, Vector b) { return {_mm512_sub_ps(a.v, b.v)}; 
 inline Vector operator*(Vector a, Vector b) { return {_mm512_mul_ps(a.v, b.v)}; }
 inline Vector operator/(Vector a, Vector b) { return {_mm512_div_ps(a.v, b.v)}; }
 inline Vector square_root(Vector a) { return {_mm512_sqrt_ps(a.v)}; }
+// a b + c, rounded once or twice: for what is no result.
+inline Vector multiply_add(Vector a, Vector b, Vector c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+// A bit for each element that is not above the limit; NaN is not.
+inline uint64_t not_above(Vector a, float limit) { return _mm512_cmp_ps_mask(a.v, _mm512_set1_ps(limit), _CMP_NGT_UQ); }
 // a where it is larger than b; so b where a is NaN.
 inline Vector larger(Vector a, Vector b) { return {_mm512_max_ps(a.v, b.v)}; }
 // 2^(n + 127) for integers that kRounder was added to.
@@ -101,6 +105,10 @@ inline Vector operator-(Vector a, Vector b) { return {_mm256_sub_ps(a.v, b.v)}; 
 inline Vector operator*(Vector a, Vector b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline Vector operator/(Vector a, Vector b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vector square_root(Vector a) { return {_mm256_sqrt_ps(a.v)}; }
+inline Vector multiply_add(Vector a, Vector b, Vector c) { return {_mm256_add_ps(_mm256_mul_ps(a.v, b.v), c.v)}; }
+inline uint64_t not_above(Vector a, float limit) {
+  return static_cast<uint64_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, _mm256_set1_ps(limit), _CMP_NGT_UQ)));
+}
 inline Vector larger(Vector a, Vector b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline Vector power_of_two(Vector rounded) {
   const __m256i n = _mm256_add_epi32(_mm256_castps_si256(rounded.v), _mm256_set1_epi32(127 - kRounderBits));
@@ -154,6 +162,15 @@ inline Vector operator/(Vector a, Vector b) {
 }
 inline Vector square_root(Vector a) {
   return each(a, a, [](float x, float) { return sqrtf(x); });
+}
+inline Vector multiply_add(Vector a, Vector b, Vector c) {
+  for (int l = 0; l < 4; ++l) c.v[l] += a.v[l] * b.v[l];
+  return c;
+}
+inline uint64_t not_above(Vector a, float limit) {
+  uint64_t bits = 0;
+  for (int l = 0; l < 4; ++l) bits |= static_cast<uint64_t>(!(a.v[l] > limit)) << l;
+  return bits;
 }
 inline Vector larger(Vector a, Vector b) {
   return each(a, b, [](float x, float y) { return x > y ? x : y; });

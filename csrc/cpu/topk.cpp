@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "../arguments.h"
+#include "filter.h"
+#include "nearest.h"
 #include "parallel.h"
 #include "row_kernels.h"
 #include "with_storage.h"
@@ -15,103 +17,162 @@
 namespace cmlfast {
 namespace {
 
-constexpr int64_t kItemTile = 256;  // rows that stay in the L2 cache while all of a thread's queries pass over them
-constexpr int64_t kQueryTile = 32;
+constexpr int64_t kItemTile = 256;     // rows that stay in the L2 cache while a thread's queries pass over them
+constexpr int64_t kFewQueries = 8;     // for fewer, laying items side by side takes longer than it saves
+constexpr int64_t kMostQueries = 512;  // that pass over a strip before the next one: their rows stay in the L2 cache
+constexpr int64_t kMostCandidates = 4'000'000;  // of a thread's queries
+constexpr int64_t kFewItems = 8192;             // not worth a second thread for one query
 
-using Candidate = std::pair<float, int64_t>;  // distance, id: pairs compare as the ranking does
-
-// The k best candidates seen so far, as a max-heap with the worst on top.
-class Nearest {
+// A search of some queries among some items.
+template <typename Storage>
+class Search {
  public:
-  explicit Nearest(int64_t k) : k_(k) {}
+  Search(const Matrix& queries, const Matrix& items, int64_t k, const Seen& seen, bool dot)
+      : queries_(queries),
+        items_(items),
+        k_(k),
+        seen_(seen),
+        bound_(queries.n_columns(), dot),
+        dot_(dot),
+        filters_(FilterBound::serves(queries.n_columns())) {}
 
-  void see(float distance, int64_t id) {
-    if (distance != distance) return;  // a NaN has no rank
-    const Candidate candidate(distance, id);
-    if (static_cast<int64_t>(heap_.size()) < k_) {
-      heap_.push_back(candidate);
-      std::push_heap(heap_.begin(), heap_.end());
-    } else if (k_ > 0 && candidate < heap_.front()) {
-      std::pop_heap(heap_.begin(), heap_.end());
-      heap_.back() = candidate;
-      std::push_heap(heap_.begin(), heap_.end());
+  std::vector<Nearest> run(int64_t first_query, int64_t last_query, int64_t first_item, int64_t last_item) const {
+    const int64_t n = last_query - first_query;
+    std::vector<Nearest> nearest(n, Nearest(k_));
+    std::vector<std::vector<int64_t>> masked;
+    for (int64_t q = 0; q < n; ++q) masked.push_back(seen_.of(first_query + q));
+    if (n < kFewQueries || !filters_) {
+      compute_all(first_query, first_item, last_item, masked, nearest);
+    } else {
+      compute_near(first_query, first_item, last_item, masked, nearest);
+    }
+    return nearest;
+  }
+
+ private:
+  auto distances() const {
+    const TableKernels<Storage>& kernels = row_kernels().of<Storage>();
+    return dot_ ? kernels.minus_dots : kernels.squared_distances;
+  }
+
+  void compute_all(int64_t first_query, int64_t first_item, int64_t last_item,
+                   const std::vector<std::vector<int64_t>>& masked, std::vector<Nearest>& nearest) const {
+    const int64_t r = queries_.n_columns();
+    std::vector<float> distance(kItemTile);
+    std::vector<size_t> next(nearest.size());
+    for (size_t q = 0; q < nearest.size(); ++q) {
+      next[q] = std::lower_bound(masked[q].begin(), masked[q].end(), first_item) - masked[q].begin();
+    }
+    for (int64_t item = first_item; item < last_item; item += kItemTile) {
+      const int64_t n = std::min(kItemTile, last_item - item);
+      for (size_t q = 0; q < nearest.size(); ++q) {
+        distances()(queries_.row<Storage>(first_query + q), items_.row<Storage>(item), nullptr, nullptr, n, r,
+                    distance.data());
+        const std::vector<int64_t>& skip = masked[q];
+        float reach = nearest[q].reach();
+        for (int64_t i = 0; i < n; ++i) {
+          while (next[q] < skip.size() && skip[next[q]] < item + i) ++next[q];
+          if (next[q] < skip.size() && skip[next[q]] == item + i) continue;
+          if (distance[i] > reach) continue;
+          nearest[q].see(distance[i], item + i);
+          reach = nearest[q].reach();
+        }
+      }
     }
   }
-  const std::vector<Candidate>& sorted() {
-    std::sort_heap(heap_.begin(), heap_.end());
-    return heap_;
+
+  // The same, of those items alone that can be among the nearest, see filter.h.
+  void compute_near(int64_t first_query, int64_t first_item, int64_t last_item,
+                    const std::vector<std::vector<int64_t>>& masked, std::vector<Nearest>& nearest) const {
+    const int64_t r = queries_.n_columns();
+    const int64_t n = static_cast<int64_t>(nearest.size());
+    std::vector<float> scaled(n * r), factors(n), limits(n);
+    std::vector<double> squares(n);
+    for (int64_t q = 0; q < n; ++q) {
+      const Storage* row = queries_.row<Storage>(first_query + q);
+      for (int64_t e = 0; e < r; ++e) scaled[q * r + e] = bound_.scale() * to_float(row[e]);
+      squares[q] = square_of(row, r);
+      factors[q] = bound_.factor(squares[q]);
+      limits[q] = bound_.limit(nearest[q].reach(), squares[q]);
+    }
+    PackedStrip packed(r);
+    std::vector<uint64_t> near(n);
+    int64_t ids[kStrip];
+    float distance[kStrip];
+    for (int64_t item = first_item; item < last_item; item += kStrip) {
+      const int64_t n_items = std::min(kStrip, last_item - item);
+      packed.pack(items_.row<Storage>(item), n_items, bound_);
+      row_kernels().filter(packed.strip(), scaled.data(), factors.data(), limits.data(), n, near.data());
+      const uint64_t there = ~uint64_t{0} >> (64 - n_items);
+      for (int64_t q = 0; q < n; ++q) {
+        int64_t n_near = 0;
+        for (uint64_t bits = near[q] & there; bits; bits &= bits - 1) {
+          const int64_t id = item + __builtin_ctzll(bits);
+          if (!std::binary_search(masked[q].begin(), masked[q].end(), id)) ids[n_near++] = id;
+        }
+        if (n_near == 0) continue;
+        distances()(queries_.row<Storage>(first_query + q), items_.row<Storage>(0), ids, nullptr, n_near, r, distance);
+        for (int64_t i = 0; i < n_near; ++i) nearest[q].see(distance[i], ids[i]);
+        limits[q] = bound_.limit(nearest[q].reach(), squares[q]);
+      }
+    }
   }
 
- private:
+  const Matrix& queries_;
+  const Matrix& items_;
   int64_t k_;
-  std::vector<Candidate> heap_;
+  const Seen& seen_;
+  FilterBound bound_;
+  bool dot_;
+  bool filters_;
 };
 
-// The items to leave out, a CSR matrix with a row for each query; row columns need not be sorted.
-class Seen {
- public:
-  Seen(const std::optional<Tensor>& indptr, const std::optional<Tensor>& indices) {
-    if (!indptr) return;
-    indptr_.emplace(*indptr);
-    indices_.emplace(*indices);
-  }
-
-  std::vector<int64_t> of(int64_t query) const {
-    std::vector<int64_t> ids;
-    if (!indptr_) return ids;
-    for (int64_t i = (*indptr_)[query]; i < (*indptr_)[query + 1]; ++i) ids.push_back((*indices_)[i]);
-    std::sort(ids.begin(), ids.end());
-    return ids;
-  }
-
- private:
-  std::optional<Ids> indptr_;
-  std::optional<Ids> indices_;
-};
-
+// Shares queries among threads, and items too where there are fewer queries than threads.
 template <typename Storage>
 void search(const Matrix& queries, const Matrix& items, int64_t k, const Seen& seen, bool dot, int64_t* id_out,
             float* value_out) {
   const int64_t n_queries = queries.n_rows();
   const int64_t n_items = items.n_rows();
-  const int64_t r = queries.n_columns();
-  const TableKernels<Storage>& kernels = row_kernels().of<Storage>();
-  const auto distances = dot ? kernels.minus_dots : kernels.squared_distances;
+  const int64_t n_threads = torch::stable::get_num_threads();
+  const int64_t most = std::max<int64_t>(1, std::min(kMostQueries, kMostCandidates / std::min(k, n_items + 1)));
+  const int64_t tile = std::min(most, (n_queries + n_threads - 1) / n_threads);
+  if (n_queries == 0) return;
+  const int64_t n_tiles = (n_queries + tile - 1) / tile;
+  const int64_t n_parts = std::max<int64_t>(1, std::min(n_threads / n_tiles, n_items / kFewItems));
+  const Search<Storage> whole(queries, items, k, seen, dot);
   const float sign = dot ? -1.0f : 1.0f;
+  std::vector<std::vector<Nearest>> found(n_tiles * n_parts);
 
-  const int64_t n_tiles = (n_queries + kQueryTile - 1) / kQueryTile;
-  parallel_for(0, n_tiles, 1, [&](int64_t tile_begin, int64_t tile_end) {
-    std::vector<float> distance(kItemTile);
-    for (int64_t first = tile_begin * kQueryTile; first < std::min(tile_end * kQueryTile, n_queries);
-         first += kQueryTile) {
-      const int64_t last = std::min(first + kQueryTile, n_queries);
-      std::vector<Nearest> nearest(last - first, Nearest(k));
-      std::vector<std::vector<int64_t>> masked;
-      for (int64_t q = first; q < last; ++q) masked.push_back(seen.of(q));
-      std::vector<size_t> next_masked(last - first, 0);
-      for (int64_t item = 0; item < n_items; item += kItemTile) {
-        const int64_t n = std::min(kItemTile, n_items - item);
-        for (int64_t q = first; q < last; ++q) {
-          distances(queries.row<Storage>(q), items.row<Storage>(item), nullptr, nullptr, n, r, distance.data());
-          const std::vector<int64_t>& skip = masked[q - first];
-          size_t& at = next_masked[q - first];
-          for (int64_t i = 0; i < n; ++i) {
-            while (at < skip.size() && skip[at] < item + i) ++at;
-            if (at < skip.size() && skip[at] == item + i) continue;
-            nearest[q - first].see(distance[i], item + i);
-          }
-        }
+  const auto write = [&](int64_t query, const std::vector<Candidate>& best) {
+    for (int64_t i = 0; i < k; ++i) {
+      const bool any = i < static_cast<int64_t>(best.size());
+      id_out[query * k + i] = any ? best[i].second : -1;
+      value_out[query * k + i] = sign * (any ? best[i].first : std::numeric_limits<float>::infinity());
+    }
+  };
+  parallel_for(0, n_tiles * n_parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t unit = begin; unit < end; ++unit) {
+      const int64_t first = unit / n_parts * tile;
+      const int64_t part = unit % n_parts;
+      std::vector<Nearest> nearest =
+          whole.run(first, std::min(first + tile, n_queries), n_items * part / n_parts, n_items * (part + 1) / n_parts);
+      if (n_parts > 1) {
+        found[unit] = std::move(nearest);
+        continue;
       }
-      for (int64_t q = first; q < last; ++q) {
-        const std::vector<Candidate>& best = nearest[q - first].sorted();
-        for (int64_t i = 0; i < k; ++i) {
-          const bool any = i < static_cast<int64_t>(best.size());
-          id_out[q * k + i] = any ? best[i].second : -1;
-          value_out[q * k + i] = sign * (any ? best[i].first : std::numeric_limits<float>::infinity());
-        }
-      }
+      for (size_t q = 0; q < nearest.size(); ++q) write(first + q, nearest[q].sorted());
     }
   });
+  if (n_parts == 1) return;
+  for (int64_t query = 0; query < n_queries; ++query) {
+    Nearest best(k);
+    for (int64_t part = 0; part < n_parts; ++part) {
+      for (const Candidate& one : found[query / tile * n_parts + part][query % tile].candidates()) {
+        best.see(one.first, one.second);
+      }
+    }
+    write(query, best.sorted());
+  }
 }
 
 std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int64_t k,

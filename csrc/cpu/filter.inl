@@ -1,0 +1,40 @@
+// The filter of topk: scores of a strip of items for many queries, most of which are told apart by one comparison.
+// Included by row_kernels.inl.
+
+// Queries at once: with kStrip items each, as many sums as there are registers beside the items' and a query's.
+constexpr int kQueriesAtOnce = CMLFAST_ISA == 512 ? 8 : 2;
+
+template <int kQueries>
+void score_strip(const ItemStrip& strip, const float* queries, const float* factors, const float* limits,
+                 uint64_t* near) {
+  constexpr int kVectors = kStrip / Vector::kWidth;
+  Vector score[kQueries][kVectors];
+  for (int q = 0; q < kQueries; ++q) {
+    const Vector factor = Vector::all(factors[q]);
+    for (int v = 0; v < kVectors; ++v) {
+      const int64_t at = v * Vector::kWidth;
+      score[q][v] = Vector::load(strip.base + at) + factor * Vector::load(strip.slope + at);
+    }
+  }
+  for (int64_t e = 0; e < strip.r; ++e) {
+    Vector item[kVectors];
+    for (int v = 0; v < kVectors; ++v) item[v] = Vector::load(strip.elements + e * kStrip + v * Vector::kWidth);
+    for (int q = 0; q < kQueries; ++q) {
+      const Vector element = Vector::all(queries[q * strip.r + e]);
+      for (int v = 0; v < kVectors; ++v) score[q][v] = multiply_add(element, item[v], score[q][v]);
+    }
+  }
+  for (int q = 0; q < kQueries; ++q) {
+    near[q] = 0;
+    for (int v = 0; v < kVectors; ++v) near[q] |= not_above(score[q][v], limits[q]) << (v * Vector::kWidth);
+  }
+}
+
+void filter(const ItemStrip& strip, const float* queries, const float* factors, const float* limits, int64_t n,
+            uint64_t* near) {
+  int64_t q = 0;
+  for (; q + kQueriesAtOnce <= n; q += kQueriesAtOnce) {
+    score_strip<kQueriesAtOnce>(strip, queries + q * strip.r, factors + q, limits + q, near + q);
+  }
+  for (; q < n; ++q) score_strip<1>(strip, queries + q * strip.r, factors + q, limits + q, near + q);
+}
