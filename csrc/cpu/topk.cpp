@@ -59,6 +59,8 @@ class Search {
                    const std::vector<std::vector<int64_t>>& masked, std::vector<Nearest>& nearest) const {
     const int64_t r = queries_.n_columns();
     std::vector<float> distance(kItemTile);
+    std::vector<int64_t> soon(kItemTile);
+    for (int64_t i = 0; i < kItemTile; ++i) soon[i] = kItemTile + i;
     std::vector<size_t> next(nearest.size());
     for (size_t q = 0; q < nearest.size(); ++q) {
       next[q] = std::lower_bound(masked[q].begin(), masked[q].end(), first_item) - masked[q].begin();
@@ -66,8 +68,8 @@ class Search {
     for (int64_t item = first_item; item < last_item; item += kItemTile) {
       const int64_t n = std::min(kItemTile, last_item - item);
       for (size_t q = 0; q < nearest.size(); ++q) {
-        distances()(queries_.row<Storage>(first_query + q), items_.row<Storage>(item), nullptr, nullptr, n, r,
-                    distance.data());
+        distances()(queries_.row<Storage>(first_query + q), items_.row<Storage>(item), nullptr,
+                    item + 2 * kItemTile <= last_item && q == 0 ? soon.data() : nullptr, n, r, distance.data());
         const std::vector<int64_t>& skip = masked[q];
         float reach = nearest[q].reach();
         for (int64_t i = 0; i < n; ++i) {
