@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from types import ModuleType
 from typing import IO, Any, Generic, TypeVar
@@ -19,10 +19,12 @@ from cmlfast.data.csr import Counts, sizes
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import KINDS, Kind, Sides
+from cmlfast.data.table_file import format_of, whole_file, write_tables
 from cmlfast.evaluation.evaluate import auc, evaluate, validation_score
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.ops import backend
 from cmlfast.serving import persistence
+from cmlfast.serving.everyone import everyone, progress
 from cmlfast.serving.nearest import Scores
 from cmlfast.serving.neighbours import near_vectors, similar
 from cmlfast.serving.queries import Query, check_count, query_of
@@ -438,6 +440,60 @@ class CML:
             fitted, userid, user_items, recalculate_user, user_features, leave_out=filter_already_liked_items
         )
         return recommend(fitted, self._kernels(fitted), self._points(fitted), query, N, filter_items, items)
+
+    def recommend_all(
+        self,
+        N: int = 10,  # noqa: N803 (implicit's name)
+        filter_already_liked_items: bool = True,
+        *,
+        show_progress: bool | None = None,
+    ) -> Iterator[Any]:
+        """Recommend to all users, in bounded memory: tables one after the other.
+
+        Parameters
+        ----------
+        N, filter_already_liked_items
+            As in :meth:`recommend`.
+        show_progress : bool, optional
+            Whether to show a progress bar; by default on a terminal only.
+
+        Returns
+        -------
+        iterator of pyarrow.Table
+            Of the columns user, item and score, of some thousand users each, in the order of ``user_ids_``; best first.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If the training matrix is needed but was not kept.
+        """
+        fitted = self._require_fitted()
+        check_count(N, "N")
+        parts = everyone(fitted, self._kernels(fitted), self._points(fitted), int(N), filter_already_liked_items)
+        return progress(parts, fitted.known.n_users, show_progress)
+
+    def write_recommendations(
+        self,
+        path: str | os.PathLike[str],
+        N: int = 10,  # noqa: N803 (implicit's name)
+        filter_already_liked_items: bool = True,
+        *,
+        show_progress: bool | None = None,
+    ) -> None:
+        """Write :meth:`recommend_all` to a file, all or nothing: CSV, JSON lines or Parquet by its name.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; what was there is then unchanged.
+        NotFittedError, ValueError
+            As :meth:`recommend_all`.
+        """
+        parts = self.recommend_all(N, filter_already_liked_items, show_progress=show_progress)
+        with whole_file(path) as file:
+            write_tables(file, format_of(path), parts)
 
     @backend.undisturbed
     def recommend_users(

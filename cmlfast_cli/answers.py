@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import pyarrow as pa
 
 from cmlfast import CML, Interactions
 from cmlfast_cli.reading import read_ids, read_likes, read_tags, read_titles
 from cmlfast_cli.streams import complain
-from cmlfast_cli.writing import Row, write_rows
+from cmlfast_cli.writing import write_answers
 
 AT_ONCE = 1000
 SOME_MISSING = 3
@@ -25,6 +26,12 @@ def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     """Write the nearest items of users: of those that the model knows, and of others by their likes or their tags."""
     model = _model(options)
     likes = _new_likes(options, model)
+    if likes is None and not options.users and options.users_from is None:
+        # A bar would stand among the answers where they go to the terminal.
+        bar = None if options.output and not options.quiet else False
+        parts = model.recommend_all(options.n, not options.include_liked, show_progress=bar)
+        write_answers(options.output, options.format, _titled(parts, "item", options))
+        return None
     known = dict.fromkeys((*model.user_ids_.tolist(), *([] if likes is None else likes.user_ids.tolist())))
     texts = _wanted(options.users, options.users_from)
     missing: list[str] = []
@@ -130,25 +137,41 @@ def _write(
     wanted: Sequence[Any],
     answers: Callable[[Sequence[Any]], dict[Any, Answer]],
 ) -> None:
-    """Write the answers of all, a chunk at a time; nothing where nobody is asked for."""
-    titles = read_titles(options.titles) if options.titles else None
+    """Write the answers of all, a part at a time; nothing where nobody is asked for."""
+    as_text = len({type(one) for one in wanted}) > 1  # of popular items for those who are not even named as others are
 
-    def row(one: Any, other: Any, score: Any) -> Row:
-        found = (one, other, None if score is None else float(score))
-        return found if titles is None else (*found, titles.get(str(other)))
-
-    def chunks() -> Iterator[Sequence[Row]]:
+    def parts() -> Iterator[Any]:
         for first in range(0, len(wanted), AT_ONCE):
-            some = wanted[first : first + AT_ONCE]
-            rows: list[Row] = []
-            for one, (others, scores) in answers(some).items():
-                values = [None] * len(others) if scores is None else scores.tolist()
-                rows += (
-                    row(one, other, score)
-                    for other, score in zip(others.tolist(), values, strict=True)
-                    if score is None or score > -np.inf
-                )
-            yield rows
+            found = answers(wanted[first : first + AT_ONCE])
+            known = {
+                one: [others, np.full(len(others), np.nan, np.float32) if scores is None else scores]
+                for one, (others, scores) in found.items()
+            }
+            asked = [one for one, (others, _) in known.items() for _ in others]
+            others = np.concatenate([others for others, _ in known.values()])
+            scores = np.concatenate([scores for _, scores in known.values()])
+            there = ~np.isneginf(scores)  # short rows end in minus infinity
+            table = pa.table(
+                {
+                    names[0]: pa.array([str(one) if as_text else one for one in asked]),
+                    names[1]: pa.array(others.tolist() if others.dtype == object else others),
+                    "score": pa.array(scores.astype(np.float32), mask=np.isnan(scores)),
+                }
+            )
+            yield table.filter(pa.array(there))
 
     if wanted:
-        write_rows(options.output, options.format, (*names, "score", *([] if titles is None else ["title"])), chunks())
+        write_answers(options.output, options.format, _titled(parts(), names[1], options))
+
+
+def _titled(parts: Iterable[Any], column: str, options: argparse.Namespace) -> Iterable[Any]:
+    """Return tables with the titles of a column's items beside, where the options give any."""
+    if not options.titles:
+        return parts
+    titles = read_titles(options.titles)
+
+    def with_title(part: Any) -> Any:
+        found = [titles.get(str(one)) for one in part[column].to_pylist()]
+        return part.append_column("title", pa.array(found, pa.string()))
+
+    return (with_title(part) for part in parts)

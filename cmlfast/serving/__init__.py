@@ -3,4 +3,4 @@
 Other rooms take the modules named below.
 """
 
-__all__ = ["nearest", "neighbours", "persistence", "queries", "recommend", "summary"]
+__all__ = ["everyone", "nearest", "neighbours", "persistence", "queries", "recommend", "summary"]

@@ -1,0 +1,70 @@
+"""Recommendations for all users at once, in parts that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from cmlfast.data.ids import id_column
+from cmlfast.serving.nearest import nearest, picked
+from cmlfast.training.fitted import Fitted, user_points
+
+USERS_AT_ONCE = 8192
+
+
+def everyone(fitted: Fitted, kernels: ModuleType, points: Tensor, n: int, leave_out_liked: bool) -> Iterator[Any]:
+    """Yield tables of users, their nearest items and the scores, best first, in the order of the users.
+
+    Parameters
+    ----------
+    fitted, kernels, points
+        As :func:`cmlfast.serving.recommend.recommend` takes them.
+    n : int
+        Items for each user.
+    leave_out_liked : bool
+        Leave out what users like by the training.
+
+    Yields
+    ------
+    pyarrow.Table
+        Of the columns user, item and score.
+
+    Raises
+    ------
+    ValueError
+        If what they like was not kept with the model.
+    """
+    if leave_out_liked and not fitted.has_pairs:
+        raise ValueError("the training matrix was not kept with the model; pass filter_already_liked_items=False")
+    users, items = id_column(fitted.known.user_ids, "user_ids"), id_column(fitted.known.item_ids, "item_ids")
+    among = None if fitted.trained.all() else np.flatnonzero(fitted.trained)
+    if among is not None:  # once, not for each part
+        points, items = picked(points, among), items.take(pa.array(among))
+    for first in range(0, fitted.known.n_users, USERS_AT_ONCE):
+        last = min(first + USERS_AT_ONCE, fitted.known.n_users)
+        seen = fitted.known.matrix[first:last] if leave_out_liked else None
+        if seen is not None and among is not None:
+            seen = seen[:, among]
+        found, scores = nearest(kernels, user_points(fitted.tables.user[first:last], points), points, n, seen)
+        rows, places = np.nonzero(found >= 0)
+        yield pa.table(
+            {
+                "user": users.take(pa.array(first + rows)),
+                "item": items.take(pa.array(found[rows, places])),
+                "score": pa.array(scores[rows, places]),
+            }
+        )
+
+
+def progress(parts: Iterator[Any], n_users: int, show: bool | None) -> Iterator[Any]:
+    """Yield the parts, and show how many users are done; None shows it on a terminal only."""
+    with tqdm(total=n_users, desc="recommending", unit="user", disable=None if show is None else not show) as bar:
+        for first, part in zip(range(0, n_users, USERS_AT_ONCE), parts, strict=True):
+            yield part
+            bar.update(min(USERS_AT_ONCE, n_users - first))
