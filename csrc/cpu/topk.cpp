@@ -21,7 +21,9 @@ constexpr int64_t kItemTile = 256;     // rows that stay in the L2 cache while a
 constexpr int64_t kFewQueries = 8;     // for fewer, laying items side by side takes longer than it saves
 constexpr int64_t kMostQueries = 512;  // that pass over a strip before the next one: their rows stay in the L2 cache
 constexpr int64_t kMostCandidates = 4'000'000;  // of a thread's queries
-constexpr int64_t kFewItems = 8192;             // not worth a second thread for one query
+constexpr int64_t kEnough = 8;                  // items of a query that are computed together
+constexpr int64_t kWaiting = kEnough + kStrip;
+constexpr int64_t kFewItems = 8192;  // not worth a second thread for one query
 
 // A search of some queries among some items.
 template <typename Storage>
@@ -99,25 +101,31 @@ class Search {
     }
     PackedStrip packed(r);
     std::vector<uint64_t> near(n);
-    int64_t ids[kStrip];
-    float distance[kStrip];
+    std::vector<int64_t> waiting(n * kWaiting);  // of each query, until there are enough to be worth a call
+    std::vector<int64_t> n_waiting(n);
+    float distance[kWaiting];
+    const auto compute = [&](int64_t q) {
+      const int64_t* ids = waiting.data() + q * kWaiting;
+      distances()(queries_.row<Storage>(first_query + q), items_.row<Storage>(0), ids, nullptr, n_waiting[q], r,
+                  distance);
+      for (int64_t i = 0; i < n_waiting[q]; ++i) nearest[q].see(distance[i], ids[i]);
+      n_waiting[q] = 0;
+      limits[q] = bound_.limit(nearest[q].reach(), squares[q]);
+    };
     for (int64_t item = first_item; item < last_item; item += kStrip) {
       const int64_t n_items = std::min(kStrip, last_item - item);
       packed.pack(items_.row<Storage>(item), n_items, bound_);
       row_kernels().filter(packed.strip(), scaled.data(), factors.data(), limits.data(), n, near.data());
       const uint64_t there = ~uint64_t{0} >> (64 - n_items);
       for (int64_t q = 0; q < n; ++q) {
-        int64_t n_near = 0;
         for (uint64_t bits = near[q] & there; bits; bits &= bits - 1) {
           const int64_t id = item + __builtin_ctzll(bits);
-          if (!std::binary_search(masked[q].begin(), masked[q].end(), id)) ids[n_near++] = id;
+          if (!std::binary_search(masked[q].begin(), masked[q].end(), id)) waiting[q * kWaiting + n_waiting[q]++] = id;
         }
-        if (n_near == 0) continue;
-        distances()(queries_.row<Storage>(first_query + q), items_.row<Storage>(0), ids, nullptr, n_near, r, distance);
-        for (int64_t i = 0; i < n_near; ++i) nearest[q].see(distance[i], ids[i]);
-        limits[q] = bound_.limit(nearest[q].reach(), squares[q]);
+        if (n_waiting[q] >= kEnough) compute(q);
       }
     }
+    for (int64_t q = 0; q < n; ++q) compute(q);
   }
 
   const Matrix& queries_;
