@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from cmlfast.data.ids import id_column
-from cmlfast.serving.nearest import nearest, picked
+from cmlfast.serving.nearest import nearest
 from cmlfast.training.fitted import Fitted, user_points
 
 USERS_AT_ONCE = 8192
@@ -43,15 +43,11 @@ def everyone(fitted: Fitted, kernels: ModuleType, points: Tensor, n: int, leave_
     if leave_out_liked and not fitted.has_pairs:
         raise ValueError("the training matrix was not kept with the model; pass filter_already_liked_items=False")
     users, items = id_column(fitted.known.user_ids, "user_ids"), id_column(fitted.known.item_ids, "item_ids")
-    among = None if fitted.trained.all() else np.flatnonzero(fitted.trained)
-    if among is not None:  # once, not for each part
-        points, items = picked(points, among), items.take(pa.array(among))
+    searched = fitted.searched(points)
     for first in range(0, fitted.known.n_users, USERS_AT_ONCE):
         last = min(first + USERS_AT_ONCE, fitted.known.n_users)
         seen = fitted.known.matrix[first:last] if leave_out_liked else None
-        if seen is not None and among is not None:
-            seen = seen[:, among]
-        found, scores = nearest(kernels, user_points(fitted.tables.user[first:last], points), points, n, seen)
+        found, scores = nearest(kernels, user_points(fitted.tables.user[first:last], points), searched, n, seen)
         rows, places = np.nonzero(found >= 0)
         yield pa.table(
             {

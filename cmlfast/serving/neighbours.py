@@ -26,8 +26,8 @@ def near_vectors(
 ) -> tuple[npt.NDArray[Any], Scores]:
     """Return ids and scores of the users nearest to where others are, of whom something is known."""
     check_count(n, "N")
-    without, only = allowed(fitted, left_out, among, fitted.placed.user, "user")
-    found = nearest(kernels, query.vectors, fitted.tables.user, int(n), None, without, only)
+    without, only = allowed(fitted, left_out, among, "user")
+    found = nearest(kernels, query.vectors, fitted.near("user"), int(n), None, without, only)
     return answer(*found, fitted, "user", query.scalar)
 
 
@@ -46,24 +46,16 @@ def similar(
     table = fitted.tables.item if kind == "item" else fitted.tables.user
     # What nothing was learned of lies anywhere, and is near to nobody.
     placed = fitted.placed[kind]
-    among = None if among is None else list(among)  # looked at twice
-    without, only = allowed(fitted, left_out, among, placed, kind)
+    without, only = allowed(fitted, left_out, among, kind)
     itself = sparse.csr_matrix((np.ones(len(rows)), (np.arange(len(rows)), rows)), shape=(len(rows), len(table)))
-    others, scores = nearest(kernels, picked(table, rows), table, int(n), itself, without, only)
+    others, scores = nearest(kernels, picked(table, rows), fitted.near(kind), int(n), itself, without, only)
     others[~placed[rows]], scores[~placed[rows]] = -1, -np.inf
     found = np.column_stack((rows, others))
     values = np.column_stack((np.zeros(len(rows), np.float32), scores))
-    absent = np.zeros(len(table), dtype=bool) if among is None else ~_named(fitted, among, kind)
-    absent[without if without is not None else []] = True
     # Who may not be among the answers makes room for the next.
+    absent = np.zeros(len(rows), dtype=bool) if only is None else ~np.isin(rows, only)
+    if without is not None:
+        absent |= np.isin(rows, without)
     for table_, rest in ((found, -1), (values, -np.inf)):
-        moved = np.column_stack((table_[:, 1:], np.full(len(rows), rest)))
-        table_[absent[rows]] = moved[absent[rows]]
+        table_[absent] = np.column_stack((table_[:, 1:], np.full(len(rows), rest)))[absent]
     return answer(found[:, : int(n)], values[:, : int(n)], fitted, kind, np.ndim(wanted) == 0)
-
-
-def _named(fitted: Fitted, ids: Iterable[Any], kind: Kind) -> npt.NDArray[np.bool_]:
-    """Tell which rows some ids name."""
-    named = np.zeros(len(fitted.tables.item if kind == "item" else fitted.tables.user), dtype=bool)
-    named[rows_of_ids(fitted, ids, kind, f"{kind}s")] = True
-    return named

@@ -170,18 +170,12 @@ def query_of(
 
 
 def allowed(
-    fitted: Fitted,
-    left_out: Iterable[Any] | None,
-    among: Iterable[Any] | None,
-    known: npt.NDArray[np.bool_],
-    kind: Kind,
+    fitted: Fitted, left_out: Iterable[Any] | None, among: Iterable[Any] | None, kind: Kind
 ) -> tuple[Positions | None, Positions | None]:
-    """Return the rows that nobody gets and the only ones that anybody gets, of which something is known."""
+    """Return the rows that nobody gets, and the only ones that anybody gets."""
     without = None if left_out is None else rows_of_ids(fitted, left_out, kind, f"filter_{kind}s")
     only = None if among is None else rows_of_ids(fitted, among, kind, f"{kind}s")
-    if known.all():
-        return without, only
-    return without, np.flatnonzero(known) if only is None else only[known[only]]
+    return without, only
 
 
 def answer(

@@ -32,8 +32,9 @@ def recommend(
 ) -> tuple[npt.NDArray[Any], Scores]:
     """Return ids and scores of the nearest items, see :meth:`cmlfast.CML.recommend`."""
     check_count(n, "N")
-    left_out, among = allowed(fitted, filter_items, items, fitted.trained, "item")
-    found = nearest(kernels, user_points(query.vectors, points), points, int(n), query.seen, left_out, among)
+    left_out, among = allowed(fitted, filter_items, items, "item")
+    searched = fitted.searched(points)
+    found = nearest(kernels, user_points(query.vectors, points), searched, int(n), query.seen, left_out, among)
     return answer(*found, fitted, "item", query.scalar)
 
 
@@ -48,11 +49,8 @@ def recommend_users(
             "filter_already_liked_users is True, but the training matrix was not kept with the model; pass False"
         )
     seen = fitted.known.matrix.tocsc()[:, rows].T.tocsr() if filter_already_liked else None  # [Q, I]
-    _, among = allowed(fitted, None, None, fitted.placed.user, "user")
-    users = user_points(fitted.tables.user, points)
-    return answer(
-        *nearest(kernels, picked(points, rows), users, int(n), seen, None, among), fitted, "user", np.ndim(itemid) == 0
-    )
+    found = nearest(kernels, picked(points, rows), user_points(fitted.near("user"), points), int(n), seen)
+    return answer(*found, fitted, "user", np.ndim(itemid) == 0)
 
 
 def popular(fitted: Fitted, n: int) -> tuple[npt.NDArray[Any], Counts]:

@@ -15,7 +15,7 @@ from cmlfast.data.align import without_pairs
 from cmlfast.data.csr import Counts
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
-from cmlfast.data.sides import Sides
+from cmlfast.data.sides import Kind, Sides
 from cmlfast.features.encoder import typical_length
 from cmlfast.training.loop import Record
 from cmlfast.training.settings import Settings
@@ -67,6 +67,7 @@ class Fitted:
     by_features: bool
     missing_networks: tuple[str, ...] = ()
     _last_points: tuple[float, int, Tensor] | None = field(default=None, init=False, repr=False)
+    _last_listed: dict[str, tuple[Tensor, int, Tensor]] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.has_pairs:
@@ -92,6 +93,25 @@ class Fitted:
             # One assignment, for threads that ask for different distances.
             object.__setattr__(self, "_last_points", (rare_item_distance, self.tables.item._version, found))
         return found
+
+    def searched(self, points: Tensor) -> Tensor:
+        """Return the items' points for a search: NaN, which no search lists, for items that were never trained."""
+        return self._listed("points", points, self.trained)
+
+    def near(self, kind: Kind) -> Tensor:
+        """Return the users' or the items' table for a search: NaN where nothing was learned."""
+        return self._listed(kind, self.tables.item if kind == "item" else self.tables.user, self.placed[kind])
+
+    def _listed(self, name: str, table: Tensor, known: npt.NDArray[np.bool_]) -> Tensor:
+        """Return a table with NaN in its other rows, and keep it until the table is another, or has changed."""
+        if known.all():
+            return table
+        last = self._last_listed.get(name)
+        if last is None or last[0] is not table or last[1] != table._version:
+            listed = table.clone()
+            listed[torch.from_numpy(~known).to(table.device)] = torch.nan
+            last = self._last_listed[name] = (table, table._version, listed)
+        return last[2]
 
     @cached_property
     def candidates(self) -> Tensor:

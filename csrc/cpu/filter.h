@@ -92,9 +92,10 @@ class PackedStrip {
   void pack(const Storage* rows, int64_t n, const FilterBound& bound) {
     for (int64_t i = 0; i < kStrip; ++i) {
       const double square = i < n ? square_of(rows + i * r_, r_) : 0;
-      base_[i] = bound.base(square);
-      slope_[i] = bound.slope(square);
-      for (int64_t e = 0; e < r_; ++e) elements_[e * kStrip + i] = i < n ? to_float(rows[i * r_ + e]) : 0.0f;
+      const bool listed = square == square;  // else an element is NaN, and so is every result
+      base_[i] = listed ? bound.base(square) : std::numeric_limits<float>::infinity();
+      slope_[i] = listed ? bound.slope(square) : 0.0f;
+      for (int64_t e = 0; e < r_; ++e) elements_[e * kStrip + i] = i < n && listed ? to_float(rows[i * r_ + e]) : 0.0f;
     }
   }
   ItemStrip strip() const { return {elements_.data(), base_.data(), slope_.data(), r_}; }
