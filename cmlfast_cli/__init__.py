@@ -87,6 +87,7 @@ def _end_on_request() -> None:
         raise Terminated(number)
 
     with contextlib.suppress(ValueError):  # not the main thread, where alone signals arrive
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        hangup = [signal.SIGHUP] if hasattr(signal, "SIGHUP") else []  # Windows has none
+        for number in (signal.SIGTERM, *hangup):
             if signal.getsignal(number) == signal.SIG_DFL:
                 signal.signal(number, end)

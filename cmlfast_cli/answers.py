@@ -32,14 +32,12 @@ def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         parts = model.recommend_all(options.n, not options.include_liked, show_progress=bar)
         write_answers(options.output, options.format, _titled(parts, "item", options))
         return None
-    known = dict.fromkeys((*model.user_ids_.tolist(), *([] if likes is None else likes.user_ids.tolist())))
-    texts = _wanted(options.users, options.users_from)
-    missing: list[str] = []
-    if texts is None:
-        wanted = list(known if likes is None else likes.user_ids.tolist())
-    else:
-        wanted, missing = _find(texts, known, keep_missing=options.unknown == "popular")
     by_likes = {} if likes is None else dict(zip(likes.user_ids.tolist(), range(likes.n_users), strict=True))
+    known = dict.fromkeys((*model.user_ids_.tolist(), *by_likes))
+    texts = _wanted(options.users, options.users_from)
+    wanted, missing = list(by_likes), list[str]()
+    if texts is not None:
+        wanted, missing = _find(texts, known, keep_missing=options.unknown == "popular")
     filtered = {"N": options.n, "filter_already_liked_items": not options.include_liked}
 
     def answers(some: Sequence[Any]) -> dict[Any, Answer]:

@@ -35,7 +35,8 @@ class Search {
         k_(k),
         seen_(seen),
         bound_(queries.n_columns(), dot),
-        dot_(dot),
+        filter_(row_kernels().filter),  // chosen before threads part, where an error could not come back
+        distances_(dot ? row_kernels().of<Storage>().minus_dots : row_kernels().of<Storage>().squared_distances),
         filters_(FilterBound::serves(queries.n_columns())) {}
 
   std::vector<Nearest> run(int64_t first_query, int64_t last_query, int64_t first_item, int64_t last_item) const {
@@ -52,11 +53,6 @@ class Search {
   }
 
  private:
-  auto distances() const {
-    const TableKernels<Storage>& kernels = row_kernels().of<Storage>();
-    return dot_ ? kernels.minus_dots : kernels.squared_distances;
-  }
-
   void compute_all(int64_t first_query, int64_t first_item, int64_t last_item,
                    const std::vector<std::vector<int64_t>>& masked, std::vector<Nearest>& nearest) const {
     const int64_t r = queries_.n_columns();
@@ -70,8 +66,8 @@ class Search {
     for (int64_t item = first_item; item < last_item; item += kItemTile) {
       const int64_t n = std::min(kItemTile, last_item - item);
       for (size_t q = 0; q < nearest.size(); ++q) {
-        distances()(queries_.row<Storage>(first_query + q), items_.row<Storage>(item), nullptr,
-                    item + 2 * kItemTile <= last_item && q == 0 ? soon.data() : nullptr, n, r, distance.data());
+        distances_(queries_.row<Storage>(first_query + q), items_.row<Storage>(item), nullptr,
+                   item + 2 * kItemTile <= last_item && q == 0 ? soon.data() : nullptr, n, r, distance.data());
         const std::vector<int64_t>& skip = masked[q];
         float reach = nearest[q].reach();
         for (int64_t i = 0; i < n; ++i) {
@@ -106,8 +102,8 @@ class Search {
     float distance[kWaiting];
     const auto compute = [&](int64_t q) {
       const int64_t* ids = waiting.data() + q * kWaiting;
-      distances()(queries_.row<Storage>(first_query + q), items_.row<Storage>(0), ids, nullptr, n_waiting[q], r,
-                  distance);
+      distances_(queries_.row<Storage>(first_query + q), items_.row<Storage>(0), ids, nullptr, n_waiting[q], r,
+                 distance);
       for (int64_t i = 0; i < n_waiting[q]; ++i) nearest[q].see(distance[i], ids[i]);
       n_waiting[q] = 0;
       limits[q] = bound_.limit(nearest[q].reach(), squares[q]);
@@ -115,7 +111,7 @@ class Search {
     for (int64_t item = first_item; item < last_item; item += kStrip) {
       const int64_t n_items = std::min(kStrip, last_item - item);
       packed.pack(items_.row<Storage>(item), n_items, bound_);
-      row_kernels().filter(packed.strip(), scaled.data(), factors.data(), limits.data(), n, near.data());
+      filter_(packed.strip(), scaled.data(), factors.data(), limits.data(), n, near.data());
       const uint64_t there = ~uint64_t{0} >> (64 - n_items);
       for (int64_t q = 0; q < n; ++q) {
         for (uint64_t bits = near[q] & there; bits; bits &= bits - 1) {
@@ -133,7 +129,8 @@ class Search {
   int64_t k_;
   const Seen& seen_;
   FilterBound bound_;
-  bool dot_;
+  decltype(RowKernels::filter) filter_;
+  decltype(TableKernels<Storage>::squared_distances) distances_;
   bool filters_;
 };
 
