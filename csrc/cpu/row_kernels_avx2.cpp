@@ -13,10 +13,10 @@
 
 #define CMLFAST_ISA 2
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx,avx2,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx,avx2,f16c,fma"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx,avx2,f16c")
+#pragma GCC target("avx,avx2,f16c,fma")
 #endif
 
 #include "../softmax_math.h"

@@ -34,7 +34,8 @@ const RowKernels& row_kernels() {
   static const Available available[] = {
       {&kBaselineRowKernels, true},
 #if defined(__x86_64__)
-      {&kAvx2RowKernels, __builtin_cpu_supports("avx2") > 0 && __builtin_cpu_supports("f16c") > 0},
+      {&kAvx2RowKernels,
+       __builtin_cpu_supports("avx2") > 0 && __builtin_cpu_supports("f16c") > 0 && __builtin_cpu_supports("fma") > 0},
       {&kAvx512RowKernels, __builtin_cpu_supports("avx512f") > 0 && __builtin_cpu_supports("avx512bw") > 0 &&
                                __builtin_cpu_supports("avx512vl") > 0},
 #endif

@@ -105,7 +105,7 @@ inline Vector operator-(Vector a, Vector b) { return {_mm256_sub_ps(a.v, b.v)}; 
 inline Vector operator*(Vector a, Vector b) { return {_mm256_mul_ps(a.v, b.v)}; }
 inline Vector operator/(Vector a, Vector b) { return {_mm256_div_ps(a.v, b.v)}; }
 inline Vector square_root(Vector a) { return {_mm256_sqrt_ps(a.v)}; }
-inline Vector multiply_add(Vector a, Vector b, Vector c) { return {_mm256_add_ps(_mm256_mul_ps(a.v, b.v), c.v)}; }
+inline Vector multiply_add(Vector a, Vector b, Vector c) { return {_mm256_fmadd_ps(a.v, b.v, c.v)}; }
 inline uint64_t not_above(Vector a, float limit) {
   return static_cast<uint64_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, _mm256_set1_ps(limit), _CMP_NGT_UQ)));
 }
