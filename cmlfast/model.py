@@ -455,7 +455,7 @@ class CML:
         N, filter_already_liked_items
             As in :meth:`recommend`.
         show_progress : bool, optional
-            Whether to show a progress bar; by default on a terminal only.
+            Whether to show a progress bar; by default on a terminal and in a notebook.
 
         Returns
         -------

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from cmlfast import CML, Interactions
-from cmlfast.data.align import ids_of, joined
+from cmlfast.data.align import joined
 from cmlfast.data.columns import Roles
 from cmlfast.data.sides import KINDS, Kind
 from cmlfast.data.sources import STANDARD_INPUT, are_parquet, expand
@@ -53,8 +54,7 @@ def read_tags(options: argparse.Namespace, known: CML | Interactions) -> dict[st
                 tags = Interactions.from_tags(path, kind)
             except ValueError as error:
                 raise error if path in str(error) else ValueError(f"{path}: {error}") from error
-            ids = _ids(known)[kind == "item"] if isinstance(known, CML) else ids_of(known, kind)
-            features[f"{kind}_features"] = _renamed(tags, ids, None)
+            features[f"{kind}_features"] = _renamed(tags, _ids(known)[kind == "item"], None)
     return features
 
 
@@ -67,8 +67,6 @@ def read_titles(path: str) -> dict[Any, str]:
 
 def read_ids(path: str) -> list[str]:
     """Return the ids of a file, or of standard input, a line each."""
-    import sys
-
     if path == STANDARD_INPUT:
         lines = sys.stdin.buffer.read().decode().splitlines()
     else:

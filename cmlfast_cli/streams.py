@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 
 
 class OutputLostError(OSError):
@@ -45,7 +46,14 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print what was asked for.
+    """Print what was asked for, see :func:`standard_output`."""
+    with standard_output():
+        print(text, flush=True)
+
+
+@contextlib.contextmanager
+def standard_output() -> Iterator[None]:
+    """Let something be printed that was asked for.
 
     Raises
     ------
@@ -53,10 +61,12 @@ def show(text: str) -> None:
         If it cannot be printed, for any reason but that nobody reads it.
     """
     try:
-        print(text, flush=True)
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:
+        if error.filename is not None:  # of a file that was read
+            raise
         silence(sys.stdout)
         raise OutputLostError(f"standard output cannot be written to: {error.strerror}") from error
 

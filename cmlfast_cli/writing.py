@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from cmlfast.data.table_file import format_of, whole_file, write_tables
-from cmlfast_cli.streams import OutputLostError, silence
+from cmlfast_cli.streams import standard_output
 
 
 def write_answers(path: str | None, form: str | None, parts: Iterable[Any]) -> None:
@@ -37,13 +37,6 @@ def write_answers(path: str | None, form: str | None, parts: Iterable[Any]) -> N
 @contextmanager
 def _stdout() -> Iterator[IO[bytes]]:
     sys.stdout.flush()
-    try:
+    with standard_output():
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if error.filename is not None:  # of a file that was read
-            raise
-        silence(sys.stdout)
-        raise OutputLostError(f"standard output cannot be written to: {error.strerror}") from error

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from cmlfast.data.csr import pairs_csr, union
-from cmlfast.data.ids import Ids
+from cmlfast.data.ids import Ids, are_positions
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import Kind
 
@@ -108,9 +108,7 @@ def merged(user_items: Any, known: Interactions) -> tuple[Interactions, Interact
     fresh = Interactions(pairs_csr(rows[new.row], columns[new.col], shape), user_ids, item_ids)
     fresh.n_duplicates, fresh.n_dropped = given.n_duplicates, given.n_dropped
     # Once ids have come that are no positions, all are ids.
-    fresh.by_position = known.by_position and all(
-        np.array_equal(ids, np.arange(len(ids))) for ids in (user_ids, item_ids)
-    )
+    fresh.by_position = known.by_position and are_positions(user_ids) and are_positions(item_ids)
     return fresh, fresh.with_pairs(union(fresh.matrix, pairs_csr(old.row, old.col, shape)))
 
 

@@ -84,6 +84,11 @@ def to_numpy(column: Any) -> Ids:
     return ids
 
 
+def are_positions(ids: Ids) -> bool:
+    """Whether ids are just 0, 1, 2, ..."""
+    return ids.dtype != object and np.array_equal(ids, np.arange(len(ids)))
+
+
 def catalogue(values: Any, name: str, size: int) -> Ids:
     """Check a caller's list of ids: each of them once, one for each position.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cmlfast.data.tensor_file import check_target
+from cmlfast.data.tensor_file import replacement
 
 FORMATS = ("csv", "jsonl", "parquet")
 
@@ -42,14 +41,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     OSError
         If it cannot be written.
     """
-    target = check_target(path)
-    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}.part"
-    try:
-        with open(temporary, "wb") as file:
-            yield file
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacement(path) as temporary, open(temporary, "wb") as file:
+        yield file
 
 
 def write_tables(file: IO[bytes], form: str, parts: Iterable[Any]) -> None:

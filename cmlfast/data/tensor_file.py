@@ -7,6 +7,8 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
@@ -26,6 +28,11 @@ KEY = "cmlfast"
 Where: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 
 
+def name_of(path: Where) -> str:
+    """Return what to call a file in messages."""
+    return repr(str(path)) if isinstance(path, str | os.PathLike) else "an open file"
+
+
 def check_target(path: str | os.PathLike[str]) -> Path:
     """Return the file that writing to ``path`` replaces (behind symbolic links), or raise ``OSError`` if it cannot."""
     target = Path(path).resolve()
@@ -38,6 +45,31 @@ def check_target(path: str | os.PathLike[str]) -> Path:
     if not os.access(target.parent, os.W_OK):
         raise PermissionError(f"path is {str(path)!r}, but its folder cannot be written to; choose another")
     return target
+
+
+@contextmanager
+def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a new file to write, which then takes the place of another: readers see the old one or the new one, whole.
+
+    It may be read by whom the old one may, or else by whom the umask lets.
+
+    Raises
+    ------
+    OSError
+        If ``path`` cannot be written to; an older file there is then untouched.
+    """
+    target = check_target(path)
+    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}.part"
+    try:
+        temporary.touch(exist_ok=False)
+        mode = (target if target.exists() else temporary).stat().st_mode & 0o777
+        yield temporary
+        temporary.chmod(mode)  # safetensors lets nobody else read what it writes
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def is_model(path: Path) -> bool:
@@ -63,22 +95,13 @@ def write(path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> 
     if not isinstance(path, str | os.PathLike):
         path.write(safetensors.torch.save(tensors, metadata=header))
         return
-    target = check_target(path)
-    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}.part"
     try:
-        temporary.touch(exist_ok=False)
-        mode = (target if target.exists() else temporary).stat().st_mode & 0o777
-        save_file(tensors, temporary, metadata=header)
-        temporary.chmod(mode)  # safetensors lets nobody else read what it writes
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        with replacement(path) as temporary:
+            save_file(tensors, temporary, metadata=header)
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         code = int(number[1]) if number else errno.EIO
         raise OSError(code, f"the model could not be written: {os.strerror(code)}", str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(path: Where) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -91,7 +114,7 @@ def read(path: Where) -> tuple[dict[str, Tensor], dict[str, Any]]:
     ValueError
         If it is no model of this package, damaged, or of a newer format.
     """
-    name = repr(str(path)) if isinstance(path, str | os.PathLike) else "an open file"
+    name = name_of(path)
     if isinstance(path, str | os.PathLike) and not Path(path).is_file():
         raise FileNotFoundError(f"path is {name}, but there is no such file")
     try:

@@ -34,7 +34,7 @@ def lift(features: Features, likes: sparse.csr_matrix) -> float:
         nobody likes two items with features.
     """
     rows = _unit_rows(features)
-    described = sparse.csr_matrix(likes.multiply(np.asarray(rows.multiply(rows).sum(1)).ravel() > 0))
+    described = sparse.csr_matrix(likes.multiply(features.described().cpu().numpy()))
     counts = np.diff(described.indptr)
     users = np.flatnonzero(counts >= 2)
     if len(users) == 0:

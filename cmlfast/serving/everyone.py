@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from cmlfast.data.ids import id_column
 from cmlfast.serving.nearest import nearest
 from cmlfast.training.fitted import Fitted, user_points
+from cmlfast.training.progress import hides_bar
 
 USERS_AT_ONCE = 8192
 
@@ -59,8 +60,8 @@ def everyone(fitted: Fitted, kernels: ModuleType, points: Tensor, n: int, leave_
 
 
 def progress(parts: Iterator[Any], n_users: int, show: bool | None) -> Iterator[Any]:
-    """Yield the parts, and show how many users are done; None shows it on a terminal only."""
-    with tqdm(total=n_users, desc="recommending", unit="user", disable=None if show is None else not show) as bar:
+    """Yield the parts, and show how many users are done; see :func:`cmlfast.training.progress.hides_bar`."""
+    with tqdm(total=n_users, desc="recommending", unit="user", disable=hides_bar(show)) as bar:
         for first, part in zip(range(0, n_users, USERS_AT_ONCE), parts, strict=True):
             yield part
             bar.update(min(USERS_AT_ONCE, n_users - first))

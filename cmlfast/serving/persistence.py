@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,10 +12,21 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from cmlfast.data.csr import Counts, likes_of_items
-from cmlfast.data.ids import Ids
+from cmlfast.data.ids import Ids, are_positions
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import KINDS, Sides
-from cmlfast.data.tensor_file import Where, pack_csr, pack_ids, read, require, under, unpack_csr, unpack_ids, write
+from cmlfast.data.tensor_file import (
+    Where,
+    name_of,
+    pack_csr,
+    pack_ids,
+    read,
+    require,
+    under,
+    unpack_csr,
+    unpack_ids,
+    write,
+)
 from cmlfast.features.network import pack_network, unpack_network
 from cmlfast.training.fitted import Fitted
 from cmlfast.training.settings import DTYPES, resolve
@@ -149,9 +159,9 @@ def load(path: Where) -> Stored:
     try:
         return _checked(tensors, metadata)
     except (KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"path is {_name(path)}, which is damaged: {error!r}; save the model again") from error
+        raise ValueError(f"path is {name_of(path)}, which is damaged: {error!r}; save the model again") from error
     except ValueError as error:
-        raise ValueError(f"path is {_name(path)}, which is damaged: {error}; save the model again") from error
+        raise ValueError(f"path is {name_of(path)}, which is damaged: {error}; save the model again") from error
 
 
 def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
@@ -191,12 +201,8 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
         )
     known = Interactions(matrix, user_ids, item_ids)
     # Older files do not say it.
-    known.by_position = bool(metadata.get("by_position", _are_positions(user_ids) and _are_positions(item_ids)))
+    known.by_position = bool(metadata.get("by_position", are_positions(user_ids) and are_positions(item_ids)))
     return Stored(params, tensors, metadata, known, likes, tag_ids)
-
-
-def _are_positions(ids: Ids) -> bool:
-    return ids.dtype != object and np.array_equal(ids, np.arange(len(ids)))
 
 
 def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype) -> tuple[torch.Size, torch.Size]:
@@ -218,10 +224,6 @@ def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype) -> tuple[tor
             state.shape == table.shape, f"tensor {name} is {list(table.shape)} and {name}_state {list(state.shape)}"
         )
     return user.shape, item.shape
-
-
-def _name(path: Where) -> str:
-    return repr(str(path)) if isinstance(path, str | os.PathLike) else "an open file"
 
 
 def _named(prefix: str, parts: dict[str, Tensor]) -> dict[str, Tensor]:

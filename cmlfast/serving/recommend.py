@@ -31,7 +31,6 @@ def recommend(
     items: Iterable[Any] | None,
 ) -> tuple[npt.NDArray[Any], Scores]:
     """Return ids and scores of the nearest items, see :meth:`cmlfast.CML.recommend`."""
-    check_count(n, "N")
     left_out, among = allowed(fitted, filter_items, items, "item")
     searched = fitted.searched(points)
     found = nearest(kernels, user_points(query.vectors, points), searched, int(n), query.seen, left_out, among)

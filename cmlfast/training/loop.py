@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from tqdm.auto import tqdm
 
 from cmlfast.training.loss import Step
 from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.progress import hides_bar
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import AnyTables
@@ -101,9 +101,7 @@ def fit_tables(
     best, best_score, waited = tables, -math.inf, 0
     every = max(1, settings.n_epochs // EVALUATIONS)
     done, stride, left = 0.0, 1 / settings.n_epochs, settings.n_epochs  # progress, that of an epoch, epochs
-    # disable=None shows the bar on a terminal only
-    disable = (False if _in_notebook() else None) if show_progress is None else not show_progress
-    with tqdm(total=settings.n_epochs, desc="CML", unit="epoch", disable=disable) as bar:
+    with tqdm(total=settings.n_epochs, desc="CML", unit="epoch", disable=hides_bar(show_progress)) as bar:
         while left:
             left -= 1
             progress = Schedule(done, done + stride if left else 1.0)
@@ -132,10 +130,3 @@ def fit_tables(
                 break
     check_finite(history[-1], settings, tables.user, tables.item)
     return best, history
-
-
-def _in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return hasattr(shell, "kernel")

@@ -24,6 +24,7 @@ from cmlfast.data.sides import KINDS, Sides
 from cmlfast.data.split import split_per_user
 from cmlfast.model import CML
 from cmlfast.training.loop import DivergedError
+from cmlfast.training.progress import hides_bar
 from cmlfast.training.settings import Settings, resolve
 from cmlfast.training.side_information import lifts_of, read_features
 from cmlfast.training.softmax import Softmax
@@ -106,7 +107,7 @@ def tune(
     seed : int
         Of the split, of every fit and of the search: on the same machine, the same seed gives the same trials.
     show_progress : bool, optional
-        Whether to show a progress bar; by default on a terminal only.
+        Whether to show a progress bar; by default on a terminal and in a notebook.
     **fixed
         Other parameters of `CML`, the same for all trials, for example ``n_epochs=50``.
 
@@ -160,7 +161,7 @@ def tune(
             compared = {name: value for name, value in params.items() if name not in NOT_COMPARED}
             kept = open_study(study, likes, features, {**compared, "seed": seed})
             search.add_trials(kept.trials)
-        disable = None if show_progress is None else not show_progress  # None: on a terminal only
+        disable = hides_bar(show_progress)
         with tqdm(total=n_trials, desc="tuning", unit="trial", initial=len(search.trials), disable=disable) as bar:
             for number in range(len(search.trials), n_trials):
                 if number == 0:
