@@ -38,6 +38,7 @@ def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     wanted, missing = list(by_likes), list[str]()
     if texts is not None:
         wanted, missing = _find(texts, known, keep_missing=options.unknown == "popular")
+    popular = model.popular_items(options.n)[0]
     filtered = {"N": options.n, "filter_already_liked_items": not options.include_liked}
 
     def answers(some: Sequence[Any]) -> dict[Any, Answer]:
@@ -51,7 +52,6 @@ def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         if trained:
             answer = model.recommend(np.array(trained, dtype=model.user_ids_.dtype), **filtered)
             found |= zip(trained, zip(*answer, strict=True), strict=True)
-        popular = model.popular_items(options.n)[0]
         return {one: found.get(one, (popular, None)) for one in some}
 
     _write(options, ("user", "item"), wanted, answers)

@@ -15,7 +15,7 @@ from cmlfast.data.tensor_file import check_target, is_model
 from cmlfast.evaluation.popularity import popularity_recall
 from cmlfast.training.settings import check
 from cmlfast_cli.options import DEFAULTS, SEARCHED, parse_also, text_words
-from cmlfast_cli.reading import read_likes, read_with_features
+from cmlfast_cli.reading import called_as, read_likes, read_with_features
 from cmlfast_cli.streams import complain, say, show
 
 
@@ -56,7 +56,9 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
 def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Print measures on held-out likes, of trained models or of some that are trained here."""
     if options.model:
-        found = {path: _measured(CML.load(path), options) for path in options.model}
+        held_out = read_likes(options.data, options)
+        exclude = read_likes(options.exclude, options) if options.exclude else None
+        found = {path: _measured(CML.load(path), held_out, exclude, options) for path in options.model}
         _print_measures(found)
         return
     likes, features = read_with_features(options)
@@ -84,15 +86,15 @@ def _split(likes: Interactions, options: argparse.Namespace) -> tuple[Interactio
     return split_by_time(likes) if options.time else split_per_user(likes, options.seed)
 
 
-def _measured(model: CML, options: argparse.Namespace) -> dict[str, float]:
-    parts = {"held-out likes": options.data, "--exclude": options.exclude}
-    likes = {}
-    for name, where in parts.items():
-        if where:
-            part = read_likes(where, options, model)
-            known = _known_of(part, model.user_ids_, model.item_ids_, name) if options.drop_unknown else part
-            likes[name] = known
-    return model.evaluate(likes["held-out likes"], options.k, likes.get("--exclude"))
+def _measured(
+    model: CML, held_out: Interactions, exclude: Interactions | None, options: argparse.Namespace
+) -> dict[str, float]:
+    def of_model(likes: Interactions, name: str) -> Interactions:
+        likes = called_as(likes, model)
+        return _known_of(likes, model.user_ids_, model.item_ids_, name) if options.drop_unknown else likes
+
+    left_out = None if exclude is None else of_model(exclude, "--exclude")
+    return model.evaluate(of_model(held_out, "held-out likes"), options.k, left_out)
 
 
 def _known_of(likes: Interactions, user_ids: Any, item_ids: Any, name: str) -> Interactions:

@@ -33,7 +33,12 @@ def read_likes(
         likes = Interactions.from_parquet(where, **columns)
     else:
         likes = Interactions.from_csv(where, **columns, **{name: getattr(options, name) for name in TEXT_OPTIONS})
-    return likes if known is None else _renamed(likes, *_ids(known))
+    return likes if known is None else called_as(likes, known)
+
+
+def called_as(likes: Interactions, known: CML | Interactions) -> Interactions:
+    """Return likes with ids that are strings where those of ``known`` are, even if they are integers."""
+    return _renamed(likes, *_ids(known))
 
 
 def read_with_features(options: argparse.Namespace) -> tuple[Interactions, dict[str, Any]]:

@@ -158,7 +158,7 @@ def test_a_file_of_answers_is_whole_or_what_it_was(folder, capsys, tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == ["answers.csv"]
 
 
-def test_several_models_and_settings_side_by_side(folder, capsys):
+def test_several_models_and_settings_side_by_side(folder, capsys, monkeypatch):
     likes = str(folder / "likes.csv")
     assert main(["evaluate", likes, *FAST, "--also", "--loss warp --margin 2", "-k", "5", "-q"]) == 0
     output = capsys.readouterr()
@@ -175,6 +175,9 @@ def test_several_models_and_settings_side_by_side(folder, capsys):
     model = CML.load(folder / "tagged")
     expected = model.evaluate(Interactions.from_csv(held).select(model.user_ids_, model.item_ids_), 5)
     assert float(output.out.splitlines()[1].split()[-1]) == round(expected["recall@5"], 4)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(held.read_bytes())))  # which can be read once
+    assert main(["evaluate", "-", *models, "-k", "5", "--drop-unknown"]) == 0
+    assert capsys.readouterr().out == output.out
     assert main(["evaluate", str(held), *models, "-k", "5"]) == 3
     assert "stranger" in capsys.readouterr().err
 
