@@ -6,6 +6,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from types import ModuleType
 from typing import IO, Any, Generic, TypeVar
 
@@ -22,10 +23,13 @@ from cmlfast.data.sides import KINDS, Kind, Sides
 from cmlfast.data.table_file import format_of, whole_file, write_tables
 from cmlfast.evaluation.evaluate import auc, evaluate, validation_score
 from cmlfast.features.tags import tag_ids_of
+from cmlfast.indexes import parameters_of
 from cmlfast.ops import backend
-from cmlfast.serving import persistence
+from cmlfast.serving import index_file, persistence
 from cmlfast.serving.everyone import everyone, progress
-from cmlfast.serving.nearest import Scores
+from cmlfast.serving.indexed import Indexed
+from cmlfast.serving.indexed import build as build_index
+from cmlfast.serving.nearest import Scores, Search, nearest
 from cmlfast.serving.neighbours import near_vectors, similar
 from cmlfast.serving.queries import Query, check_count, query_of
 from cmlfast.serving.recommend import popular, predict, recommend, recommend_users
@@ -203,6 +207,7 @@ class CML:
     skipped_ = _Learned[dict[str, int]](lambda fitted: fitted.skipped)
 
     _fitted: Fitted | None = None
+    _index: Indexed | None = None
 
     def __init__(
         self,
@@ -439,7 +444,7 @@ class CML:
         query = self._query(
             fitted, userid, user_items, recalculate_user, user_features, leave_out=filter_already_liked_items
         )
-        return recommend(fitted, self._kernels(fitted), self._points(fitted), query, N, filter_items, items)
+        return recommend(fitted, self._search(fitted), self._points(fitted), query, N, filter_items, items)
 
     def recommend_all(
         self,
@@ -471,7 +476,7 @@ class CML:
         """
         fitted = self._require_fitted()
         check_count(N, "N")
-        parts = everyone(fitted, self._kernels(fitted), self._points(fitted), int(N), filter_already_liked_items)
+        parts = everyone(fitted, self._search(fitted), self._points(fitted), int(N), filter_already_liked_items)
         return progress(parts, fitted.known.n_users, show_progress)
 
     def write_recommendations(
@@ -494,6 +499,60 @@ class CML:
         parts = self.recommend_all(N, filter_already_liked_items, show_progress=show_progress)
         with whole_file(path) as file:
             write_tables(file, format_of(path), parts)
+
+    @backend.undisturbed
+    def build_index(self: Self, kind: str = "exact", **parameters: int | None) -> Self:
+        """Have :meth:`recommend` and :meth:`recommend_all` look for items by an index, quicker, and miss some.
+
+        The index finds more items than are asked for, by as many as are left out for a user; those are compared by
+        exact distances, so that scores are what an exact search has, and so is the order of what was found. Nobody
+        gets fewer than N items while there are N. A choice of ``items``, and users who need a quarter of all items,
+        are searched exactly; so are similar items and users, and evaluation.
+
+        The index is of the items as they are: after `fit`, `partial_fit` or with another ``rare_item_distance`` answers
+        are exact again, until it is built anew. It is saved with the model.
+
+        Parameters
+        ----------
+        kind : {"exact", "annoy", "hnsw", "ivf"}
+            "exact" compares with all items, and gives up an index that was built. "annoy", the paper's, is
+            :class:`cmlfast.indexes.annoy.Annoy`: one memory-mapped file serves many processes. "hnsw",
+            :class:`cmlfast.indexes.hnsw.Hnsw` by usearch, takes longest to build and answers single users soonest.
+            "ivf" is :class:`cmlfast.indexes.ivf.Ivf` by faiss, the quickest for many users at once.
+        **parameters : int
+            Of the kind, as its class says them, such as ``n_trees`` or ``n_probe``.
+
+        Returns
+        -------
+        CML
+            The model itself.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ImportError
+            If the index's library is missing: ``pip install 'cmlfast[annoy]'``, ``[hnsw]`` or ``[ivf]``.
+        ValueError
+            For an unknown kind or parameter; if nothing was learned of any item.
+        """
+        fitted = self._require_fitted()
+        if kind != "exact":
+            self._points(fitted)  # which checks the parameter
+            self._index = build_index(kind, parameters, fitted, self._rare_item_distance(fitted))
+        elif parameters:
+            raise ValueError(f"{next(iter(parameters))} is given, but an exact search has no parameters")
+        else:
+            self._index = None
+        return self
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """What looks for items: its ``kind``, "exact" without an index of the items as they are, and its parameters."""
+        fitted = self._require_fitted()
+        if self._index is None or not self._index.serves(fitted, self._rare_item_distance(fitted)):
+            return {"kind": "exact"}
+        return {"kind": self._index.index.kind, **parameters_of(self._index.index)}
 
     @backend.undisturbed
     def recommend_users(
@@ -695,12 +754,13 @@ class CML:
 
     def summary(self) -> dict[str, Any]:
         """Return what the model is: its sizes, the training, the parameters and what "auto" came to."""
-        return summary(self._require_fitted(), self.get_params())
+        return summary(self._require_fitted(), self.get_params(), self.index["kind"])
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the fitted model to one safetensors file, in one step, or to an open binary file.
 
-        Networks of your own are stored by their ``state_dict`` alone.
+        Networks of your own are stored by their ``state_dict`` alone. An index gets a file beside, whose name begins
+        with the model's: it belongs to the model and is copied and moved with it. Open files take no index.
 
         Raises
         ------
@@ -715,7 +775,9 @@ class CML:
         fitted = self._require_fitted()
         self._check_n_components(fitted)
         self._settings(fitted)
-        persistence.save(path, fitted, self.get_params())
+        found = self._index
+        kept = found if found is not None and found.serves(fitted, self._rare_item_distance(fitted)) else None
+        persistence.save(path, fitted, self.get_params(), kept)
 
     @classmethod
     @backend.undisturbed
@@ -728,6 +790,8 @@ class CML:
         user_network: nn.Module | None = None,
     ) -> Self:
         """Read a model that :meth:`save` wrote; runs no code from the file.
+
+        Where the file of its index, or the library of that, is missing, answers are exact, and a warning is logged.
 
         Parameters
         ----------
@@ -744,13 +808,14 @@ class CML:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it is no model, damaged, or from a newer version; if a network does not fit.
+            If it, or its index, is no model, damaged, or from a newer version; if a network does not fit.
         """
         stored = persistence.load(path)
         own = {"user_network": user_network, "item_network": item_network}
         model = cls(**{**stored.params, **own, "device": device})
         _, target = backend.choose(model.backend, device)
         model._fitted = stored.fitted(model.get_params(), Sides(user_network, item_network), target)
+        model._index = index_file.read(path, stored.index, model._fitted)
         return model
 
     @classmethod
@@ -796,7 +861,7 @@ class CML:
         known = Interactions(fitted.known.matrix)
         known.by_position = True
         other = self.clone()
-        other._fitted = replace(fitted, known=known)
+        other._fitted, other._index = replace(fitted, known=known), self._index
         return other
 
     def __repr__(self) -> str:
@@ -840,6 +905,13 @@ class CML:
 
     def _kernels(self, fitted: Fitted) -> ModuleType:
         return backend.choose(self.backend, fitted.tables.item.device)[0]
+
+    def _search(self, fitted: Fitted) -> Search:
+        """Return what looks for items: the index while it is of what the model is now, else all are compared with."""
+        kernels, found = self._kernels(fitted), self._index
+        if found is not None and found.serves(fitted, self._rare_item_distance(fitted)):
+            return partial(found.nearest, kernels)
+        return partial(nearest, kernels)
 
     def _points(self, fitted: Fitted) -> Tensor:
         """Return where users look for items, [J, r or r + 1]; the item table itself without ``rare_item_distance``."""

@@ -25,6 +25,8 @@ Answer: TypeAlias = "tuple[Any, Any]"  # ids and scores, or None for the scores
 def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int | None:
     """Write the nearest items of users: of those that the model knows, and of others by their likes or their tags."""
     model = _model(options)
+    if options.index not in (None, model.index["kind"]):
+        model.build_index(options.index)
     likes = _new_likes(options, model)
     if likes is None and not options.users and options.users_from is None:
         # A bar would stand among the answers where they go to the terminal.

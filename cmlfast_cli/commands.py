@@ -1,9 +1,10 @@
-"""The commands that make and measure models, train, evaluate and tune, and the one that tells of them, info."""
+"""The commands that make, measure and index models, train, evaluate, tune and index, and info, which tells of them."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,20 @@ def _train_command(options: argparse.Namespace, params: dict[str, Any]) -> str:
         values = value if isinstance(value, tuple) else [value]
         words += [f"--{name.replace('_', '-')}", *("none" if one is None else str(one) for one in values)]
     return shlex.join(words)
+
+
+def index(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Give a model an index, and write both."""
+    model = CML.load(options.model)
+    target = options.output or options.model
+    check_target(target)
+    began = time.perf_counter()
+    model.build_index(options.kind, **dict(options.parameters))
+    seconds = time.perf_counter() - began
+    model.save(target)
+    facts = ", ".join(f"{name} {value}" for name, value in model.index.items() if name != "kind" and value)
+    _say(f"{options.kind}{facts and ': '}{facts}; {len(model.item_ids_):,} items in {seconds:.1f} s", options)
+    _say(f"wrote {target}", options)
 
 
 def info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -41,6 +41,9 @@ TEXT_OPTIONS: dict[str, Any] = {
     "skip_bad_lines": False,
 }
 
+# Of cmlfast.CML.build_index; a test compares.
+INDEXES = ("exact", "annoy", "hnsw", "ivf")
+
 DESCRIPTION = """\
 Recommend by Collaborative Metric Learning: users and items in one space, the nearest items are the answer.
 
@@ -187,6 +190,13 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         "items (default: %(default)s)",
     )
     recommend.add_argument(
+        "--index",
+        choices=INDEXES,
+        metavar="KIND",
+        help=f"how items are looked for: {', '.join(INDEXES)}; built now where the model has another (default: as "
+        "cmlfast index left it, exact without)",
+    )
+    recommend.add_argument(
         "--likes", metavar="FILE", help="likes of new users, or new likes of known ones, to place them by"
     )
     _add_columns(recommend)
@@ -201,6 +211,19 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     similar.add_argument("--users", action="store_true", help="the ids are users', and so are the answers")
     _add_features(similar, "the model places new ones")
     _add_output(similar)
+
+    index = command(
+        "index",
+        "give a model an index, for quicker recommendations of which some of the nearest items may be missing",
+        "Writes a file beside the model, to which it belongs. Needs Annoy, usearch or faiss: pip install "
+        "'cmlfast[annoy]', 'cmlfast[hnsw]' or 'cmlfast[ivf]'.",
+    )
+    index.add_argument("model", metavar="MODEL", help="a trained model")
+    index.add_argument("kind", choices=INDEXES, help="exact: without an index, every item compared, as after training")
+    index.add_argument(
+        "parameters", nargs="*", type=_parameter, metavar="NAME=NUMBER", help="of the index, such as n_trees=100"
+    )
+    index.add_argument("-o", "--output", metavar="FILE", help="write the model there (default: where it is)")
 
     info = command("info", "tell about a model, or this installation", "")
     info.add_argument("model", nargs="?", metavar="MODEL", help="a trained model")
@@ -298,6 +321,13 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
     measure = "with validation: recall, ndcg, precision, hit_rate, mrr or map at some K, by which training is cut short"
     add("--validation-measure", str, measure, metavar="NAME")
     group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")
+
+
+def _parameter(text: str) -> tuple[str, int]:
+    name, _, value = text.partition("=")
+    if not name or not value.lstrip("-").isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no NAME=NUMBER")
+    return name, int(value)
 
 
 def _int_or_auto(text: str) -> int | str:

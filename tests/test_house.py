@@ -12,11 +12,12 @@ ROOT = Path(__file__).parents[1]
 MAY_KNOW = {
     "ops": set(),
     "data": set(),
+    "indexes": set(),
     "features": {"data"},
     "training": {"ops", "data", "features"},
-    "serving": {"ops", "data", "features", "training"},
+    "serving": {"ops", "data", "indexes", "features", "training"},
     "evaluation": {"ops", "data", "features", "training", "serving"},
-    "model": {"ops", "data", "features", "training", "serving", "evaluation"},
+    "model": {"ops", "data", "indexes", "features", "training", "serving", "evaluation"},
     "tuning": {"data", "features", "training", "evaluation", "model"},
 }
 FILES = {

@@ -72,13 +72,19 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def is_model(path: Path) -> bool:
-    """Whether a file is one that :func:`write` made."""
+def header_of(path: Path) -> dict[str, Any] | None:
+    """Return what :func:`write` put into a file's header, None if another program made the file."""
     try:
         with safe_open(path, framework="pt") as file:
-            return KEY in (file.metadata() or {})
-    except SafetensorError:
-        return False
+            header = json.loads((file.metadata() or {}).get(KEY, "null"))
+    except (SafetensorError, ValueError):
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def is_model(path: Path) -> bool:
+    """Whether a file is one that :func:`write` made."""
+    return header_of(path) is not None
 
 
 def write(path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:

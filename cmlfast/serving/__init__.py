@@ -3,4 +3,14 @@
 Other rooms take the modules named below.
 """
 
-__all__ = ["everyone", "nearest", "neighbours", "persistence", "queries", "recommend", "summary"]
+__all__ = [
+    "everyone",
+    "index_file",
+    "indexed",
+    "nearest",
+    "neighbours",
+    "persistence",
+    "queries",
+    "recommend",
+    "summary",
+]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -12,19 +11,19 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from cmlfast.data.ids import id_column
-from cmlfast.serving.nearest import nearest
+from cmlfast.serving.nearest import Search
 from cmlfast.training.fitted import Fitted, user_points
 from cmlfast.training.progress import hides_bar
 
 USERS_AT_ONCE = 8192
 
 
-def everyone(fitted: Fitted, kernels: ModuleType, points: Tensor, n: int, leave_out_liked: bool) -> Iterator[Any]:
+def everyone(fitted: Fitted, search: Search, points: Tensor, n: int, leave_out_liked: bool) -> Iterator[Any]:
     """Yield tables of users, their nearest items and the scores, best first, in the order of the users.
 
     Parameters
     ----------
-    fitted, kernels, points
+    fitted, search, points
         As :func:`cmlfast.serving.recommend.recommend` takes them.
     n : int
         Items for each user.
@@ -48,7 +47,7 @@ def everyone(fitted: Fitted, kernels: ModuleType, points: Tensor, n: int, leave_
     for first in range(0, fitted.known.n_users, USERS_AT_ONCE):
         last = min(first + USERS_AT_ONCE, fitted.known.n_users)
         seen = fitted.known.matrix[first:last] if leave_out_liked else None
-        found, scores = nearest(kernels, user_points(fitted.tables.user[first:last], points), searched, n, seen)
+        found, scores = search(user_points(fitted.tables.user[first:last], points), searched, n, seen)
         rows, places = np.nonzero(found >= 0)
         yield pa.table(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -17,6 +18,7 @@ from cmlfast.ops.arithmetic import distances
 PAIRS_AT_ONCE = 20_000
 Positions = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.float32]
+Search = Callable[..., tuple[Positions, Scores]]  # what `nearest` takes behind the kernels, and returns
 
 
 def nearest(

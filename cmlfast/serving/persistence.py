@@ -28,6 +28,8 @@ from cmlfast.data.tensor_file import (
     write,
 )
 from cmlfast.features.network import pack_network, unpack_network
+from cmlfast.serving import index_file
+from cmlfast.serving.indexed import Indexed
 from cmlfast.training.fitted import Fitted
 from cmlfast.training.settings import DTYPES, resolve
 from cmlfast.training.tables import Tables
@@ -35,8 +37,8 @@ from cmlfast.training.tables import Tables
 TABLES = ("user", "item", "user_state", "item_state")
 
 
-def save(path: Where, fitted: Fitted, params: dict[str, Any]) -> None:
-    """Write what was fitted and the parameters of its class, see :meth:`cmlfast.CML.save`."""
+def save(path: Where, fitted: Fitted, params: dict[str, Any], found: Indexed | None) -> None:
+    """Write what was fitted, the parameters of its class and its index, see :meth:`cmlfast.CML.save`."""
     if fitted.missing_networks:
         raise ValueError(
             f"this model was loaded without its own {' and '.join(fitted.missing_networks)}, which would be missing "
@@ -75,7 +77,13 @@ def save(path: Where, fitted: Fitted, params: dict[str, Any]) -> None:
         "skipped": fitted.skipped,
         "by_position": fitted.known.by_position,
     }
-    write(path, tensors, metadata)
+    before, index = index_file.named_by(path), index_file.write(path, found)
+    try:
+        write(path, tensors, {**metadata, "index": index})
+    except BaseException:
+        index_file.remove(path, index)
+        raise
+    index_file.remove(path, before)
 
 
 @dataclass(frozen=True)
@@ -134,6 +142,11 @@ class Stored:
             by_features="item_network" in stored,
             missing_networks=tuple(name for name in missing if name in stored),
         )
+
+    @property
+    def index(self) -> dict[str, Any] | None:
+        """What the file says of an index beside it."""
+        return self._metadata.get("index")
 
     def _placed(self, items_by_features: bool, users_by_features: bool) -> Sides[npt.NDArray[np.bool_]]:
         """Return of which users and items something was learned; older files say it by other things."""

@@ -1,7 +1,8 @@
 """What a fitted model recommends: items to users, users to items, and the scores of pairs.
 
-Beside what was fitted, they take the kernels to search with and where users look for items, `Fitted.points`, for
-``rare_item_distance`` may change after the fit. :class:`cmlfast.CML` documents the other arguments.
+Beside what was fitted, they take what they look with, kernels or a search, and where users look for items,
+`Fitted.points`, for ``rare_item_distance`` may change after the fit. :class:`cmlfast.CML` documents the other
+arguments.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from torch import Tensor
 
 from cmlfast.data.csr import Counts
 from cmlfast.data.sides import Kind
-from cmlfast.serving.nearest import Scores, nearest, pair_scores, picked
+from cmlfast.serving.nearest import Scores, Search, nearest, pair_scores, picked
 from cmlfast.serving.queries import Query, allowed, answer, check_count, placed_by_features, rows_of_ids
 from cmlfast.training.fitted import Fitted, item_points, user_points
 
 
 def recommend(
     fitted: Fitted,
-    kernels: ModuleType,
+    search: Search,
     points: Tensor,
     query: Query,
     n: int,
@@ -33,7 +34,7 @@ def recommend(
     """Return ids and scores of the nearest items, see :meth:`cmlfast.CML.recommend`."""
     left_out, among = allowed(fitted, filter_items, items, "item")
     searched = fitted.searched(points)
-    found = nearest(kernels, user_points(query.vectors, points), searched, int(n), query.seen, left_out, among)
+    found = search(user_points(query.vectors, points), searched, int(n), query.seen, left_out, among)
     return answer(*found, fitted, "item", query.scalar)
 
 

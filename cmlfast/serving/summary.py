@@ -11,12 +11,13 @@ from cmlfast.training.fitted import Fitted
 LEFT = "style='text-align:left'"
 
 
-def summary(fitted: Fitted, params: dict[str, Any]) -> dict[str, Any]:
+def summary(fitted: Fitted, params: dict[str, Any], index: str) -> dict[str, Any]:
     """Return facts by name, see :meth:`cmlfast.CML.summary`."""
     facts: dict[str, Any] = {
         "users": f"{fitted.known.n_users:,}",
         "items": f"{fitted.known.n_items:,}",
         "likes": f"{fitted.known.nnz:,}" if fitted.has_pairs else "not kept",
+        "index": index,
         "epochs": len(fitted.history),
         "last loss": f"{fitted.history[-1]['loss']:.4f}",
         "seconds": f"{sum(record['seconds'] for record in fitted.history):.1f}",

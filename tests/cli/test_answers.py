@@ -10,7 +10,9 @@ import pytest
 from pyarrow import parquet
 
 from cmlfast import CML, Interactions
+from cmlfast.indexes import KINDS
 from cmlfast_cli import main
+from cmlfast_cli.options import INDEXES
 
 N_USERS, N_ITEMS = 40, 24
 FAST = ["--n-components", "8", "--n-epochs", "20"]
@@ -244,3 +246,35 @@ def test_what_means_nothing_to_parquet_is_refused(folder, capsys, tmp_path):
     parquet.write_table(arrow_csv.read_csv(folder / "likes.csv"), tmp_path / "likes.parquet")
     assert main(["train", str(tmp_path / "likes.parquet"), "--decimal", ",", "--model", str(tmp_path / "m")]) == 3
     assert "is Parquet, to which --decimal means nothing" in capsys.readouterr().err
+
+
+def test_an_index_is_built_kept_and_used(folder, capsys, tmp_path):
+    model = tmp_path / "indexed"
+    assert main(["index", str(folder / "plain"), "annoy", "n_trees=7", "-o", str(model)]) == 0
+    said = capsys.readouterr().out
+    assert "annoy: n_trees 7; 24 items in" in said
+    assert f"wrote {model}" in said
+    assert CML.load(model).index == {"kind": "annoy", "n_trees": 7, "search_k": None}
+    assert main(["info", str(model)]) == 0
+    assert "annoy" in capsys.readouterr().out
+    expected = asked(capsys, "recommend", folder / "plain", "-n", "3")[0]
+    for how in ([], ["--index", "annoy"], ["--index", "exact"], ["--index", "hnsw"], ["--index", "ivf"]):
+        rows = asked(capsys, "recommend", model, "-n", "3", *how)[0]
+        assert [row[0] for row in rows] == [row[0] for row in expected]
+        if how == ["--index", "exact"]:
+            assert rows == expected
+    assert main(["index", str(model), "exact"]) == 0
+    assert capsys.readouterr().out.startswith("exact; 24 items")
+    assert [path.name for path in tmp_path.iterdir()] == ["indexed"]
+    for wrong, message in (
+        (("annoy", "n_probe=3"), "n_probe is no parameter"),
+        (("annoy", "n_trees=0"), "n_trees is 0"),
+    ):
+        assert message in asked(capsys, "index", model, *wrong, code=3)[1]
+    for wrong in (("tree",), ("annoy", "n_trees"), ("annoy", "n_trees=many")):
+        with pytest.raises(SystemExit, match="2"):
+            main(["index", str(model), *wrong])
+
+
+def test_the_indexes_are_the_models():
+    assert set(INDEXES) == {"exact", *KINDS}

@@ -11,6 +11,7 @@ from featured import likes_and_tags
 
 from cmlfast import CML, Interactions
 from cmlfast.serving import everyone
+from cmlfast.serving.nearest import nearest
 
 LIKES, TAGS = likes_and_tags()
 IDS = [f'user "{n}", or so' if n % 7 == 0 else f"u{n}" for n in range(LIKES.shape[0])]
@@ -62,7 +63,7 @@ def test_a_file_is_whole_or_what_it_was(model, tmp_path, monkeypatch):
     target = tmp_path / "all.csv"
     target.write_text("precious")
     monkeypatch.setattr(everyone, "USERS_AT_ONCE", 32)
-    once = everyone.nearest
+    once = nearest
     calls = []
 
     def fails_later(*arguments):
@@ -71,7 +72,7 @@ def test_a_file_is_whole_or_what_it_was(model, tmp_path, monkeypatch):
             raise MemoryError
         return once(*arguments)
 
-    monkeypatch.setattr(everyone, "nearest", fails_later)
+    monkeypatch.setattr("cmlfast.model.nearest", fails_later)
     with pytest.raises(MemoryError):
         model.write_recommendations(target)
     assert target.read_text() == "precious"
