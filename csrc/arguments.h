@@ -263,6 +263,15 @@ inline void check_topk(const Tensor& queries, const Tensor& items, int64_t k, co
               " queries need ", n_queries + 1);
 }
 
+inline void check_topk_among(const Tensor& queries, const Tensor& items, int64_t k, const Tensor& candidates,
+                             const std::optional<Tensor>& seen_indptr, const std::optional<Tensor>& seen_indices) {
+  check_topk(queries, items, k, seen_indptr, seen_indices);
+  check_one_device({{&queries, "queries"}, {&candidates, "candidates"}});
+  check_dim(candidates, "candidates", 2);
+  check_ids(candidates, "candidates", seen_indices ? *seen_indices : candidates, "seen_indices");
+  check_value(candidates.size(0) == queries.size(0), "candidates has ", candidates.size(0), " rows and queries has ",
+              queries.size(0), "; both need one for each query");
+}
 inline void check_topk_ids(const Tensor& items, const Tensor& seen_indptr, const Tensor& seen_indices) {
   const Ids indptr(seen_indptr);
   const Ids indices(seen_indices);
@@ -273,6 +282,11 @@ inline void check_topk_ids(const Tensor& items, const Tensor& seen_indptr, const
                 begin, " to ", end, " of ", indices.size(), " indices; it must ascend from 0 to len(seen_indices)");
   }
   check_range(indices, "seen_indices", 0, items.size(0), "items");
+}
+inline void check_topk_among_ids(const Tensor& items, const Tensor& candidates,
+                                 const std::optional<Tensor>& seen_indptr, const std::optional<Tensor>& seen_indices) {
+  check_range(Ids(candidates), "candidates", -1, items.size(0), "items");
+  if (seen_indptr) check_topk_ids(items, *seen_indptr, *seen_indices);
 }
 
 }  // namespace cmlfast

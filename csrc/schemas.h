@@ -44,6 +44,9 @@ inline void define_operators(torch::stable::detail::StableLibrary& m) {
   m.def(
       "topk(Tensor queries, Tensor items, int k, Tensor? seen_indptr=None, Tensor? seen_indices=None, "
       "str metric='sqeuclidean') -> (Tensor, Tensor)");
+  m.def(
+      "topk_among(Tensor queries, Tensor items, int k, Tensor candidates, Tensor? seen_indptr=None, "
+      "Tensor? seen_indices=None, str metric='sqeuclidean') -> (Tensor, Tensor)");
 }
 
 }  // namespace cmlfast

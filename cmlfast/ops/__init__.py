@@ -18,6 +18,7 @@ from cmlfast.ops.operators import (
     sampled_softmax_gradients,
     softmax_weights_,
     topk,
+    topk_among,
     warp_hinge,
     warp_hinge_sampled,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "sampled_softmax_gradients",
     "softmax_weights_",
     "topk",
+    "topk_among",
     "warp_hinge",
     "warp_hinge_sampled",
 ]

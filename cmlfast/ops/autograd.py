@@ -194,6 +194,7 @@ def register(library: str) -> dict[str, Loss]:
         count = user_w.new_empty((), dtype=torch.int64)
         return user_w.new_empty((), dtype=torch.float64), count, torch.empty_like(count)
 
+    @fake(f"{library}::topk_among")
     @fake(f"{library}::topk")
     def _(queries: Tensor, items: Tensor, k: int, *_: Any) -> tuple[Tensor, Tensor]:
         values = queries.new_empty((queries.shape[0], k), dtype=torch.float32)

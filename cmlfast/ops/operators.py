@@ -26,6 +26,7 @@ __all__ = [
     "sampled_softmax_gradients",
     "softmax_weights_",
     "topk",
+    "topk_among",
     "warp_hinge",
     "warp_hinge_sampled",
 ]
@@ -513,6 +514,42 @@ def topk(
         For an id out of range.
     """
     result: tuple[Tensor, Tensor] = _kernels.topk(queries, items, k, seen_indptr, seen_indices, metric)
+    return result
+
+
+def topk_among(
+    queries: Tensor,
+    items: Tensor,
+    k: int,
+    candidates: Tensor,
+    seen_indptr: Tensor | None = None,
+    seen_indices: Tensor | None = None,
+    metric: str = "sqeuclidean",
+) -> tuple[Tensor, Tensor]:
+    """Return the k nearest of the items that each query names, exact, nearest first, ties by id.
+
+    What an approximate search has found is ranked so, without its errors, and without what a user has seen.
+
+    Parameters
+    ----------
+    queries, items, k, seen_indptr, seen_indices, metric
+        As :func:`topk` takes them.
+    candidates : Tensor
+        Shape [Q, m], of the type of ``seen_indices``: items in any order; a repeated one counts once, -1 is none.
+
+    Returns
+    -------
+    ids, values : Tensor
+        Shape [Q, k], as :func:`topk` returns them.
+
+    Raises
+    ------
+    ValueError, IndexError
+        As :func:`topk`.
+    """
+    result: tuple[Tensor, Tensor] = _kernels.topk_among(
+        queries, items, k, candidates, seen_indptr, seen_indices, metric
+    )
     return result
 
 

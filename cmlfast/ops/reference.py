@@ -477,6 +477,32 @@ def topk(
     metric: str = "sqeuclidean",
 ) -> tuple[Tensor, Tensor]:
     """Return the k nearest items; the twin of :func:`cmlfast.ops.topk`."""
+    return _nearest(queries, items, k, None, seen_indptr, seen_indices, metric)
+
+
+def topk_among(
+    queries: Tensor,
+    items: Tensor,
+    k: int,
+    candidates: Tensor,
+    seen_indptr: Tensor | None = None,
+    seen_indices: Tensor | None = None,
+    metric: str = "sqeuclidean",
+) -> tuple[Tensor, Tensor]:
+    """Return the k nearest of the items that each query names; the twin of :func:`cmlfast.ops.topk_among`."""
+    return _nearest(queries, items, k, candidates, seen_indptr, seen_indices, metric)
+
+
+def _nearest(
+    queries: Tensor,
+    items: Tensor,
+    k: int,
+    candidates: Tensor | None,
+    seen_indptr: Tensor | None,
+    seen_indices: Tensor | None,
+    metric: str,
+) -> tuple[Tensor, Tensor]:
+    """Rank all items, or a query's candidates [Q, m], of which -1 is none."""
     checks.check_tables(queries, "queries", items, "items")
     checks.check_value(k >= 1, f"k is {k}; it must be at least 1")
     checks.check_metric(metric)
@@ -485,14 +511,25 @@ def topk(
         "seen_indptr and seen_indices must be given together or not at all",
     )
     n_queries = len(queries)
+    given = seen_indptr is not None
     if seen_indptr is None or seen_indices is None:
         seen_indptr = torch.zeros(n_queries + 1, dtype=torch.int64, device=queries.device)
         seen_indices = seen_indptr[:0]
     checks.check_ids(seen_indptr, "seen_indptr", seen_indices=seen_indices)
+    if candidates is not None:
+        checks.check_dim(candidates, "candidates", 2)
+        ids_like = (seen_indices, "seen_indices") if given else (candidates.flatten(), "candidates")
+        checks.check_ids(*ids_like, candidates=candidates.flatten())
+        checks.check_value(
+            len(candidates) == n_queries,
+            f"candidates has {len(candidates)} rows and queries has {n_queries}; both need one for each query",
+        )
     checks.check_value(
         len(seen_indptr) == n_queries + 1,
         f"seen_indptr has {len(seen_indptr)} entries; {n_queries} queries need {n_queries + 1}",
     )
+    if candidates is not None:
+        checks.check_range(candidates, "candidates", -1, len(items), "items")
     all_rows = torch.arange(n_queries, device=queries.device)
     checks.check_csr_rows(seen_indptr, seen_indices, all_rows, "seen_indptr", "seen_indices", "query")
     checks.check_range(seen_indices, "seen_indices", 0, len(items), "items")
@@ -501,12 +538,14 @@ def topk(
     values = queries.new_full((n_queries, k), math.inf, dtype=wide_type(queries.dtype))
     wide_items = widen(items)
     for query in range(n_queries):  # [J, r] temporaries, never [Q, J, r]
-        distance = distances(widen(queries[query]), wide_items, metric)  # [J]
-        seen = seen_indices[seen_indptr[query] : seen_indptr[query + 1]].long()
-        kept = ~distance.isnan()
-        kept[seen] = False
-        candidates = kept.nonzero()[:, 0]
-        order = torch.argsort(distance[candidates], stable=True)[:k]
-        ids[query, : len(order)] = candidates[order]
-        values[query, : len(order)] = distance[candidates[order]]
+        kept = torch.full((len(items),), candidates is None, device=queries.device)  # [J]
+        if candidates is not None:
+            kept[candidates[query][candidates[query] >= 0].long()] = True
+        kept[seen_indices[seen_indptr[query] : seen_indptr[query + 1]].long()] = False
+        allowed = kept.nonzero()[:, 0]
+        distance = distances(widen(queries[query]), wide_items[allowed], metric)
+        allowed, distance = allowed[~distance.isnan()], distance[~distance.isnan()]
+        order = torch.argsort(distance, stable=True)[:k]
+        ids[query, : len(order)] = allowed[order]
+        values[query, : len(order)] = distance[order]
     return ids, -values if metric == "dot" else values

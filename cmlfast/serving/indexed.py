@@ -14,14 +14,12 @@ from scipy import sparse
 from torch import Tensor
 
 from cmlfast.indexes import Index, of_kind
-from cmlfast.ops.arithmetic import distances
-from cmlfast.serving.nearest import Positions, Scores, nearest
+from cmlfast.serving.nearest import Positions, Scores, nearest, ranked
 from cmlfast.training.fitted import Fitted
 from cmlfast.training.tables import Tables
 
 QUERIES_AT_ONCE = 1024
 GROWTH = 1.5  # queries that ask for more than so many times as much are asked apart
-PAIRS_AT_ONCE = 4096  # compared at a time: rows of r = 100 float32 then stay in the L2 cache
 WORTH_AN_INDEX = 4  # who needs every fourth point compares with all
 
 
@@ -77,12 +75,11 @@ class Indexed:
         short = [np.flatnonzero(wanted * WORTH_AN_INDEX > len(self.listed))]
         for rows in _alike(wanted, np.flatnonzero(wanted * WORTH_AN_INDEX <= len(self.listed))):
             found = self._search(queries, rows, int(wanted[rows].max()))  # [q, m]
-            keep = found >= 0
             if left_out is not None:
-                keep &= ~np.isin(found, left_out)
-            if seen is not None:
-                keep &= ~_named(seen[rows], found)
-            positions[rows], scores[rows] = _ranked(queries, rows, table, np.where(keep, found, -1), n)
+                found[np.isin(found, left_out)] = -1
+            positions[rows], scores[rows] = ranked(
+                kernels, queries[_at(rows, queries)], table, n, found, None if seen is None else seen[rows]
+            )
             short.append(rows[positions[rows, -1] < 0])
         rest = np.concatenate(short)
         if len(rest):
@@ -131,37 +128,6 @@ def _alike(wanted: npt.NDArray[np.int64], rows: Positions) -> Iterator[Positions
         end = int(np.searchsorted(wanted[rows[:QUERIES_AT_ONCE]], wanted[rows[0]] * GROWTH, side="right"))
         yield rows[:end]
         rows = rows[end:]
-
-
-def _named(seen: sparse.csr_matrix, found: Positions) -> npt.NDArray[np.bool_]:
-    """Return which of the numbers found [q, m] name an entry of their row of a matrix (q, J)."""
-    queries = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr))
-    entries = queries * seen.shape[1] + seen.indices
-    asked = np.arange(len(found))[:, None] * seen.shape[1] + found
-    return np.isin(asked, entries)
-
-
-def _ranked(queries: Tensor, rows: Positions, table: Tensor, found: Positions, n: int) -> tuple[Positions, Scores]:
-    """Return the n nearest of the candidates [q, m] of each query by exact distances, -1 and -inf where there are none.
-
-    Ties by number, as in every search.
-    """
-    positions = np.full((len(rows), n), -1, dtype=np.int64)
-    scores = np.full((len(rows), n), -np.inf, dtype=np.float32)
-    at_once = max(1, PAIRS_AT_ONCE // found.shape[1])
-    for first in range(0, len(rows), at_once):
-        part = slice(first, first + at_once)
-        near = found[part]
-        one = queries[_at(rows[part], queries)][:, None].float()  # [q, 1, r]
-        others = table[_at(near, table)].float()  # [q, m, r]; the last row where there is none
-        values = distances(one, others, "sqeuclidean").cpu().numpy()  # [q, m]
-        values[near < 0] = np.inf
-        order = np.lexsort((near, values), axis=1)[:, :n]  # [q, n]
-        nearest_values = np.take_along_axis(values, order, 1)
-        there = np.isfinite(nearest_values)
-        positions[part, : order.shape[1]] = np.where(there, np.take_along_axis(near, order, 1), -1)
-        scores[part, : order.shape[1]] = np.where(there, 0.0 - nearest_values, -np.inf)
-    return positions, scores
 
 
 def _at(rows: Positions, like: Tensor) -> Tensor:

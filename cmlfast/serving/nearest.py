@@ -70,14 +70,34 @@ def nearest(
     n = min(n, len(table))
     if n == 0:
         return np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32)
-    masks = (None, None) if seen is None else (_ids(seen.indptr, table), _ids(seen.indices, table))
-    ids, values = kernels.topk(queries, table, n, *masks, metric)
-    positions: Positions = ids.cpu().numpy()
-    if chosen is not None:
-        positions = np.where(positions >= 0, chosen[positions], -1)
+    positions, scores = _scored(kernels.topk(queries, table, n, *_masks(seen, table), metric), metric)
+    return positions if chosen is None else np.where(positions >= 0, chosen[positions], -1), scores
+
+
+def ranked(
+    kernels: ModuleType,
+    queries: Tensor,  # [Q, r]
+    table: Tensor,  # [J, r]
+    n: int,
+    candidates: Positions,  # [Q, m], -1 for none
+    seen: sparse.csr_matrix | None = None,  # [Q, J]
+    metric: str = "sqeuclidean",
+) -> tuple[Positions, Scores]:
+    """Return the n nearest of each query's candidates; results as of :func:`nearest`."""
+    rows = _ids(candidates, table)
+    return _scored(kernels.topk_among(queries, table, n, rows, *_masks(seen, table), metric), metric)
+
+
+def _masks(seen: sparse.csr_matrix | None, like: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    return (None, None) if seen is None else (_ids(seen.indptr, like), _ids(seen.indices, like))
+
+
+def _scored(found: tuple[Tensor, Tensor], metric: str) -> tuple[Positions, Scores]:
+    """Return positions, and scores in place of distances."""
+    ids, values = found
     if metric == "sqeuclidean":
         values = 0.0 - values  # a plain minus would make -0 of 0
-    return positions, values.cpu().numpy()
+    return ids.cpu().numpy(), values.cpu().numpy()
 
 
 def picked(table: Tensor, rows: Positions) -> Tensor:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -43,6 +44,15 @@ class Nearest {
   int64_t k_;
   std::vector<Candidate> heap_;
 };
+
+// Writes the best candidates, ascending, and what stands where there are fewer than k.
+inline void write_nearest(const std::vector<Candidate>& best, int64_t k, float sign, int64_t* ids, float* values) {
+  for (int64_t i = 0; i < k; ++i) {
+    const bool any = i < static_cast<int64_t>(best.size());
+    ids[i] = any ? best[i].second : -1;
+    values[i] = sign * (any ? best[i].first : std::numeric_limits<float>::infinity());
+  }
+}
 
 // The items to leave out, a CSR matrix with a row for each query; row columns need not be sorted.
 class Seen {

@@ -1,7 +1,6 @@
 // topk: the k nearest items of each query, exact, seen items masked before the selection, ties by id.
 #include <torch/csrc/stable/library.h>
 
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -34,10 +33,10 @@ class Search {
         items_(items),
         k_(k),
         seen_(seen),
-        bound_(queries.n_columns(), dot),
+        bound_(filter_bound(queries.n_columns(), dot)),
         filter_(row_kernels().filter),  // chosen before threads part, where an error could not come back
         distances_(dot ? row_kernels().of<Storage>().minus_dots : row_kernels().of<Storage>().squared_distances),
-        filters_(FilterBound::serves(queries.n_columns())) {}
+        filters_(bound_serves(queries.n_columns())) {}
 
   std::vector<Nearest> run(int64_t first_query, int64_t last_query, int64_t first_item, int64_t last_item) const {
     const int64_t n = last_query - first_query;
@@ -81,7 +80,7 @@ class Search {
     }
   }
 
-  // The same, of those items alone that can be among the nearest, see filter.h.
+  // The same, of those items alone that can be among the nearest, see filter_bound.h.
   void compute_near(int64_t first_query, int64_t first_item, int64_t last_item,
                     const std::vector<std::vector<int64_t>>& masked, std::vector<Nearest>& nearest) const {
     const int64_t r = queries_.n_columns();
@@ -90,10 +89,10 @@ class Search {
     std::vector<double> squares(n);
     for (int64_t q = 0; q < n; ++q) {
       const Storage* row = queries_.row<Storage>(first_query + q);
-      for (int64_t e = 0; e < r; ++e) scaled[q * r + e] = bound_.scale() * to_float(row[e]);
+      for (int64_t e = 0; e < r; ++e) scaled[q * r + e] = bound_.scale * to_float(row[e]);
       squares[q] = square_of(row, r);
-      factors[q] = bound_.factor(squares[q]);
-      limits[q] = bound_.limit(nearest[q].reach(), squares[q]);
+      factors[q] = factor_of(bound_, squares[q]);
+      limits[q] = limit_of(bound_, nearest[q].reach(), squares[q]);
     }
     PackedStrip packed(r);
     std::vector<uint64_t> near(n);
@@ -106,7 +105,7 @@ class Search {
                  distance);
       for (int64_t i = 0; i < n_waiting[q]; ++i) nearest[q].see(distance[i], ids[i]);
       n_waiting[q] = 0;
-      limits[q] = bound_.limit(nearest[q].reach(), squares[q]);
+      limits[q] = limit_of(bound_, nearest[q].reach(), squares[q]);
     };
     for (int64_t item = first_item; item < last_item; item += kStrip) {
       const int64_t n_items = std::min(kStrip, last_item - item);
@@ -151,11 +150,7 @@ void search(const Matrix& queries, const Matrix& items, int64_t k, const Seen& s
   std::vector<std::vector<Nearest>> found(n_tiles * n_parts);
 
   const auto write = [&](int64_t query, const std::vector<Candidate>& best) {
-    for (int64_t i = 0; i < k; ++i) {
-      const bool any = i < static_cast<int64_t>(best.size());
-      id_out[query * k + i] = any ? best[i].second : -1;
-      value_out[query * k + i] = sign * (any ? best[i].first : std::numeric_limits<float>::infinity());
-    }
+    write_nearest(best, k, sign, id_out + query * k, value_out + query * k);
   };
   parallel_for(0, n_tiles * n_parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t unit = begin; unit < end; ++unit) {

@@ -1,7 +1,8 @@
-// topk: the k nearest items of each query, exact, seen items masked before the selection, ties by id. All distances of
-// some queries are computed, then sorted by (query, distance): two stable sorts of 32-bit keys.
+// topk: the k nearest items of each query, exact, seen items masked before the selection, ties by id. A sample of the
+// items gives each query a limit; larger and larger parts of the others are then compared with it by cheap scores
+// (find_near.cuh), and what may be nearer is ranked in the pinned arithmetic (keep_nearest.cuh), which lowers the
+// limit.
 #include <algorithm>
-#include <cmath>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -9,94 +10,99 @@
 #include "arena.h"
 #include "check_ids.cuh"
 #include "device.h"
-#include "eight_threads.cuh"
-#include "lane_sums.cuh"
+#include "find_near.cuh"
+#include "keep_nearest.cuh"
 #include "layouts.cuh"
-#include "sort.h"
+#include "rank_all.cuh"
 
 namespace cmlfast {
 namespace {
 
-constexpr int64_t kDistancesAtOnce = int64_t{1} << 22;  // of some 32 bytes of scratch memory each
-constexpr uint32_t kNoRank = 0xFFFFFFFF;                // the key of what is never listed
+constexpr int64_t kLeastFound = 1024;               // room for a query's candidates, or four times k
+constexpr int64_t kLeastSample = 1024;              // or twice k
+constexpr int64_t kFoundAtOnce = int64_t{1} << 24;  // ids in scratch memory, 64 MB
+constexpr int64_t kFewQueries = kSide;              // for which tiles of 128 queries would be empty mostly
 
-// A key that sorts as the distance does. Row sums begin with +0 and are never -0, so that all zeros here have one sign.
-__device__ __forceinline__ uint32_t rank_key(float distance) {
-  if (distance != distance) return kNoRank;
-  const uint32_t bits = bits_of(distance);
-  return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
-}
+// Candidates of a part of the items: those that were found or, where there were more than there was room for, all.
+struct FoundItems {
+  static constexpr bool kRepeats = false;
+  Found found;     // null without: all
+  int64_t first;   // of the part
+  int64_t stride;  // from one of its items to the next
+  int64_t n;
+  Sample sample;  // these were looked at before
 
-struct Distances {
-  float* value;    // [Q, J]
-  uint32_t* key;   // [Q, J]
-  int32_t* place;  // [Q, J], its own place in this table
-  int64_t n_queries;
-  int64_t n_items;
+  __device__ __forceinline__ bool is_listed(int64_t query) const {
+    return found.counts && found.counts[query] <= found.capacity;
+  }
+  __device__ __forceinline__ int64_t count(int64_t query) const { return is_listed(query) ? found.counts[query] : n; }
+  __device__ __forceinline__ int64_t item(int64_t query, int64_t i) const {
+    if (is_listed(query)) return found.ids[query * found.capacity + i];
+    const int64_t item = first + i * stride;
+    return sample.has(item) ? -1 : item;
+  }
 };
 
-constexpr int kQueriesAtOnce = 64;
+// A search of some queries among all items.
+struct Search {
+  const Matrix& queries;
+  const Matrix& items;
+  int64_t k;
+  SeenItems seen;
+  bool dot;
+  cudaStream_t stream;
+  Sample sample;
+  ItemBounds item_bounds;
+  QueryBounds query_bounds;
+  Found found;
+  float* limits;
+  Rank* ranks;
 
-// A team holds an item and passes over some queries; the block's other teams read the same query rows meanwhile.
-template <typename L, Metric kMetric>
-__global__ void __launch_bounds__(kBlock, kScanBlocks)
-    all_distances(const typename L::Storage* queries, const typename L::Storage* items, int64_t r, Distances out) {
-  using Storage = typename L::Storage;
-  const Team team;
-  const int64_t item = Team::number() % out.n_items;
-  const int64_t begin = Team::number() / out.n_items * kQueriesAtOnce;
-  if (begin >= out.n_queries) return;
-  const int64_t end = begin + kQueriesAtOnce < out.n_queries ? begin + kQueriesAtOnce : out.n_queries;
-  const Storage* item_row = items + item * r;
-  const Tile<L> item_tile = L::kOneTile ? load_tile<L>(team, item_row, 0, r) : zero_tile<L>();
-  for (int64_t first = begin; first < end; first += 4) {
-    const int n_rows = end - first < 4 ? static_cast<int>(end - first) : 4;
-    const Storage* rows[4];
-#pragma unroll
-    for (int g = 0; g < 4; ++g) rows[g] = queries + (first + g) * r;
-    float distance[4];
-    distances4<L, kMetric>(team, item_tile, item_row, rows, n_rows, r, distance);
-    float mine = distance[0];
-#pragma unroll
-    for (int g = 1; g < 4; ++g) mine = team.thread == g ? distance[g] : mine;
-    if (team.thread < n_rows) {
-      const int64_t place = (first + team.thread) * out.n_items + item;
-      out.value[place] = mine;
-      out.key[place] = rank_key(mine);
-      out.place[place] = static_cast<int32_t>(place);
+  template <typename L>
+  void run(int64_t first_query, int64_t n_queries) const {
+    using Storage = typename L::Storage;
+    const int64_t n_items = items.n_rows();
+    const FilterBound bound = filter_bound(items.n_columns(), dot);
+    launch(stream, n_queries, kTeamsInBlock, bound_queries<Storage>,
+           const_cast<const Storage*>(queries.row<Storage>(first_query)), n_queries, items.n_columns(), bound,
+           query_bounds);
+    const Sample nothing{1, 0};
+    keep<L>(first_query, n_queries, {{nullptr, nullptr, 0}, 0, sample.stride, sample.n, nothing}, true, bound);
+    const int64_t growth = std::max<int64_t>(1, found.capacity / (4 * k));
+    for (int64_t first = 0; first < n_items && sample.n < n_items;) {
+      const int64_t n = std::min((sample.n + first) * growth, n_items - first);
+      find<L>(first_query, n_queries, first, first + n, bound.scale);
+      keep<L>(first_query, n_queries, {found, first, 1, n, sample}, false, bound);
+      first += n;
     }
   }
-}
 
-// A block for each query. A query may name an item twice, so that two threads write here: atomically, to be no race.
-__global__ void __launch_bounds__(kBlock)
-    mask_seen(DeviceIds indptr, DeviceIds indices, int64_t first_query, Distances out) {
-  const int64_t query = blockIdx.x;
-  const int64_t end = indptr[first_query + query + 1];
-  for (int64_t i = indptr[first_query + query] + threadIdx.x; i < end; i += kBlock) {
-    atomicExch(out.key + query * out.n_items + indices[i], kNoRank);
+ private:
+  template <typename L>
+  void find(int64_t first_query, int64_t n_queries, int64_t first, int64_t last, float scale) const {
+    using Storage = typename L::Storage;
+    constexpr int kMany = 8;
+    const bool few = n_queries <= kFewQueries;
+    const auto kernel = few ? find_near<Storage, L::kVector, 1> : find_near<Storage, L::kVector, kMany>;
+    const int64_t in_tile = (few ? 1 : kMany) * kSide;
+    const int64_t n_tiles = (last - first + kItemsInTile - 1) / kItemsInTile * ((n_queries + in_tile - 1) / in_tile);
+    launch<kFindThreads>(stream, n_tiles, 1, kernel, const_cast<const Storage*>(queries.row<Storage>(first_query)),
+                         const_cast<const Storage*>(items.data<Storage>()), items.n_columns(), n_queries, first, last,
+                         scale, item_bounds, const_cast<const float*>(query_bounds.factors),
+                         const_cast<const float*>(limits), sample, found);
   }
-}
-
-__global__ void __launch_bounds__(kBlock)
-    query_keys(const int32_t* places, int64_t n, int64_t n_items, uint32_t* keys) {
-  const int64_t i = thread_number();
-  if (i < n) keys[i] = static_cast<uint32_t>(places[i]) / static_cast<uint32_t>(n_items);
-}
-
-__global__ void __launch_bounds__(kBlock)
-    store_nearest(const int32_t* ranked, Distances from, int64_t k, bool dot, int64_t* ids, float* values) {
-  const int64_t i = thread_number();
-  if (i >= from.n_queries * k) return;
-  const int64_t query = i / k;
-  const int64_t rank = i % k;
-  const int64_t first = query * from.n_items;
-  const int64_t place = rank < from.n_items ? ranked[first + rank] : -1;
-  const bool any = place >= 0 && from.key[place] != kNoRank;
-  ids[i] = any ? place - first : -1;
-  const float distance = any ? from.value[place] : INFINITY;
-  values[i] = dot ? -distance : distance;
-}
+  template <typename L>
+  void keep(int64_t first_query, int64_t n_queries, const FoundItems& source, bool none,
+            const FilterBound& bound) const {
+    using Storage = typename L::Storage;
+    const auto kernel =
+        dot ? keep_nearest<L, Metric::kDot, FoundItems> : keep_nearest<L, Metric::kSquaredEuclidean, FoundItems>;
+    launch<kKeepThreads>(stream, n_queries, 1, kernel, const_cast<const Storage*>(queries.row<Storage>(first_query)),
+                         const_cast<const Storage*>(items.data<Storage>()), items.n_columns(), source, seen,
+                         first_query, KeptRanks{ranks, k, none, nullptr, 0},
+                         NextLimits{query_bounds.squares, limits, found.counts, bound});
+  }
+};
 
 std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int64_t k,
                                 const std::optional<Tensor>& seen_indptr, const std::optional<Tensor>& seen_indices,
@@ -110,21 +116,20 @@ std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int6
   const int64_t n_queries = query_table.n_rows();
   const int64_t n_items = item_table.n_rows();
   const int64_t r = query_table.n_columns();
-  // As many queries at a time as the scratch memory is meant for, at least one.
-  const int64_t some =
-      std::clamp<int64_t>(kDistancesAtOnce / std::max<int64_t>(1, n_items), 1, std::max<int64_t>(1, n_queries));
-  const int64_t n_places = some * n_items;
-  const int n_query_bits = bits_for(static_cast<uint64_t>(some));
-  const size_t scratch_bytes = std::max(sort_scratch_bytes(n_places, 32), sort_scratch_bytes(n_places, n_query_bits));
+  const int64_t capacity = std::max(kLeastFound, 4 * k);
+  const int64_t n_sampled = std::min(n_items, std::max(kLeastSample, 2 * k));
+  const int64_t some = std::clamp<int64_t>(kFoundAtOnce / capacity, 1, std::max<int64_t>(1, n_queries));
+  const bool selects = k <= kMostKept && bound_serves(r) && n_items > 0;
   Arena arena;
   const auto fault = arena.reserve<int>(1);
-  const auto value = arena.reserve<float>(n_places);
-  const auto key = arena.reserve<uint32_t>(n_places);
-  const auto place = arena.reserve<int32_t>(n_places);
-  const auto sorted_key = arena.reserve<uint32_t>(n_places);
-  const auto sorted_place = arena.reserve<int32_t>(n_places);
-  const auto query_key = arena.reserve<uint32_t>(n_places);
-  const auto scratch = arena.reserve<char>(static_cast<int64_t>(scratch_bytes));
+  const auto base = arena.reserve<float>(selects ? n_items : 0);
+  const auto slope = arena.reserve<float>(selects ? n_items : 0);
+  const auto squares = arena.reserve<double>(selects ? some : 0);
+  const auto factors = arena.reserve<float>(selects ? some : 0);
+  const auto limits = arena.reserve<float>(selects ? some : 0);
+  const auto found_ids = arena.reserve<int32_t>(selects ? some * capacity : 0);
+  const auto counts = arena.reserve<int>(selects ? some : 0);
+  const auto ranks = arena.reserve<Rank>(selects ? some * k : 0);
   arena.allocate(queries);
   std::optional<Ids> indptr;
   std::optional<Ids> indices;
@@ -139,33 +144,39 @@ std::tuple<Tensor, Tensor> topk(const Tensor& queries, const Tensor& items, int6
 
   Tensor ids = torch::stable::new_empty(queries, {n_queries, k}, ScalarType::Long);
   Tensor values = torch::stable::new_empty(queries, {n_queries, k}, ScalarType::Float);
-  const bool vector = vector_loads(r, {query_table.data(), item_table.data()});
-  for (int64_t first = 0; first < n_queries; first += some) {
-    const Distances distances{arena.at(value), arena.at(key), arena.at(place), std::min(some, n_queries - first),
-                              n_items};
-    const int64_t n = distances.n_queries * n_items;
-    with_layout(queries.scalar_type(), r, vector, [&](auto layout) {
-      using L = decltype(layout);
-      using Storage = typename L::Storage;
-      const auto kernel = dot ? all_distances<L, Metric::kDot> : all_distances<L, Metric::kSquaredEuclidean>;
-      const int64_t n_slices = (distances.n_queries + kQueriesAtOnce - 1) / kQueriesAtOnce;
-      launch(stream, n_items * n_slices, kTeamsInBlock, kernel,
-             const_cast<const Storage*>(query_table.row<Storage>(first)),
-             const_cast<const Storage*>(item_table.data<Storage>()), r, distances);
-    });
-    if (indptr) {
-      launch(stream, distances.n_queries, 1, mask_seen, DeviceIds(*indptr), DeviceIds(*indices), first, distances);
-    }
-    sort_pairs({arena.at(key), arena.at(place), arena.at(sorted_key), arena.at(sorted_place), n, 32}, arena.at(scratch),
-               scratch_bytes, stream);
-    launch(stream, n, kBlock, query_keys, const_cast<const int32_t*>(arena.at(sorted_place)), n, n_items,
-           arena.at(query_key));
-    sort_pairs({arena.at(query_key), arena.at(sorted_place), arena.at(sorted_key), arena.at(place), n, n_query_bits},
-               arena.at(scratch), scratch_bytes, stream);
-    launch(stream, distances.n_queries * k, kBlock, store_nearest, const_cast<const int32_t*>(arena.at(place)),
-           distances, k, dot, static_cast<int64_t*>(ids.data_ptr()) + first * k,
-           static_cast<float*>(values.data_ptr()) + first * k);
+  auto* const id_out = static_cast<int64_t*>(ids.data_ptr());
+  auto* const value_out = static_cast<float*>(values.data_ptr());
+  if (!selects) {
+    rank_all(stream, queries, query_table, item_table, k, indptr, indices, dot, id_out, value_out);
+    return {ids, values};
   }
+  const bool vector = vector_loads(r, {query_table.data(), item_table.data()});
+  SeenItems seen;
+  if (indptr) seen = {DeviceIds(*indptr), DeviceIds(*indices), true};
+  const Search search{query_table,
+                      item_table,
+                      k,
+                      seen,
+                      dot,
+                      stream,
+                      {n_items / n_sampled, n_sampled},
+                      {arena.at(base), arena.at(slope)},
+                      {arena.at(squares), arena.at(factors)},
+                      {arena.at(found_ids), arena.at(counts), capacity},
+                      arena.at(limits),
+                      arena.at(ranks)};
+  with_layout(queries.scalar_type(), r, vector, [&](auto layout) {
+    using L = decltype(layout);
+    using Storage = typename L::Storage;
+    launch(stream, n_items, kTeamsInBlock, bound_items<Storage>, const_cast<const Storage*>(item_table.data<Storage>()),
+           n_items, r, filter_bound(r, dot), search.item_bounds);
+    for (int64_t first = 0; first < n_queries; first += some) {
+      const int64_t n = std::min(some, n_queries - first);
+      search.run<L>(first, n);
+      launch(stream, n * k, kBlock, store_nearest, const_cast<const Rank*>(search.ranks), n, k, k, int64_t{0}, k, dot,
+             id_out + first * k, value_out + first * k);
+    }
+  });
   return {ids, values};
 }
 

@@ -46,7 +46,7 @@ def test_equals_reference(kernel: Backend, r: int, metric: str) -> None:
     n_queries, n_items = 37 if r > 300 or kernel.schedule else 101, 300
     for dtype in ID_TYPES:
         queries, items, *mask = case(r, n_queries, n_items, dtype)
-        for seen, k in ((True, 10), (False, 10), (True, 310)):
+        for seen, k in ((True, 10), (False, 10), (True, 310), (True, 1030)):
             got = kernel.run("topk", queries, items, k, *(mask if seen else (None, None)), metric)
             assert_both(got, wanted(r, n_queries, n_items, k, seen, metric), f"{dtype} {seen} {k}")
             assert got[0].dtype == torch.int64
