@@ -15,7 +15,7 @@ from cmlfast.ops import shared_softmax
 
 Call = Callable[[], Any]
 
-N_QUERIES, K = 1_000, 100
+N_QUERIES, K, N_FOUND = 1_000, 100, 150
 N_SHARED, TEMPERATURE = 1_024, 0.5  # negatives that all pairs share
 
 
@@ -32,6 +32,8 @@ class Work:
         The item table's part of a step: a positive and a negative of every pair, and a gradient for each.
     queries, seen : Tensor of shape (N_QUERIES, r), and CSR rows
         The first users, and the items that they have.
+    found : Tensor of shape (N_QUERIES, N_FOUND)
+        Any items, as an index would find some.
     shared : Tensor of shape (N_SHARED,)
         Any items, for the sampled softmax.
     tile : tuple
@@ -50,6 +52,8 @@ class Work:
         indptr = case.indptr[: len(self.queries) + 1]
         self.seen = indptr, case.indices[: int(indptr[-1])]
         like = case.positives
+        found = torch.randint(case.n_items, (len(self.queries), N_FOUND), generator=generator)
+        self.found = found.to(like.device, like.dtype)
         self.shared = torch.randint(case.n_items, (N_SHARED,), generator=generator).to(like.device, like.dtype)
         floats = shared_softmax.TILE_ON_GPU if like.is_cuda else shared_softmax.TILE_PER_THREAD
         positives = like[: floats // N_SHARED]
@@ -59,7 +63,7 @@ class Work:
 
     def n_pairs(self, operator: str) -> int:
         """Return how many pairs a call works off."""
-        if operator == "topk":
+        if operator in ("topk", "topk_among"):
             return 0
         return len(self.tile[0]) if operator == "softmax_weights" else len(self.case.users)
 
@@ -72,6 +76,7 @@ class Work:
             "warp_hinge_sampled": hinge,
             "warp_hinge_backward dense": backward,
             "warp_hinge_backward sparse": backward,
+            "topk_among": row * (self.found.numel() + len(self.queries)),
             "adagrad_clip": row * (len(self.rows) + 4 * len(self.rows.unique())),
         }
 
@@ -108,6 +113,10 @@ def adagrad_clip(kernels: Any, work: Work) -> Call:
 
 def topk(kernels: Any, work: Work) -> Call:
     return lambda: kernels.topk(work.queries, work.case.tables.item, K, *work.seen)
+
+
+def topk_among(kernels: Any, work: Work) -> Call:
+    return lambda: kernels.topk_among(work.queries, work.case.tables.item, K, work.found)
 
 
 def softmax_weights(kernels: Any, work: Work) -> Call:
@@ -148,6 +157,7 @@ OPERATORS: dict[str, Callable[[Any, Work], Call]] = {
     "warp_hinge_backward sparse": lambda kernels, work: backward(kernels, work, sparse_grad=True),
     "adagrad_clip": adagrad_clip,
     "topk": topk,
+    "topk_among": topk_among,
     "softmax_weights": softmax_weights,
     "sampled_softmax": sampled_softmax,
     "sampled_softmax_gradients": sampled_softmax_gradients,

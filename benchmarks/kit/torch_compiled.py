@@ -41,6 +41,12 @@ def nearest(queries: Tensor, items: Tensor, k: int, row: Tensor, column: Tensor)
     return ids, values + queries.square().sum(1, keepdim=True)
 
 
+def nearest_among(queries: Tensor, items: Tensor, k: int, found: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ids and squared distances of the k nearest of each query's items [Q, m], which may repeat."""
+    values, places = gathered(queries, items, torch.arange(len(queries)), found).topk(k, largest=False, sorted=True)
+    return found.gather(1, places), values
+
+
 @cache
 def compiled() -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return `torch_cml.scan` and `update_`, compiled: the first call of each, and of new sizes, takes seconds."""

@@ -18,7 +18,7 @@ from cmlfast.ops.arithmetic import rank_weights
 def plain_calls(work: Work) -> dict[str, Call]:
     """Return a call of each operator."""
     return {
-        **_calls(work, torch_cml.scan, torch_cml.update_, torch_compiled.nearest),
+        **_calls(work, torch_cml.scan, torch_cml.update_, torch_compiled.nearest, torch_compiled.nearest_among),
         **_calls_of_softmax(work, torch_softmax.usual_loss, torch_softmax.softmax_weights_),
         **_calls_of_data(work),
     }
@@ -28,13 +28,22 @@ def compiled_calls(work: Work) -> dict[str, Call]:
     """Return those that ``torch.compile`` takes, compiled."""
     loss, weigh = torch.compile(torch_softmax.usual_loss), torch.compile(torch_softmax.softmax_weights_)
     return {
-        **_calls(work, *torch_compiled.compiled(), torch.compile(torch_compiled.nearest)),
+        **_calls(
+            work,
+            *torch_compiled.compiled(),
+            torch.compile(torch_compiled.nearest),
+            torch.compile(torch_compiled.nearest_among),
+        ),
         **_calls_of_softmax(work, loss, weigh),
     }
 
 
 def _calls(
-    work: Work, scan: Callable[..., Any], update_: Callable[..., Any], nearest: Callable[..., Any]
+    work: Work,
+    scan: Callable[..., Any],
+    update_: Callable[..., Any],
+    nearest: Callable[..., Any],
+    nearest_among: Callable[..., Any],
 ) -> dict[str, Call]:
     case = work.case
     user_w, item_w, _, item_state = case.tables.clone().all()
@@ -54,6 +63,7 @@ def _calls(
         "warp_hinge_sampled": lambda: hinge(sampler.draw(case.users, N_NEGATIVES)),
         "adagrad_clip": update,
         "topk": lambda: nearest(work.queries, case.tables.item, K, *seen),
+        "topk_among": lambda: nearest_among(work.queries, case.tables.item, K, work.found),
     }
 
 

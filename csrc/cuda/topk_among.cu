@@ -65,7 +65,8 @@ std::tuple<Tensor, Tensor> topk_among(const Tensor& queries, const Tensor& items
 
   Tensor ids = torch::stable::new_empty(queries, {n_queries, k}, ScalarType::Long);
   Tensor values = torch::stable::new_empty(queries, {n_queries, k}, ScalarType::Float);
-  const NamedItems source{DeviceIds(candidate_ids), candidates.size(1)};
+  // Where there are no items all candidates are -1, and there is no row to read in their place.
+  const NamedItems source{DeviceIds(candidate_ids), item_table.n_rows() ? candidates.size(1) : 0};
   const bool vector = vector_loads(r, {query_table.data(), item_table.data()});
   with_layout(queries.scalar_type(), r, vector, [&](auto layout) {
     using L = decltype(layout);

@@ -12,6 +12,7 @@ KNOWN = {
     "accuracy": {"accuracy", "kit", "peers"},
     "paper": {"kit", "paper", "peers"},
     "public": {"kit", "peers", "public"},
+    "figure4": {"figure4", "kit", "peers"},
     "gpu": {"gpu", "kit"},
     "instructions": {"instructions"},
     ".": {"kit", "peers"},  # the suites

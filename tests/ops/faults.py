@@ -55,6 +55,15 @@ def arguments_of(operator: str) -> dict[str, Any]:
             "seen_indices": batch.indices,
             "metric": "dot",
         },
+        "topk_among": {
+            "queries": batch.user_w,
+            "items": batch.item_w,
+            "k": 3,
+            "candidates": torch.arange(40).reshape(10, 4) % 10 - 1,
+            "seen_indptr": batch.indptr,
+            "seen_indices": batch.indices,
+            "metric": "dot",
+        },
         "softmax_weights_": {
             "products": torch.linspace(-3, 3, 84).reshape(12, 7),
             "offsets": torch.linspace(1, -1, 7),
@@ -90,12 +99,14 @@ def put(at: Any, value: float) -> Any:
 
 SAMPLING = ("sample_negatives", "warp_hinge_sampled", "cml_step_")
 HINGE = ("warp_hinge", "warp_hinge_sampled", "warp_hinge_backward")
+SEARCHES = ("topk", "topk_among")
 SOFTMAX = ("sampled_softmax", "sampled_softmax_gradients")
 TABLES = dict.fromkeys((*HINGE, *SOFTMAX), ("user_vectors", "item_vectors"))
-TABLES |= {"cml_step_": ("user_w", "item_w"), "topk": ("queries", "items")}
+TABLES |= {"cml_step_": ("user_w", "item_w"), "topk": ("queries", "items"), "topk_among": ("queries", "items")}
 IDS = dict.fromkeys(SAMPLING, ("users", "positives", "indptr", "indices"))
 IDS |= {"warp_hinge": ("users", "positives"), "warp_hinge_backward": ("users", "positives", "hardest", "impostors")}
 IDS |= {"adagrad_clip_": ("rows",), "topk": ("seen_indptr", "seen_indices")}
+IDS |= {"topk_among": ("seen_indptr", "seen_indices")}
 IDS |= {"softmax_weights_": ("negatives", "positives")}
 IDS |= dict.fromkeys(SOFTMAX, ("users", "positives", "negatives"))
 FLOATS = {**TABLES, "adagrad_clip_": ("weight", "state", "grads")}
@@ -158,7 +169,7 @@ def faults() -> list[Fault]:
     for operator in ("sample_negatives", "warp_hinge"):
         for wrong in (0, -1, MANY):
             add(operator, "n_items", wrong, ValueError, wrong, "1 to 2147483647")
-    for operator in (*HINGE, *SOFTMAX, "topk"):
+    for operator in (*HINGE, *SOFTMAX, *SEARCHES):
         add(operator, "metric", "cosine", ValueError, "'cosine'", "'sqeuclidean' or 'dot'")
         add(operator, "metric", "", ValueError, "''")
     for operator in ("adagrad_clip_", "cml_step_"):
@@ -207,13 +218,20 @@ def faults() -> list[Fault]:
     for name, at in (("negatives", 6), ("positives", 11)):
         for beyond in (-1, -(2**62), 2**31 - 1, 2**32):
             add("softmax_weights_", name, put(at, beyond), IndexError, beyond, f"position {at}", "2147483647 rows")
-    add("topk", "k", 0, ValueError, 0, "at least 1")
-    add("topk", "k", -5, ValueError, -5)
-    add("topk", "seen_indptr", None, ValueError, "together")
-    add("topk", "seen_indices", None, ValueError, "together")
-    add("topk", "seen_indptr", lambda indptr: indptr[:-1], ValueError, "10 entries", "10 queries need 11")
-    add("topk", "seen_indptr", put(10, 10**9), IndexError, "query 9", f"to {10**9}")
-    add("topk", "seen_indptr", put(0, -1), IndexError, "query 0")
-    add("topk", "seen_indices", put(0, -1), IndexError, -1, "position 0")
-    add("topk", "seen_indices", put(2, 9), IndexError, 9, "position 2", "9 rows")
+    for operator in SEARCHES:
+        add(operator, "k", 0, ValueError, 0, "at least 1")
+        add(operator, "k", -5, ValueError, -5)
+        add(operator, "seen_indptr", None, ValueError, "together")
+        add(operator, "seen_indices", None, ValueError, "together")
+        add(operator, "seen_indptr", lambda indptr: indptr[:-1], ValueError, "10 entries", "10 queries need 11")
+        add(operator, "seen_indptr", put(10, 10**9), IndexError, "query 9", f"to {10**9}")
+        add(operator, "seen_indptr", put(0, -1), IndexError, "query 0")
+        add(operator, "seen_indices", put(0, -1), IndexError, -1, "position 0")
+        add(operator, "seen_indices", put(2, 9), IndexError, 9, "position 2", "9 rows")
+    add("topk_among", "candidates", lambda ids: ids[0], ValueError, "shape [4]", "2 dimension(s)")
+    add("topk_among", "candidates", lambda ids: ids[1:], ValueError, "9 rows", "queries has 10")
+    add("topk_among", "candidates", lambda ids: ids.int(), ValueError, "different types")
+    add("topk_among", "candidates", lambda ids: ids.float(), ValueError, "int64 or int32")
+    add("topk_among", "candidates", put((1, 2), -2), IndexError, -2, "position 6", "9 rows")
+    add("topk_among", "candidates", put((9, 3), 9), IndexError, 9, "position 39", "9 rows")
     return result

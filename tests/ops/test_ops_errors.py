@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from backends import REFERENCE, Backend
-from faults import HINGE, SAMPLING, SOFTMAX, TABLES, Fault, arguments_of, faults
+from faults import HINGE, SAMPLING, SEARCHES, SOFTMAX, TABLES, Fault, arguments_of, faults
 from torch import Tensor
 
 
@@ -65,7 +65,7 @@ def test_refuses(implementation: Backend, fault: Fault) -> None:
     assert message == attempt(REFERENCE, fault)[1]
 
 
-@pytest.mark.parametrize("operator", [*HINGE, *SAMPLING[::2], *SOFTMAX, "softmax_weights_", "adagrad_clip_", "topk"])
+@pytest.mark.parametrize("operator", [*HINGE, *SAMPLING[::2], *SOFTMAX, "softmax_weights_", "adagrad_clip_", *SEARCHES])
 def test_takes_what_the_faults_are_made_of(implementation: Backend, operator: str) -> None:
     implementation.run(operator, **arguments_of(operator))
 

@@ -24,6 +24,7 @@ OPERATORS = (
     "adagrad_clip_",
     "cml_step_",
     "topk",
+    "topk_among",
     "softmax_weights_",
     "sampled_softmax",
     "sampled_softmax_gradients",

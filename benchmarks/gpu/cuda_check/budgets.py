@@ -17,6 +17,7 @@ from benchmarks.gpu.cuda_check.verdict import Plan
 
 kernel = partial(Plan, threads=64, blocks=8)
 scan = partial(Plan, threads=64, blocks=6)
+keep = partial(Plan, threads=256, blocks=2, divides=True)  # for a limit
 WIDE, HALF, SCALAR = r"<Layout<float, true, \w+>.*", r"<Layout<\w+16, true, \w+>.*", r"<Layout<\w+, false, false>.*"
 GRADIENT = r".*StoreGradient<~>>"
 
@@ -42,7 +43,15 @@ PLANS: tuple[Plan, ...] = (
     kernel("store_fresh_rows" + WIDE, wide_loads=1, blocks=16),
     kernel("store_fresh_rows" + HALF, wide_loads=1, wide_bits=64, blocks=16),
     kernel("store_fresh_rows" + SCALAR, blocks=16),
-    # Search: an item's row stays in registers while the queries pass.
+    # Search: tiles of a matrix product, 64 sums of a thread in registers; its sums only say what may be near, and in
+    # double how far wrong they are.
+    Plan(r"find_near<.*, true, 8>", threads=256, blocks=2, wide_loads=2, wide_bits=64, pinned=False),
+    Plan(r"find_near<.*", threads=256, blocks=2, pinned=False),
+    kernel("bound_items<.*|bound_queries<.*", blocks=16, divides=True, pinned=False),
+    keep("keep_nearest" + WIDE, wide_loads=8, in_flight=6),
+    keep("keep_nearest" + HALF, wide_loads=8, in_flight=4, wide_bits=64),
+    keep("keep_nearest" + SCALAR),
+    # For very many neighbours: an item's row stays in registers while the queries pass.
     scan("all_distances" + WIDE, wide_loads=8, in_flight=8, narrow_loop_loads=0),
     scan("all_distances" + HALF, wide_loads=8, in_flight=4, wide_bits=64),
     scan("all_distances" + SCALAR),
@@ -52,7 +61,7 @@ PLANS: tuple[Plan, ...] = (
     kernel(r"weigh_rows<RowTiles<32, .*", blocks=10, divides=True),
     # A thread for each number; all small.
     Plan("add_up", threads=256, blocks=1),
-    kernel("draw_negatives|mask_seen|prepare_gradients|store_nearest|store_weights", blocks=16),
+    kernel("draw_negatives|mask_seen|prepare_gradients|store_first|store_nearest|store_weights", blocks=16),
     kernel("check_csr_kernel|check_mixed_kernel|check_pairs_kernel|check_range_kernel", blocks=16),
     kernel("name_rows|pad_negatives|query_keys", blocks=16),
 )
