@@ -32,6 +32,7 @@ class Annoy:
     """
 
     kind: ClassVar[str] = "annoy"
+    metric: ClassVar[str] = "euclidean"
     n_trees: int = 50
     search_k: int | None = None
     # A file and its map. Annoy maps what it has saved anew, under the feet of whoever searches: it saves only once.
@@ -40,7 +41,7 @@ class Annoy:
 
     def build(self, points: Points) -> None:
         """Take the points [J, d] to search."""
-        made = library("annoy", self.kind).AnnoyIndex(points.shape[1], "euclidean")
+        made = library("annoy", self.kind).AnnoyIndex(points.shape[1], self.metric)
         made.set_seed(SEED)
         for place, point in enumerate(points):
             made.add_item(place, point)
@@ -77,7 +78,7 @@ class Annoy:
 
     def load(self, path: Path, n_points: int, n_components: int) -> None:
         """Map a file of trees into memory."""
-        made = library("annoy", self.kind).AnnoyIndex(n_components, "euclidean")
+        made = library("annoy", self.kind).AnnoyIndex(n_components, self.metric)
         try:
             made.load(str(path))
         except OSError as error:

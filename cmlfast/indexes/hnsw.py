@@ -27,6 +27,7 @@ class Hnsw:
     """
 
     kind: ClassVar[str] = "hnsw"
+    metric: ClassVar[str] = "l2sq"
     connectivity: int = 16
     expansion_add: int = 128
     expansion_search: int = 64
@@ -36,7 +37,7 @@ class Hnsw:
         """Take the points [J, d] to search."""
         made = library("usearch.index", self.kind).Index(
             ndim=points.shape[1],
-            metric="l2sq",
+            metric=self.metric,
             dtype="f32",
             connectivity=self.connectivity,
             expansion_add=self.expansion_add,

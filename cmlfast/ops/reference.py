@@ -538,7 +538,7 @@ def _nearest(
     values = queries.new_full((n_queries, k), math.inf, dtype=wide_type(queries.dtype))
     wide_items = widen(items)
     for query in range(n_queries):  # [J, r] temporaries, never [Q, J, r]
-        kept = torch.full((len(items),), candidates is None, device=queries.device)  # [J]
+        kept = torch.full((len(items),), candidates is None, dtype=torch.bool, device=queries.device)  # [J]
         if candidates is not None:
             kept[candidates[query][candidates[query] >= 0].long()] = True
         kept[seen_indices[seen_indptr[query] : seen_indptr[query + 1]].long()] = False

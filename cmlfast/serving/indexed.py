@@ -57,6 +57,7 @@ class Indexed:
         seen: sparse.csr_matrix | None = None,  # [Q, J]
         left_out: Positions | None = None,
         among: Positions | None = None,
+        metric: str = "sqeuclidean",
     ) -> tuple[Positions, Scores]:
         """Return near rows of a table, nearest first; some of the nearest may be missed.
 
@@ -66,7 +67,7 @@ class Indexed:
         saves nothing, and for a choice ``among`` some rows, the search is exact.
         """
         if among is not None:
-            return nearest(kernels, queries, table, n, seen, left_out, among)
+            return nearest(kernels, queries, table, n, seen, left_out, among, metric)
         n = min(n, len(table))
         positions = np.full((len(queries), n), -1, dtype=np.int64)
         scores = np.full((len(queries), n), -np.inf, dtype=np.float32)
@@ -78,13 +79,13 @@ class Indexed:
             if left_out is not None:
                 found[np.isin(found, left_out)] = -1
             positions[rows], scores[rows] = ranked(
-                kernels, queries[_at(rows, queries)], table, n, found, None if seen is None else seen[rows]
+                kernels, queries[_at(rows, queries)], table, n, found, None if seen is None else seen[rows], metric
             )
             short.append(rows[positions[rows, -1] < 0])
         rest = np.concatenate(short)
         if len(rest):
             theirs = None if seen is None else seen[rest]
-            found, values = nearest(kernels, queries[_at(rest, queries)], table, n, theirs, left_out)
+            found, values = nearest(kernels, queries[_at(rest, queries)], table, n, theirs, left_out, None, metric)
             positions[rest], scores[rest] = found, values
         return positions, scores
 

@@ -454,7 +454,7 @@ def test_speeds_are_measured_and_reported(tmp_path: Path, monkeypatch: pytest.Mo
     part, found = parts.speeds(tmp_path), list[Finished]()
     run_part(part, tmp_path, time.monotonic() + 120, found.append)
     assert report.verdict(part, found) == "passed", found[0].printed
-    assert str(found[0].tests) == "61 passed, 0 failed, 2 skipped"
+    assert str(found[0].tests) == "63 passed, 0 failed, 2 skipped"
     text = report.report("", [part], found, tmp_path)
     steps = [line.split(" | ") for line in text.splitlines() if line.startswith("| `step[")]
     assert len(steps) == 14
