@@ -32,9 +32,14 @@ instructions: $(VENV)/package
 cuda-check: $(VENV)/cuda-check
 	$(BIN)/python -m benchmarks.gpu.cuda_check $(CUDA_CHECK)
 
-# On a machine with a GPU: the operators' tests, NVIDIA's sanitizer and the benchmarks, unattended, in one report.
-gpu-check: $(VENV)/test $(VENV)/bench
-	$(BIN)/python -m benchmarks.gpu.gpu_check
+# On a machine with a GPU: the operators' tests, NVIDIA's sanitizer and the benchmarks, unattended, in one report. By
+# the system's Python where that has a torch that finds the GPU, and all else that is needed; nothing is installed then.
+# GPU_CHECK="--minutes 10 speeds" passes options.
+gpu-check:
+	@$(PYTHON) -c "import hypothesis, pytest_benchmark" 2> /dev/null && $(PYTHON) -m benchmarks.gpu.gpu_check.machine \
+	> /dev/null 2>&1; case $$? in \
+	0 | 3) $(PYTHON) -m benchmarks.gpu.gpu_check $(GPU_CHECK);; \
+	*) $(MAKE) $(VENV)/test $(VENV)/bench && $(BIN)/python -m benchmarks.gpu.gpu_check $(GPU_CHECK);; esac
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check

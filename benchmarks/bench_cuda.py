@@ -8,10 +8,7 @@ the same work. The floor is `benchmarks.kit.floor`'s, from the copy's bandwidth 
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
@@ -35,18 +32,13 @@ from benchmarks.kit.gpu_calls import (
     ROUNDS,
     ROW_BYTES,
     STEPS,
+    copy_bandwidth,
+    device_time,
 )
 from benchmarks.kit.made_up import random_case, with_batch
 from benchmarks.kit.measure import run
 from benchmarks.kit.operators import OPERATORS, K, Work
 from cmlfast import ops
-
-
-def device_time() -> float:
-    """Return the time when all work on the device has been done."""
-    torch.cuda.synchronize()
-    return time.perf_counter()
-
 
 WHY_NOT = why_not()
 pytestmark = [
@@ -78,19 +70,6 @@ def tables(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture(params=BATCHES)
 def n_pairs(request: pytest.FixtureRequest) -> int:
     return int(request.param)
-
-
-@cache
-def copy_bandwidth() -> float:
-    """Return the bytes that a copy on the device reads and writes in a second."""
-    source = torch.ones(COPY_BYTES // 4, device=DEVICE)
-    target = torch.empty_like(source)
-    seconds = []
-    for _ in range(12):
-        began = device_time()
-        target.copy_(source)
-        seconds.append(device_time() - began)
-    return 2 * COPY_BYTES / statistics.median(seconds[2:])
 
 
 def test_copy(benchmark: Any) -> None:

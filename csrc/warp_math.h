@@ -14,6 +14,9 @@ namespace cmlfast {
 constexpr int kLanes = 32;
 // A row's gradient sums its occurrences in runs of this many; the runs' partial sums then add in order.
 constexpr int kRunLength = 64;
+// A batch's losses are summed in float64 in runs of this many, each with the lanes and folds of a row sum; then the
+// runs' sums in the same way.
+constexpr int kBatchRun = 1024;
 
 enum class Metric { kSquaredEuclidean, kDot };
 

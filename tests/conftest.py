@@ -28,5 +28,5 @@ def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
     def no_download(address: str, **_: object) -> str:
         pytest.skip(f"not in {folder}, and tests do not download: {address}")
 
-    monkeypatch.setattr(fetch.pooch, "retrieve", no_download)
+    monkeypatch.setattr(fetch._pooch(), "retrieve", no_download)
     return folder

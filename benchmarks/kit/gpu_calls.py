@@ -1,10 +1,12 @@
-"""What is called on a GPU, and how much of it: the step, plain and captured, and its peers."""
+"""What is called on a GPU, and how much of it: the step, plain and captured, its peers, and a copy."""
 
 from __future__ import annotations
 
 import itertools
+import statistics
+import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -25,6 +27,25 @@ BATCHES = (10_000, 100_000)  # pairs
 N_SHARED = 4_096  # negatives of a step of the softmax
 ROW_BYTES = 4 * N_COMPONENTS
 NO_CHANGE = 0.0  # the steps' learning rate: every call finds the same work, and moves every byte of a step
+
+
+def device_time() -> float:
+    """Return the time when all work on the device has been done."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+@cache
+def copy_bandwidth() -> float:
+    """Return the bytes that a copy on the device reads and writes in a second."""
+    source = torch.ones(COPY_BYTES // 4, device=DEVICE)
+    target = torch.empty_like(source)
+    seconds = []
+    for _ in range(12):
+        began = device_time()
+        target.copy_(source)
+        seconds.append(device_time() - began)
+    return 2 * COPY_BYTES / statistics.median(seconds[2:])
 
 
 def capture(step: Callable[[], Counts]) -> tuple[torch.cuda.CUDAGraph, Counts]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 LANES = 32  # element e of a row belongs to lane e % 32
+BATCH_RUN = 1024  # losses of a batch that are summed before those sums are
 RUN_LENGTH = 64  # occurrences of a row whose gradients add up before the partial sums do
 MASK = 0xFFFFFFFF
 # Of exp, see csrc/softmax_math.h; each number is one of float32.
@@ -56,6 +57,12 @@ def lane_sum(values: Tensor) -> Tensor:
         lanes = lanes[..., :half] + lanes[..., half : 2 * half]
         half //= 2
     return lanes[..., 0]
+
+
+def batch_sum(values: Tensor) -> Tensor:
+    """Sum the values of a batch, [N]: runs of `BATCH_RUN` in lanes, then the runs' sums in lanes."""
+    runs = torch.nn.functional.pad(values, (0, -len(values) % BATCH_RUN)).reshape(-1, BATCH_RUN)
+    return lane_sum(lane_sum(runs))
 
 
 def distances(left: Tensor, right: Tensor, metric: str) -> Tensor:

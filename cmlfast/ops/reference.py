@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 from cmlfast.ops import autograd, checks, shared_softmax
 from cmlfast.ops.arithmetic import (
     MASK,
+    batch_sum,
     distances,
     exp_not_positive,
     lane_sum,
@@ -462,7 +463,7 @@ def cml_step_(
     item_rows = torch.stack((positive, negative), 1).flatten()  # a pair's positive before its negative
     _update(item_w, item_state, item_rows, by_item.flatten(0, 1), sizes, (*rounding, 1))
     return (
-        lane_sum(loss.double()),
+        batch_sum(loss.double()),
         impostors.long().sum(),
         torch.tensor(len(active), dtype=torch.int64, device=user_w.device),
     )

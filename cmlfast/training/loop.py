@@ -40,14 +40,10 @@ def run_epoch(
     """
     started = time.perf_counter()
     n = len(pairs)
-    order = pairs.order(settings.seed, epoch, settings.balance)
-    users, items = pairs.users.index_select(0, order), pairs.items.index_select(0, order)  # [N] each
     n_batches = -(-n // settings.batch_size)
-    # Dealt like cards, so that a pair's repeats meet in no batch; all at once, for it is slow between kernels.
-    dealt = [(users[batch::n_batches], items[batch::n_batches]) for batch in range(n_batches)]
     rate = Schedule(settings.learning_rate, 0.0)
     all_totals = []
-    for number, likes in enumerate(dealt):
+    for number, likes in enumerate(pairs.batches(settings.seed, epoch, settings.balance, n_batches)):
         # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows
         # of 16 bits draw how they are rounded, in every step.
         by_epoch = settings.balance is None and settings.dtype == torch.float32

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,6 +26,9 @@ class Pairs:
     items: Tensor  # [N]
     indptr: Tensor  # [I + 1]
     indices: Tensor  # [nnz]
+    _ahead: dict[tuple[int, int, float | None], Future[npt.NDArray[np.int64]]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     @property
     def n_without_negatives(self) -> int:
@@ -40,8 +44,26 @@ class Pairs:
         tensors = (torch.from_numpy(np.ascontiguousarray(array, dtype=integer)).to(device) for array in arrays)
         return Pairs(liked.shape[1], np.diff(liked.indptr)[users], *tensors)
 
+    def batches(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> list[tuple[Tensor, Tensor]]:
+        """Return an epoch's users and items, a batch each: dealt like cards, so that a pair's repeats meet in none."""
+        order = self.order(seed, epoch, balance).index_select(0, _deal(len(self), n_batches, self.users.device))
+        sizes = [-(-(len(self) - batch) // n_batches) for batch in range(n_batches)]
+        users, items = (ids.index_select(0, order).split(sizes) for ids in (self.users, self.items))
+        return list(zip(users, items, strict=True))
+
     def order(self, seed: int, epoch: int, balance: float | None) -> Tensor:
         """Return which pairs an epoch visits, [N]; a function of (seed, epoch) alone.
+
+        It is made by the host. While a GPU works on an epoch, a thread makes the next one's.
+        """
+        ahead = self._ahead.pop((seed, epoch, balance), None)
+        order = self._order(seed, epoch, balance) if ahead is None else ahead.result()
+        if _has_time(self.users.device):
+            self._ahead[seed, epoch + 1, balance] = _thread().submit(self._order, seed, epoch + 1, balance)
+        return torch.from_numpy(order).to(self.users.device)
+
+    def _order(self, seed: int, epoch: int, balance: float | None) -> npt.NDArray[np.int64]:
+        """Draw an epoch's order.
 
         Without ``balance``, every pair once, shuffled. With it, N draws where a pair of user i has the probability
         1 / (n_i + balance): by systematic resampling, so that a pair comes floor(x) or ceil(x) times if x times are
@@ -49,7 +71,7 @@ class Pairs:
         """
         n = len(self)
         generator = torch.Generator("cpu").manual_seed(_seed(seed, epoch))
-        order = torch.randperm(n, generator=generator, device="cpu").numpy()
+        order: npt.NDArray[np.int64] = torch.randperm(n, generator=generator, device="cpu").numpy()
         if balance is not None:
             first = torch.rand((), dtype=torch.float64, generator=generator, device="cpu").item()
             weights = (1 / (self.n_liked + balance)).take(order)  # [N]
@@ -60,7 +82,7 @@ class Pairs:
             passed[-1] = n
             passed[1:] -= passed[:-1]  # by each end alone
             order = order.repeat(passed)
-        return torch.from_numpy(order).to(self.users.device)
+        return order
 
     def __len__(self) -> int:
         return len(self.users)
@@ -75,6 +97,23 @@ class Batch(NamedTuple):
     progress: float  # of the training, from 0 to 1
     offset: int  # what the draws of a pair's own negatives depend on, beside seed, user and item
     step: int  # its number since the training began, which draws of shared negatives depend on
+
+
+@lru_cache(maxsize=1)
+def _deal(n: int, n_batches: int, device: torch.device) -> Tensor:
+    """Return where each batch's cards are in a pack of n, one batch after the other, [n]."""
+    places = np.concatenate([np.arange(batch, n, n_batches) for batch in range(n_batches)])
+    return torch.from_numpy(places).to(device)
+
+
+def _has_time(device: torch.device) -> bool:
+    """Whether the host waits while a device works."""
+    return device.type == "cuda"
+
+
+@lru_cache(maxsize=1)
+def _thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "cmlfast-order")
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmlfast.ops.arithmetic import lane_sum
+from cmlfast.ops.arithmetic import batch_sum
 from cmlfast.ops.autograd import gradient_entries
 from cmlfast.training.checks import boolean, integer, positive
 from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals
@@ -77,7 +77,7 @@ class Warp:
         # Its positives, and the negatives that the loss is of.
         batch_items = torch.cat((batch.items, hardest[hardest >= 0]))
         n_active = torch.tensor(len(entries[0]), dtype=torch.int64, device=loss.device)
-        return (lane_sum(loss.double()), impostors.long().sum(), n_active), RowGradients(*entries, batch_items)
+        return (batch_sum(loss.double()), impostors.long().sum(), n_active), RowGradients(*entries, batch_items)
 
     def for_new_users(
         self,

@@ -1,6 +1,7 @@
 // cml_step_: a whole training step (paper, section 3.5) on both tables in place: draw, scan, group, sum, finish.
 #include <torch/csrc/stable/library.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -15,14 +16,23 @@
 namespace cmlfast {
 namespace {
 
-// A sum in float64 with the lanes and folds of a row sum, so that every backend gets the same bits.
-double lane_sum(const std::vector<float>& values) {
+template <typename Value>
+double lane_sum(const Value* values, size_t n) {
   double lanes[kLanes] = {};
-  for (size_t i = 0; i < values.size(); ++i) lanes[i % kLanes] += values[i];
+  for (size_t i = 0; i < n; ++i) lanes[i % kLanes] += values[i];
   for (int half = kLanes / 2; half > 0; half /= 2) {
     for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
   }
   return lanes[0];
+}
+
+// The batch's loss, in runs, so that every backend gets the same bits.
+double batch_sum(const std::vector<float>& losses) {
+  std::vector<double> sums;
+  for (size_t first = 0; first < losses.size(); first += kBatchRun) {
+    sums.push_back(lane_sum(losses.data() + first, std::min<size_t>(kBatchRun, losses.size() - first)));
+  }
+  return lane_sum(sums.data(), sums.size());
 }
 
 Tensor scalar(const Tensor& like, ScalarType type, double value) {
@@ -96,7 +106,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
     impostors += results.impostors[n];
     active += results.active[n];
   }
-  return {scalar(user_w, ScalarType::Double, lane_sum(results.loss)),
+  return {scalar(user_w, ScalarType::Double, batch_sum(results.loss)),
           scalar(user_w, ScalarType::Long, static_cast<double>(impostors)),
           scalar(user_w, ScalarType::Long, static_cast<double>(active))};
 }

@@ -45,44 +45,60 @@ struct Totals {
   int64_t* active;
 };
 
-constexpr int kLossTile = 4096;  // a multiple of the lanes
-constexpr int kSumBlock = 256;   // threads
+__device__ __forceinline__ double fold_warp(double lanes) {
+  for (int half = kLanes / 2; half > 0; half /= 2) lanes += __shfl_down_sync(0xFFFFFFFFu, lanes, half);
+  return lanes;
+}
+__device__ __forceinline__ int64_t fold_warp(int64_t lanes) {
+  for (int half = kLanes / 2; half > 0; half /= 2) lanes += __shfl_down_sync(0xFFFFFFFFu, lanes, half);
+  return lanes;
+}
 
-// The batch's sums, by one block: the loss in float64 with the lanes and folds of a row sum, which one warp adds while
-// the whole block fetches, since 32 threads alone would wait for memory at every step. Counts need no order.
-__global__ void __launch_bounds__(kSumBlock) add_up(const float* loss, const int32_t* impostors, RowEntries entries,
-                                                    int64_t n_pairs, const int* fault, Totals totals) {
-  __shared__ float tile[kLossTile];
-  __shared__ unsigned long long n_impostors;
-  __shared__ unsigned long long n_active;
-  const int thread = threadIdx.x;
-  if (thread == 0) n_impostors = n_active = 0;
+// The sums of each run of kBatchRun pairs, a warp to a run and a thread to a lane: loads stand in no one's way.
+__global__ void __launch_bounds__(kBlock)
+    add_runs(const float* loss, const int32_t* impostors, RowEntries entries, int64_t n_pairs, Totals runs) {
+  const int64_t run = thread_number() / kLanes;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  if (run * kBatchRun >= n_pairs) return;
   double loss_sum = 0;
-  unsigned long long impostor_sum = 0;
-  unsigned long long active_sum = 0;
-  for (int64_t first = 0; first < n_pairs; first += kLossTile) {
-    const int64_t left = n_pairs - first;
-    const int n = left < kLossTile ? static_cast<int>(left) : kLossTile;
-    for (int i = thread; i < n; i += kSumBlock) {
-      tile[i] = loss[first + i];
-      impostor_sum += impostors[first + i];
-      active_sum += entries.keys[first + i] < entries.n_users;
-    }
-    __syncthreads();
-    for (int i = thread; thread < kLanes && i < n; i += kLanes) loss_sum += tile[i];
-    __syncthreads();  // before the next tile takes the place of this one
+  int64_t n_impostors = 0;
+  int64_t n_active = 0;
+#pragma unroll 8
+  for (int i = 0; i < kBatchRun / kLanes; ++i) {
+    const int64_t n = run * kBatchRun + i * kLanes + lane;
+    const bool there = n < n_pairs;
+    loss_sum += there ? loss[n] : 0.0f;
+    n_impostors += there ? impostors[n] : 0;
+    n_active += there && entries.keys[n] < entries.n_users;
   }
-  __syncthreads();  // the counts have been set to 0
-  atomicAdd(&n_impostors, impostor_sum);
-  atomicAdd(&n_active, active_sum);
-  __syncthreads();
-  if (thread >= kLanes) return;
-  for (int half = kLanes / 2; half > 0; half /= 2) loss_sum += __shfl_down_sync(0xFFFFFFFFu, loss_sum, half);
-  if (thread != 0) return;
+  loss_sum = fold_warp(loss_sum);
+  n_impostors = fold_warp(n_impostors);
+  n_active = fold_warp(n_active);
+  if (lane > 0) return;
+  runs.loss[run] = loss_sum;
+  runs.impostors[run] = n_impostors;
+  runs.active[run] = n_active;
+}
+
+// The batch's sums, by one warp.
+__global__ void __launch_bounds__(kLanes) add_up(Totals runs, int64_t n_runs, const int* fault, Totals totals) {
+  const int lane = threadIdx.x;
+  double loss_sum = 0;
+  int64_t n_impostors = 0;
+  int64_t n_active = 0;
+  for (int64_t run = lane; run < n_runs; run += kLanes) {
+    loss_sum += runs.loss[run];
+    n_impostors += runs.impostors[run];
+    n_active += runs.active[run];
+  }
+  loss_sum = fold_warp(loss_sum);
+  n_impostors = fold_warp(n_impostors);
+  n_active = fold_warp(n_active);
+  if (lane > 0) return;
   const bool sound = *fault == 0;
   *totals.loss = sound ? loss_sum : NAN;
-  *totals.impostors = sound ? static_cast<int64_t>(n_impostors) : -1;
-  *totals.active = sound ? static_cast<int64_t>(n_active) : -1;
+  *totals.impostors = sound ? n_impostors : -1;
+  *totals.active = sound ? n_active : -1;
 }
 
 std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
@@ -118,6 +134,10 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const auto factor = arena.reserve<float>(n);
   const auto hardest = arena.reserve<int32_t>(n);
   const auto impostors = arena.reserve<int32_t>(n);
+  const int64_t n_runs = (n + kBatchRun - 1) / kBatchRun;
+  const auto run_loss = arena.reserve<double>(n_runs);
+  const auto run_impostors = arena.reserve<int64_t>(n_runs);
+  const auto run_active = arena.reserve<int64_t>(n_runs);
   const PairGroups groups(arena, n, user_table.n_rows(), n_items, r);
   const auto fresh = arena.reserve<char>(n * r * bytes_of(user_w.scalar_type()));
   const auto unclipped = arena.reserve<float>(needs_unclipped(user_w, one_tile) ? 2 * n * r : 0);
@@ -169,9 +189,10 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   Tensor active_total = torch::stable::new_empty(user_w, {}, ScalarType::Long);
   const Totals totals{static_cast<double*>(loss_total.data_ptr()), static_cast<int64_t*>(impostor_total.data_ptr()),
                       static_cast<int64_t*>(active_total.data_ptr())};
-  launch<kSumBlock>(stream, 1, 1, add_up, const_cast<const float*>(arena.at(loss)),
-                    const_cast<const int32_t*>(arena.at(impostors)), groups.entries(arena), n,
-                    const_cast<const int*>(arena.at(fault)), totals);
+  const Totals runs{arena.at(run_loss), arena.at(run_impostors), arena.at(run_active)};
+  launch(stream, n_runs, kBlock / kLanes, add_runs, const_cast<const float*>(arena.at(loss)),
+         const_cast<const int32_t*>(arena.at(impostors)), groups.entries(arena), n, runs);
+  launch<kLanes>(stream, 1, 1, add_up, runs, n_runs, const_cast<const int*>(arena.at(fault)), totals);
   return {loss_total, impostor_total, active_total};
 }
 

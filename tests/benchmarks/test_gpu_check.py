@@ -6,6 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from dataclasses import replace
@@ -17,9 +18,21 @@ import torch
 from batches import make_batch
 
 from benchmarks import bench_cuda
-from benchmarks.gpu.gpu_check import check, determinism, parts, programs, report
-from benchmarks.gpu.gpu_check.programs import ROOT, Finished, Part, Program, Tally, read_junit, run_part
+from benchmarks.gpu.gpu_check import check, determinism, kernels, parts, programs, report
+from benchmarks.gpu.gpu_check.pack import pack
+from benchmarks.gpu.gpu_check.programs import (
+    ROOT,
+    Finished,
+    Part,
+    Program,
+    Tally,
+    read_junit,
+    read_properties,
+    run_part,
+)
 from benchmarks.kit import gpu, torch_gpu
+from benchmarks.kit.case import active_rows
+from benchmarks.kit.made_up import random_case
 from cmlfast import reference
 from cmlfast.ops.arithmetic import rank_weights
 
@@ -32,13 +45,12 @@ without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a G
 @pytest.mark.slow
 @without_gpu
 def test_without_a_gpu_it_says_so_and_what_to_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    report = tmp_path / "report.md"
-    assert check.main(["--output", str(report)]) == 2
+    assert check.main(["--output", str(tmp_path)]) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1
     assert "finds no GPU" in told
     assert "`make test`" in told
-    assert not report.exists()
+    assert not (tmp_path / "report.md").exists()
 
 
 @without_gpu
@@ -145,6 +157,82 @@ def test_the_sample_has_every_operator_and_dimension(collected: dict[str, list[s
     assert 20 < len(chosen) < 100
 
 
+# --- a machine that has little
+
+# What a machine without a package index is known to have.
+THERE = (
+    "torch", "torchgen", "functorch", "typing_extensions", "sympy", "mpmath", "networkx", "jinja2", "markupsafe",
+    "filelock", "fsspec", "setuptools", "_distutils_hack", "pkg_resources", "numpy", "numpy.libs", "scipy",
+    "scipy.libs", "pyarrow", "pyarrow.libs", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Unpack the archive; return the tree, and an environment in which Python finds these packages alone."""
+    folder = tmp_path_factory.mktemp("bare")
+    try:
+        told = pack(folder / "check.tar.gz")
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    assert "commit" in told
+    with tarfile.open(folder / "check.tar.gz") as archive:
+        archive.extractall(folder / "tree", filter="data")
+    site, packages = Path(pytest.__file__).parents[1], folder / "site"
+    packages.mkdir()
+    for name in THERE:
+        for found in (*site.glob(name), *site.glob(f"{name}.py"), *site.glob(f"{name}-*.dist-info")):
+            (packages / found.name).symlink_to(found)
+    return folder / "tree", {"PATH": os.environ["PATH"], "PYTHONPATH": str(packages), "HOME": str(folder / "home")}
+
+
+def on_bare(bare: tuple[Path, dict[str, str]], *words: str) -> subprocess.CompletedProcess[str]:
+    tree, environment = bare
+    command = [sys.executable, "-S", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=tree, env=environment, timeout=300)
+
+
+@pytest.mark.slow
+def test_a_bare_machine_lacks_what_the_archive_brings(bare: tuple[Path, dict[str, str]]) -> None:
+    for module in ("hypothesis", "pytest_benchmark", "pooch", "optuna", "implicit", "tqdm", "safetensors"):
+        assert on_bare(bare, "-c", f"import {module}").returncode, module
+    assert on_bare(bare, "-c", "import torch, pytest, numpy, scipy.sparse, pyarrow").returncode == 0
+    done = on_bare(bare, "-c", "from benchmarks.gpu.gpu_check.programs import carried; print(*carried())")
+    assert {Path(one).name for one in done.stdout.split()} >= {"hypothesis", "pytest-benchmark", "tqdm", "safetensors"}
+
+
+@pytest.mark.slow
+@without_gpu
+def test_the_check_runs_on_a_bare_machine_and_writes_into_one_folder(bare: tuple[Path, dict[str, str]]) -> None:
+    """Its programs, with a plugin that takes the GPU's place; the real command ends where it finds no GPU."""
+    tree, _ = bare
+    done = on_bare(bare, "-m", "benchmarks.gpu.gpu_check", "--output", "found", "speeds")
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert "finds no GPU" in done.stderr
+    (tree / "found").mkdir(exist_ok=True)
+    (tree / "found" / "smaller.py").write_text(SMALLER)
+    before = {path: path.stat().st_mtime_ns for path in tree.rglob("*") if "found" not in path.parts}
+    pretend = (
+        "import sys\nfrom benchmarks.gpu.gpu_check import check\n"
+        "sys.exit(check.main(sys.argv[1:], look=lambda folder: (True, '- GPU: none')))"
+    )
+    bare[1].update(PYTEST_PLUGINS="smaller", PYTHONPATH=f"{bare[1]['PYTHONPATH']}:{tree / 'found'}")
+    done = on_bare(bare, "-B", "-c", pretend, "--output", "found", "--minutes", "3", "speeds")
+    assert done.returncode == 0, done.stdout + done.stderr + (tree / "found" / "speeds.log").read_text()
+    text = (tree / "found" / "report.md").read_text()
+    assert "- speeds: passed" in text
+    assert "determinism" not in text
+    assert {path: path.stat().st_mtime_ns for path in tree.rglob("*") if "found" not in path.parts} == before
+    assert not (tree.parent / "home").exists()
+
+
+def test_unknown_parts_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        check.main(["speed"])
+    assert "no part 'speed', only operators, determinism, kernels, speeds, compute-sanitizer" in capsys.readouterr().err
+    assert [part.name for part in parts.all_parts(Path())] == list(parts.NAMES)
+
+
 # --- limits, crashes and interrupts
 
 
@@ -198,7 +286,7 @@ def test_an_interrupt_ends_the_programs_and_leaves_a_report(tmp_path: Path, numb
 
     threading.Thread(target=interrupt, daemon=True).start()
     try:
-        assert check.main(["--output", str(path)], lambda _: [part], lambda: (True, "a machine")) == 1
+        assert check.main(["--output", str(tmp_path)], lambda _: [part], lambda _: (True, "a machine")) == 1
     finally:
         signal.signal(signal.SIGINT, before)
     text = path.read_text()
@@ -296,7 +384,7 @@ def test_the_operators_tests_are_run_and_reported(tmp_path: Path, capsys: pytest
     files[0].write_text(TOY)
     files[1].write_text(TOY.replace('== "cuda", "not', '!= "cuda", "not'))
     files[2].write_text("import os; os._exit(3)")
-    path = tmp_path / "build" / "report.md"
+    path = tmp_path / "build" / "check" / "report.md"
 
     def make_parts(folder: Path) -> list[Part]:
         return [
@@ -305,7 +393,7 @@ def test_the_operators_tests_are_run_and_reported(tmp_path: Path, capsys: pytest
             Part("idle", [], 5, 0, missing="no tool"),
         ]
 
-    assert check.main(["--output", str(path)], make_parts, lambda: (True, "- GPU: one")) == 1
+    assert check.main(["--output", str(path.parent)], make_parts, lambda _: (True, "- GPU: one")) == 1
     text = path.read_text()
     for shown in (
         "- GPU: one",
@@ -402,6 +490,61 @@ def test_a_graph_is_compared_replay_by_replay(monkeypatch: pytest.MonkeyPatch) -
 
 
 # --- what it measures
+
+
+def test_kernels_are_told_beside_their_prediction(tmp_path: Path) -> None:
+    works = {"scan_pairs": kernels.Work(2e6), "find_near": kernels.Work(1e6, 6e6), "add_up": kernels.Work(10)}
+    found = {"scan_pairs<Layout<float, true, true>>": 4e-6, "find_near<float>": 8e-6, "add_up": 5e-6, "other": 1e-6}
+    rows = kernels.compared("a step", found, works, bandwidth=1e12, lanes=1e12)
+    # 6e6 instructions are 6 us, 2e6 bytes 2 us, and 10 bytes a launch.
+    assert [(row.kernel, row.predicted, row.measured) for row in rows] == [
+        ("find_near<float>", pytest.approx(6), pytest.approx(8)),
+        ("add_up", pytest.approx(2), pytest.approx(5)),
+        ("scan_pairs<Layout<float, true, true>>", pytest.approx(2), pytest.approx(4)),
+        ("other", None, pytest.approx(1)),
+    ]
+    recorded: list[str] = []
+    kernels.record(rows, lambda name, value: recorded.append(str(value)))
+    table = report.kernel_table(recorded)
+    assert "| **a step** |  | **18.0** |  |" in table
+    assert "| `find_near<float>` | 6.0 | 8.0 | 75% |" in table
+    assert "| `other` | - | 1.0 | - |" in table
+    path = tmp_path / "kernels.xml"
+    path.write_text("<a><testcase><properties><property name='kernel' value='{}'/></properties></testcase></a>")
+    assert read_properties(path, "kernel") == ["{}"]
+    assert read_properties(tmp_path / "none.xml", "kernel") == []
+
+
+def test_the_model_counts_a_steps_rows() -> None:
+    """Every pair active, no row twice: 22 rows a pair are scanned, and each sum reads two and moves four."""
+    case = random_case(3000, 40_000, 100, 128, "cpu")
+    works = kernels.work_of_step(case)
+    active, users, items = active_rows(case, 20)
+    assert works["scan_pairs"].bytes == 100 * (22 * 512 + 256)
+    assert works["sum_runs<.*UserShares"].bytes == 512 * (2 * active + 4 * users)
+    assert works["sum_runs<.*ItemShares"].bytes == 512 * (2 * active + 4 * items)
+    assert kernels.row_bytes(100) == 416, "a row of 400 bytes begins in the middle of a sector, or not: 13 or 14"
+    assert kernels.row_bytes(96) == 384
+
+
+def test_kernels_are_profiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests, small, with what the profiler would have found."""
+    for name, value in {"ROWS": 3000, "N_QUERIES": 5, "K": 3, "SEEN": 2}.items():
+        monkeypatch.setattr(kernels, name, value)
+    for name in ("copy_bandwidth", "lanes_a_second"):
+        monkeypatch.setattr(kernels, name, lambda: 1e12)
+    called: list[Any] = []
+
+    def profiled(call: Any) -> dict[str, float]:
+        called.append(call())
+        return dict.fromkeys(("scan_pairs<L>", "add_up", "find_near<float, true, 8>", "keep_nearest<L>"), 1e-5)
+
+    monkeypatch.setattr(kernels, "profiled", profiled)
+    recorded: list[Any] = []
+    kernels.test_step("cpu", 100, 50, lambda *one: recorded.append(one))
+    kernels.test_search("cpu", 100, lambda *one: recorded.append(one))
+    assert len(called) == 2
+    assert len(recorded) == 8
 
 
 def test_the_peer_for_gpus_agrees_with_the_reference() -> None:

@@ -1,13 +1,19 @@
 """All that needs a GPU, unattended, into one report: ``python -m benchmarks.gpu.gpu_check`` (``make gpu-check``).
 
 Says what machine this is, runs the operators' tests on the GPU, looks for results that change from run to run, measures
-speeds and runs some tests under compute-sanitizer. Each part has a limit to its time, and so has the whole. Exit
-status: 0 if nothing failed, 1 if something did, 2 if this cannot run here.
+speeds and runs some tests under compute-sanitizer. Each part has a limit to its time, and so has the whole; the most
+important come first, and the report is written again whenever a program has ended. Exit status: 0 if nothing failed, 1
+if something did, 2 if this cannot run here.
+
+It needs torch, pytest, NumPy, SciPy and pyarrow, and writes into one folder. ``--pack FILE`` makes an archive of the
+tree, the extension as it is built and what else it needs, for a machine without a package index: unpack it there, and
+type ``python3 -m benchmarks.gpu.gpu_check`` in it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
@@ -16,21 +22,36 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from benchmarks.gpu.gpu_check.machine import output
-from benchmarks.gpu.gpu_check.parts import all_parts
-from benchmarks.gpu.gpu_check.programs import ROOT, Finished, Part, run_part
+from benchmarks.gpu.gpu_check.machine import NO_KERNELS
+from benchmarks.gpu.gpu_check.pack import commit, pack
+from benchmarks.gpu.gpu_check.parts import NAMES, all_parts
+from benchmarks.gpu.gpu_check.programs import ROOT, Finished, Part, kept_in, run_part
 from benchmarks.gpu.gpu_check.report import report, verdict
+from benchmarks.gpu.gpu_check.tools import find_tool
 
-REPORT = Path("build") / "gpu-report.md"
-MINUTES = 10.0
+FOLDER = Path("build") / "gpu-check"
+REPORT = "report.md"
+MINUTES = 4.0
 LOOK_SECONDS = 60  # a driver that hangs is told, too
 
 
-def look() -> tuple[bool, str]:
-    """Return whether a GPU can be checked, and what machine this is or why not."""
+def look(folder: Path) -> tuple[bool, str]:
+    """Return whether a GPU can be checked, and what machine this is or why not; build kernels that are missing."""
+    environment = {**os.environ, **kept_in(folder)}
     command = [sys.executable, "-m", "benchmarks.gpu.gpu_check.machine"]
+
+    def ask() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, capture_output=True, text=True, timeout=LOOK_SECONDS, cwd=ROOT, env=environment)
+
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=LOOK_SECONDS, cwd=ROOT)
+        done = ask()
+        if done.returncode == NO_KERNELS and find_tool("nvcc"):
+            print("compiling the extension for the card that is here, which takes some minutes", flush=True)
+            with (folder / "build.log").open("wb") as log:
+                how = {**environment, "CMLFAST_CUDA": "1", "CMLFAST_CUDA_ARCHITECTURES": "native"}
+                build = [sys.executable, "setup.py", "build_ext", "--inplace"]
+                subprocess.run(build, stdout=log, stderr=log, cwd=ROOT, env=how, check=False)
+            done = ask()
     except subprocess.TimeoutExpired:
         return False, f"torch did not say within {LOOK_SECONDS} s what GPU there is; see `nvidia-smi`."
     return done.returncode == 0, done.stdout.strip() or done.stderr.strip()[-500:]
@@ -39,26 +60,37 @@ def look() -> tuple[bool, str]:
 def main(
     arguments: Sequence[str] | None = None,
     make_parts: Callable[[Path], Sequence[Part]] = all_parts,
-    look: Callable[[], tuple[bool, str]] = look,
+    look: Callable[[Path], tuple[bool, str]] = look,
 ) -> int:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.gpu.gpu_check", description=(__doc__ or "").split("\n")[0]
+        prog="python -m benchmarks.gpu.gpu_check",
+        description=(__doc__ or "").partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--output", type=Path, default=REPORT, help=f"the report (default: {REPORT})")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(NAMES)} (default: all)")
+    parser.add_argument(
+        "--output", type=Path, default=FOLDER, metavar="FOLDER", help=f"for all that is written (default: {FOLDER})"
+    )
     parser.add_argument("--minutes", type=float, default=MINUTES, help=f"for all parts together (default: {MINUTES:g})")
+    parser.add_argument("--pack", type=Path, metavar="FILE", help="check nothing: write an archive to carry to a GPU")
     options = parser.parse_args(arguments)
-    found, told = look()
+    for name in options.parts:
+        if name not in NAMES:
+            parser.error(f"there is no part {name!r}, only {', '.join(NAMES)}")
+    if options.pack:
+        print(pack(options.pack))
+        return 0
+    folder = options.output.resolve()
+    found, told = look(folder)
     if not found:
         print(f"The GPU cannot be checked. {told}", file=sys.stderr)
         return 2
 
-    path = options.output.resolve()
-    folder = path.with_suffix("")  # for the programs' files
-    folder.mkdir(parents=True, exist_ok=True)
-    commit = output("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12") or "unknown"
-    heading = f"Commit {commit}, {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC.\n\n{told}"
-    parts, finished = make_parts(folder), list[Finished]()
+    path = folder / REPORT
+    heading = f"Commit {commit()}, {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC.\n\n{told}"
+    parts = [part for part in make_parts(folder) if not options.parts or part.name in options.parts]
+    finished: list[Finished] = []
 
     def store(run: Finished) -> None:
         finished.append(run)

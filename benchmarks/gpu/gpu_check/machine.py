@@ -1,4 +1,4 @@
-"""What machine this is: ``python -m benchmarks.gpu.gpu_check.machine``, exit status 2 where no GPU can be checked.
+"""What machine this is: ``python -m benchmarks.gpu.gpu_check.machine``; exit status 2 without a GPU, 3 without kernels.
 
 A program of its own, so that it leaves nothing on the GPU and can be ended if a driver hangs.
 """
@@ -6,15 +6,15 @@ A program of its own, so that it leaves nothing on the GPU and can be ended if a
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import torch
 
+from benchmarks.gpu.gpu_check.tools import find_tool, output
 from benchmarks.kit.gpu import why_not
 from cmlfast import build_info
+
+NO_KERNELS = 3  # exit status where there is a GPU, and no extension for it
 
 # These all exist in every nvidia-smi of the last years: it refuses a query with one unknown name as a whole.
 SMI_FIELDS = [
@@ -27,23 +27,6 @@ SMI_FIELDS = [
     "temperature.gpu",
     "power.limit",
 ]
-
-
-def output(*command: str) -> str:
-    """Return what a command prints, "" if it is not there or fails."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return ""
-
-
-def find_tool(name: str) -> str | None:
-    """Return the path of a program of the CUDA toolkit: in CUDA_HOME, CUDA_PATH or the usual folder, or on PATH."""
-    for home in (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
-        for place in ("bin", name):  # the toolkit's own folder of compute-sanitizer has its name
-            if home and (Path(home) / place / name).is_file():
-                return str(Path(home) / place / name)
-    return shutil.which(name)
 
 
 def smi(uuid: str) -> str:
@@ -75,7 +58,9 @@ def describe() -> str:
 def main() -> int:
     reason = why_not()
     print(reason or describe())
-    return 2 if reason else 0
+    if not reason:
+        return 0
+    return NO_KERNELS if torch.cuda.is_available() else 2
 
 
 if __name__ == "__main__":

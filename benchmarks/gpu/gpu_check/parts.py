@@ -7,8 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gpu.gpu_check.machine import find_tool
 from benchmarks.gpu.gpu_check.programs import ROOT, Part, Program, results_of
+from benchmarks.gpu.gpu_check.tools import find_tool
+
+NAMES = ("operators", "determinism", "kernels", "speeds", "compute-sanitizer")
 
 PATTERNS = ("test_ops_*.py", "test_*storage*.py")  # somewhere under tests/: the files that run operators on backends
 HANG = 90  # seconds after which a test's stack is printed
@@ -41,20 +43,26 @@ def operators(folder: Path, files: Sequence[Path]) -> Part:
     A process for each file: one whose kernels fail leaves a GPU that refuses all later work to its own process alone.
     """
     programs = [Program(path.stem, pytest_command(path.stem, folder, *selected("all", [path]))) for path in files]
-    return Part("operators", programs, seconds=180, least=400, at_once=min(4, max(1, (os.cpu_count() or 1) // 2)))
+    return Part("operators", programs, seconds=100, least=400, at_once=min(4, max(1, (os.cpu_count() or 1) // 2)))
 
 
 def determinism(folder: Path) -> Part:
     """Look for the same bits on every run, alone, captured and on another stream."""
     file = Path(__file__).with_name("determinism.py")
-    return Part("determinism", [Program("determinism", pytest_command("determinism", folder, str(file)))], 100, least=8)
+    return Part("determinism", [Program("determinism", pytest_command("determinism", folder, str(file)))], 40, least=8)
+
+
+def kernels(folder: Path) -> Part:
+    """Time each kernel of a step and of a search, beside what is predicted of it."""
+    file = Path(__file__).with_name("kernels.py")
+    return Part("kernels", [Program("kernels", pytest_command("kernels", folder, str(file)))], 40, least=6)
 
 
 def speeds(folder: Path) -> Part:
     """Run the benchmarks of ``bench_cuda.py``; some need more memory than every GPU has."""
     times = f"--benchmark-json={results_of('speeds', folder)['json']}"
     command = pytest_command("speeds", folder, "--benchmark-only", times, "benchmarks/bench_cuda.py")
-    return Part("speeds", [Program("speeds", command)], 240, least=20)
+    return Part("speeds", [Program("speeds", command)], 120, least=20)
 
 
 def sanitizers(folder: Path, files: Sequence[Path]) -> Part:
@@ -85,4 +93,4 @@ def sanitized(program: str, tool: str, folder: Path, files: Sequence[Path]) -> P
 def all_parts(folder: Path) -> list[Part]:
     """Return the parts; the sanitizers are last, for they take what time is left and nothing else needs them."""
     files = test_files()
-    return [operators(folder, files), determinism(folder), speeds(folder), sanitizers(folder, files)]
+    return [operators(folder, files), determinism(folder), kernels(folder), speeds(folder), sanitizers(folder, files)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]  # where programs run
 GRACE = 5  # seconds between the request to stop, at which pytest writes its results, and the end
 PAUSE = 0.05  # seconds between two looks
+OWN = "vendor"  # folder of the packages that `pack` puts into an archive, a folder for each
 TIME_IS_UP = (124, -9)  # statuses of `timeout`: the program stopped when it was asked to, or had to be killed
 SHOWN_LINES = 6  # of a failure's message
 
@@ -102,9 +104,41 @@ def read_junit(path: Path) -> Tally | None:
     return tests
 
 
+def read_properties(path: Path, name: str) -> list[str]:
+    """Return what tests have recorded under a name in pytest's results; nothing where there are none."""
+    try:
+        root = ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError):
+        return []
+    return [each.get("value", "") for each in root.iter("property") if each.get("name") == name]
+
+
 def results_of(name: str, folder: Path) -> dict[str, Path]:
     """Return the files of a program: what it printed, pytest's results, its times, the sanitizer's report."""
     return {kind: folder / f"{name}.{kind}" for kind in ("log", "xml", "json", "sanitizer")}
+
+
+def kept_in(folder: Path) -> dict[str, str]:
+    """Return an environment in which programs write nowhere but into a folder, and find what was carried for them."""
+    places = {
+        "TMPDIR": "tmp", "XDG_CACHE_HOME": "cache", "HYPOTHESIS_STORAGE_DIRECTORY": "hypothesis",
+        "TORCHINDUCTOR_CACHE_DIR": "inductor", "TRITON_CACHE_DIR": "triton", "CUDA_CACHE_PATH": "cuda",
+    }  # fmt: skip
+    made = {name: folder / "scratch" / place for name, place in places.items()}
+    for place in made.values():
+        place.mkdir(parents=True, exist_ok=True)
+    paths = [*carried(), *filter(None, [os.environ.get("PYTHONPATH")])]
+    found = {name: str(place) for name, place in made.items()} | {"PYTHONDONTWRITEBYTECODE": "1"}
+    return found | ({"PYTHONPATH": os.pathsep.join(paths)} if paths else {})
+
+
+def carried() -> list[str]:
+    """Return the folders of packages that came with the tree and that this Python does not have itself."""
+    folders = sorted((ROOT / OWN).glob("*/")) if (ROOT / OWN).is_dir() else []
+    return [
+        str(folder) for folder in folders
+        if not all(importlib.util.find_spec(name) for name in (folder / "MODULES").read_text().split())
+    ]  # fmt: skip
 
 
 def begin(program: Program, folder: Path, seconds: float) -> subprocess.Popen[bytes]:
@@ -121,7 +155,7 @@ def begin(program: Program, folder: Path, seconds: float) -> subprocess.Popen[by
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **program.environment},
+            env={**os.environ, **kept_in(folder), **program.environment},
             cwd=ROOT,
         )
 

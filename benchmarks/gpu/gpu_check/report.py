@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.gpu.gpu_check.programs import Finished, Part, results_of
+from benchmarks.gpu.gpu_check.programs import Finished, Part, read_properties, results_of
 from benchmarks.kit.report import report as speed_report
 from benchmarks.kit.text import markdown
 
@@ -20,6 +20,10 @@ interquartile range of the rounds, for one call. A step's GB/s are its least byt
 floor is the time that these take at the copy's GB/s of this run, or at the published ones. All steps have a learning
 rate of 0, so that each finds the same work; `graph` is the compiled step, captured once and replayed; `torch` is
 `benchmarks.kit.torch_gpu`. Other operators' GB/s are the rows that they must move."""
+
+KERNELS = """\
+By torch's profiler, for one call. Predicted are the bytes that a kernel passes on, at the bandwidth of a copy of this
+run, or its instructions at one a cycle of every lane (`benchmarks.gpu.gpu_check.kernels`)."""
 
 
 def sanitizer_errors(text: str) -> int | None:
@@ -78,6 +82,8 @@ def report(heading: str, parts: Sequence[Part], finished: Sequence[Finished], fo
         rows = [[run.program.name, str(run.tests or "-"), run.ending, f"{run.seconds:.0f}"] for run in runs]
         blocks += [f"## {part.name}", markdown(["", "tests", "ended", "s"], rows)]
         blocks += [details(run) for run in runs if fault(run)]
+        if part.name == "kernels":
+            blocks += [KERNELS, kernel_table(read_properties(results_of("kernels", folder)["xml"], "kernel"))]
         if part.name == "speeds":
             blocks += [TIMING, speed_tables(results_of("speeds", folder)["json"])]
     return "\n\n".join([*blocks, "## Skipped, and why", skipped(finished)]) + "\n"
@@ -94,6 +100,21 @@ def details(run: Finished) -> str:
     if not failures:
         lines += ["The end of its output:", "", "```", *run.printed.splitlines()[-15:], "```"]
     return "\n".join(lines)
+
+
+def kernel_table(recorded: Sequence[str]) -> str:
+    """Return a table of kernels, predicted and measured; the sum of a case stands above its kernels."""
+    rows = [json.loads(one) for one in recorded]
+    cells = []
+    for case in dict.fromkeys(row["case"] for row in rows):
+        own = [row for row in rows if row["case"] == case]
+        cells.append([f"**{case}**", "", f"**{sum(row['measured'] for row in own):.1f}**", ""])
+        for row in own:
+            known = row["predicted"] is not None
+            predicted = f"{row['predicted']:.1f}" if known else "-"
+            share = f"{row['predicted'] / row['measured']:.0%}" if known else "-"
+            cells.append([f"`{row['kernel']}`", predicted, f"{row['measured']:.1f}", share])
+    return markdown(["", "predicted, us", "measured, us", "reached"], cells) if cells else "There are no times."
 
 
 def speed_tables(times: Path) -> str:

