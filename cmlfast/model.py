@@ -35,9 +35,11 @@ from cmlfast.serving.queries import Query, check_count, query_of
 from cmlfast.serving.recommend import popular, predict, recommend, recommend_users
 from cmlfast.serving.summary import as_html, summary
 from cmlfast.training.auto import is_auto
+from cmlfast.training.checkpoint import Checkpoints, what_is_trained
+from cmlfast.training.course import Record
 from cmlfast.training.fit import check_some, fit
 from cmlfast.training.fitted import Fitted, user_points
-from cmlfast.training.loop import Record
+from cmlfast.training.interrupts import Interrupts
 from cmlfast.training.partial_fit import partial_fit
 from cmlfast.training.settings import Settings, resolve
 from cmlfast.training.side_information import lifts_of, read_features
@@ -269,8 +271,13 @@ class CML:
         validation: Any = None,
         show_progress: bool | None = None,
         callback: Callable[[Record], Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_every: int | str = 1,
     ) -> CML:
-        """Train from scratch.
+        """Train from scratch, or go on where the same training was broken off.
+
+        Ctrl-C (SIGINT), SIGTERM and SIGHUP take effect when the step is done: a checkpoint is written, if there is a
+        folder for it, and the model is what had been learned by then, if that is an epoch at least.
 
         Parameters
         ----------
@@ -290,6 +297,13 @@ class CML:
             epoch at the level DEBUG.
         callback : callable, optional
             Called with each epoch's entry of ``history_``; returning True ends training.
+        checkpoint_dir : str or path, optional
+            A folder for checkpoints, of which the last two are kept. Where it has some, the same call goes on from the
+            last, and ends with the bits of a training that was never broken off (on the same machine, with as many
+            threads, where BLAS is involved).
+        checkpoint_every : int or str
+            Write one after so many epochs, or after a time such as "10 minutes", also within an epoch; the end of the
+            training is always written.
 
         Returns
         -------
@@ -300,7 +314,10 @@ class CML:
         ------
         ValueError
             If a parameter is out of range, the matrix is empty, has negative or non-finite values, or does not fit
-            ``validation``, or if no user has an item left to be a negative.
+            ``validation``, or if no user has an item left to be a negative; if the last checkpoint in
+            ``checkpoint_dir`` is damaged or of another training, which says in what.
+        OSError
+            If a checkpoint cannot be written; earlier ones are unchanged.
         DivergedError
             If the loss is no longer finite. A model that was fitted before is unchanged after any error.
         """
@@ -313,12 +330,23 @@ class CML:
         features = read_features(train, given, device)
         settings = resolve(self.get_params(), *sizes(train.matrix), lifts_of(train.matrix, features))
         score = None if validation is None else validation_score(kernels, train, validation, settings)
-        # One assignment, of all that was found: a fit that fails leaves the old model.
-        self._fitted = fit(
-            train, features, Sides(*map(tag_ids_of, given)), Sides(self.user_network, self.item_network), settings,
-            kernels, device, keep_pairs=self.keep_user_items, score=score, show_progress=show_progress,
-            callback=callback,
-        )  # fmt: skip
+        networks, interrupts = Sides(self.user_network, self.item_network), Interrupts()
+        checkpoints = None
+        if checkpoint_dir is not None:
+            if not isinstance(self.random_state, int | np.integer):
+                raise ValueError(
+                    f"checkpoint_dir is given, but random_state is {self.random_state!r}; give an integer, by which "
+                    "the same call is the same training"
+                )
+            of = what_is_trained(settings, train, features, networks, validation)
+            checkpoints = Checkpoints.in_folder(checkpoint_dir, checkpoint_every, of)
+        with interrupts.deferred():
+            # One assignment, of all that was found: a fit that fails leaves the old model.
+            self._fitted = fit(
+                train, features, Sides(*map(tag_ids_of, given)), networks, settings, kernels, device,
+                keep_pairs=self.keep_user_items, score=score, show_progress=show_progress, callback=callback,
+                checkpoints=checkpoints, interrupts=interrupts,
+            ) or self._fitted  # fmt: skip
         return self
 
     @backend.undisturbed

@@ -48,7 +48,13 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if validation and options.drop_unknown:
         validation = _known_of(validation, likes.user_ids, likes.item_ids, options.validation)
     _tell(likes, features, options)
-    model.fit(likes, **features, validation=validation, show_progress=False if options.quiet else None)
+    how = {"checkpoint_dir": options.checkpoint, "checkpoint_every": options.checkpoint_every}
+    try:
+        model.fit(likes, **features, validation=validation, show_progress=False if options.quiet else None, **how)
+    except KeyboardInterrupt:
+        if options.checkpoint:
+            complain(f"\n{options.checkpoint} keeps what was learned; the same command goes on from it")
+        raise
     _tell_training(model, options)
     model.save(options.model)
     _say(f"wrote {options.model}", options)

@@ -118,6 +118,18 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     train.add_argument("--model", required=True, metavar="FILE", help="where to write the model")
     train.add_argument("--validation", metavar="FILE", help="held-out likes: stop early, keep the best epoch")
     train.add_argument("--drop-unknown", action="store_true", help="with --validation: leave out what is not in DATA")
+    train.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="a folder for checkpoints: the same command goes on from the last, to the same model",
+    )
+    train.add_argument(
+        "--checkpoint-every",
+        type=_epochs_or_time,
+        default=1,
+        metavar="N",
+        help="epochs between checkpoints, or a time such as 10min (default: %(default)s)",
+    )
     _add_model(train)
 
     evaluate = command(
@@ -330,6 +342,10 @@ def _parameter(text: str) -> tuple[str, int]:
     return name, int(value)
 
 
+def _epochs_or_time(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdecimal() else text
+
+
 def _int_or_auto(text: str) -> int | str:
     if text == "auto" or text.lstrip("-").isdecimal():
         return text if text == "auto" else int(text)
@@ -371,6 +387,7 @@ def _complaints(options: argparse.Namespace) -> Iterator[tuple[Any, str]]:
         unused = given("validation_measure") != DEFAULTS["validation_measure"] and not given("validation")
         yield unused, "--validation-measure goes with --validation"
         yield given("drop_unknown") and not given("validation"), "--drop-unknown goes with --validation"
+        yield given("checkpoint_every") != 1 and not given("checkpoint"), "--checkpoint-every goes with --checkpoint"
     if options.command == "evaluate":
         yield min(options.k) < 1, f"-k is {min(options.k)}; every K must be at least 1"
         yield (

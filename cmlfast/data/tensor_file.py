@@ -25,6 +25,7 @@ from cmlfast.data.ids import Ids
 # 1 had float32 tables only, and no parameter `dtype`; 2 had no networks; 3 had no counts of likes
 FORMAT = 4
 KEY = "cmlfast"
+PART = ".part"  # how the names of files end that are being written
 Where: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 
 
@@ -59,7 +60,7 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
         If ``path`` cannot be written to; an older file there is then untouched.
     """
     target = check_target(path)
-    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}.part"
+    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}{PART}"
     try:
         temporary.touch(exist_ok=False)
         mode = (target if target.exists() else temporary).stat().st_mode & 0o777
@@ -70,6 +71,12 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes have left half-written in a folder that nobody else writes to."""
+    for path in folder.glob(f".cmlfast-{'[0-9a-f]' * 16}{PART}"):
+        path.unlink(missing_ok=True)
 
 
 def header_of(path: Path) -> dict[str, Any] | None:

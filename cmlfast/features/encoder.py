@@ -83,6 +83,19 @@ class Encoder:
         gradient: Tensor = 2 * self._weight * difference.detach()
         return gradient
 
+    def optimizer_state(self) -> dict[str, Tensor]:
+        """Return what the optimizer remembers of each parameter, by the parameter's number and a name."""
+        state = self._optimizer.state_dict()["state"]
+        return {f"{number}.{name}": value for number, values in state.items() for name, value in values.items()}
+
+    def restore_optimizer(self, stored: dict[str, Tensor]) -> None:
+        """Undo :meth:`optimizer_state`."""
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in stored.items():
+            number, _, name = key.partition(".")
+            state.setdefault(int(number), {})[name] = value
+        self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
+
 
 def typical_length(table: Tensor) -> Tensor:
     """Return the median of the lengths of a table's rows, a scalar."""

@@ -178,6 +178,7 @@ def load(path: Where) -> Stored:
 
 
 def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
+    require("checkpoint" not in metadata, "it is a checkpoint: pass its folder to fit(checkpoint_dir=...)")
     missing = {"params", "history", "n_negatives", "batch_size", "skipped"} - metadata.keys()
     require(not missing, f"the header lacks {sorted(missing)}")
     require(isinstance(metadata["params"], dict), "its params are no mapping")

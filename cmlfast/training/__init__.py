@@ -6,6 +6,6 @@ Other rooms take the modules named below.
 from cmlfast.training.loop import DivergedError
 
 __all__ = [
-    "DivergedError", "auto", "fit", "fitted", "loop", "loss", "partial_fit", "progress", "settings", "side_information",
-    "softmax", "tables",
+    "DivergedError", "auto", "checkpoint", "course", "fit", "fitted", "interrupts", "loop", "loss", "partial_fit",
+    "progress", "settings", "side_information", "softmax", "tables",
 ]  # fmt: skip

@@ -17,8 +17,11 @@ from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Sides
 from cmlfast.features.rows import Features
+from cmlfast.training.checkpoint import Checkpoints
+from cmlfast.training.course import Record
 from cmlfast.training.fitted import Fitted
-from cmlfast.training.loop import Record, fit_tables
+from cmlfast.training.interrupts import Interrupts
+from cmlfast.training.loop import fit_tables
 from cmlfast.training.pairs import Pairs
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables, Side
@@ -39,8 +42,10 @@ def fit(
     score: Callable[[Tables], float] | None,
     show_progress: bool | None,
     callback: Callable[[Record], Any] | None,
-) -> Fitted:
-    """Train from scratch.
+    checkpoints: Checkpoints | None,
+    interrupts: Interrupts,
+) -> Fitted | None:
+    """Train from scratch, or go on from a checkpoint.
 
     Parameters
     ----------
@@ -62,6 +67,15 @@ def fit(
         The recall of tables of all users and items on held-out likes, by which training stops.
     show_progress, callback
         As ``CML.fit`` takes them.
+    checkpoints : Checkpoints, optional
+        Where to go on from, and to write to.
+    interrupts : Interrupts
+        What ends the training before its time.
+
+    Returns
+    -------
+    Fitted or None
+        None where it was interrupted before there was an epoch.
     """
     likes = train.matrix
     item_likes, user_likes = likes_of_items(likes), np.diff(likes.indptr)
@@ -78,8 +92,11 @@ def fit(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(settings.seed)  # for networks that draw, as dropout does
         tables, history = fit_tables(
-            step, tables, pairs, settings, score and (lambda joint: score(joint.whole())), show_progress, callback
-        )
+            step, tables, pairs, settings, score and (lambda joint: score(joint.whole())), show_progress, callback,
+            checkpoints, interrupts,
+        )  # fmt: skip
+    if not history:
+        return None
     placed = Sides(*(_placed(*one) for one in ((user_likes, features.user), (item_likes, features.item))))
     whole = tables.whole()
     # Who likes nothing is in the middle: as near to anybody as to others.

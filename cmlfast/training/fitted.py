@@ -17,7 +17,7 @@ from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Kind, Sides
 from cmlfast.features.encoder import typical_length
-from cmlfast.training.loop import Record
+from cmlfast.training.course import Record
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables
 

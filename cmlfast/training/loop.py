@@ -1,4 +1,4 @@
-"""The training loop (paper, section 3.5): epochs, learning rate, early stopping."""
+"""The training loop (paper, section 3.5): epochs, learning rate, early stopping, checkpoints, interrupts."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from cmlfast.training.checkpoint import Checkpoints
+from cmlfast.training.course import Course, Record
+from cmlfast.training.interrupts import Interrupts
 from cmlfast.training.loss import Step
 from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.progress import hides_bar
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
+from cmlfast.training.side_information import JointTables
 from cmlfast.training.tables import AnyTables
 
 LOG = logging.getLogger("cmlfast")
 EVALUATIONS = 10  # how often a fit looks at its validation matrix, before it cools down
 COOLING = 0.1  # of the epochs: how long the rate takes to fall once more epochs at it bring nothing
-
-Record = dict[str, float]
 
 
 class DivergedError(ArithmeticError):
@@ -38,28 +40,58 @@ def run_epoch(
     ``progress`` says where in the training the epoch begins and ends: the learning rate falls linearly to 0 over the
     training, and a loss may have a schedule of its own.
     """
+    course = Course.start(1)
+    go_on(step, tables, pairs, settings, epoch, progress, course)
+    return record_of(course, pairs, settings, epoch, progress)
+
+
+def go_on(
+    step: Step,
+    tables: AnyTables,
+    pairs: Pairs,
+    settings: Settings,
+    epoch: int,
+    progress: Schedule,
+    course: Course,
+    is_enough: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Visit those batches of an epoch that the course has not seen; return whether the epoch is whole.
+
+    It stops where ``is_enough``, which is asked after each step, says so. The course is told of what was done.
+    """
     started = time.perf_counter()
-    n = len(pairs)
-    n_batches = -(-n // settings.batch_size)
+    n_batches = -(-len(pairs) // settings.batch_size)
     rate = Schedule(settings.learning_rate, 0.0)
+    batches = pairs.batches(settings.seed, epoch, settings.balance, n_batches)
+    # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows of 16
+    # bits draw how they are rounded, in every step.
+    by_epoch = settings.balance is None and settings.dtype == torch.float32
     all_totals = []
-    for number, likes in enumerate(pairs.batches(settings.seed, epoch, settings.balance, n_batches)):
-        # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows
-        # of 16 bits draw how they are rounded, in every step.
-        by_epoch = settings.balance is None and settings.dtype == torch.float32
+    for number in range(course.n_batches, n_batches):
         steps_before = epoch * n_batches + number
-        offset = epoch if by_epoch else steps_before
         now = progress.at(number / n_batches)
-        all_totals.append(step(tables, pairs, Batch(*likes, rate.at(now), now, offset, steps_before), settings))
-    # Read at the end only: on a GPU, reading waits for the step.
-    sums = torch.stack([total for totals in all_totals for total in totals]).view(n_batches, -1)  # [n_batches, ...]
-    totals = [math.fsum(column) for column in zip(*sums.tolist(), strict=True)]
+        batch = Batch(*batches[number], rate.at(now), now, epoch if by_epoch else steps_before, steps_before)
+        all_totals.append(step(tables, pairs, batch, settings))
+        if is_enough():
+            break
+    if all_totals:
+        # Read at the end only: on a GPU, reading waits for the step.
+        sums = torch.stack([total for totals in all_totals for total in totals]).view(len(all_totals), -1)
+        course.totals += sums.tolist()
+    course.n_batches += len(all_totals)
+    course.seconds += time.perf_counter() - started
+    return course.n_batches == n_batches
+
+
+def record_of(course: Course, pairs: Pairs, settings: Settings, epoch: int, progress: Schedule) -> Record:
+    """Return what was seen in a whole epoch, or raise ``DivergedError`` if it was not finite."""
+    totals = [math.fsum(column) for column in zip(*course.totals, strict=True)]
     record = {
         "epoch": epoch + 1,
-        **settings.loss.record(totals, n),
-        "learning_rate": rate.at(progress.first),
+        **settings.loss.record(totals, len(pairs)),
+        "learning_rate": Schedule(settings.learning_rate, 0.0).at(progress.first),
         **settings.loss.scheduled(progress.first),
-        "seconds": time.perf_counter() - started,
+        "seconds": course.seconds,
     }
     check_finite(record, settings)
     return record
@@ -79,50 +111,79 @@ def check_finite(record: Record, settings: Settings, *tables: Tensor) -> None:
 
 def fit_tables(
     step: Step,
-    tables: AnyTables,
+    tables: JointTables,
     pairs: Pairs,
     settings: Settings,
-    score: Callable[[AnyTables], float] | None,
+    score: Callable[[JointTables], float] | None,
     show_progress: bool | None,
     callback: Callable[[Record], Any] | None,
-) -> tuple[AnyTables, list[Record]]:
+    checkpoints: Checkpoints | None = None,
+    interrupts: Interrupts | None = None,
+) -> tuple[JointTables, list[Record]]:
     """Train for all epochs, or fewer if validation stops improving; return the (best) tables and the history.
 
     ``score`` is looked at some ``EVALUATIONS`` times; higher is better. Most of what a training gains, it gains when
     its rate and margin fall: where ``patience`` looks have brought nothing, they fall to their ends in a tenth of the
-    epochs, with a look at the last. ``callback`` ends training by returning True.
+    epochs, with a look at the last. ``callback`` ends training by returning True. ``checkpoints`` are begun from, and
+    written; when a signal waits among ``interrupts``, the training ends after its step.
     """
     measure = "{}@{}".format(*settings.validation_measure)
-    history: list[Record] = []
-    best, best_score, waited = tables, -math.inf, 0
+    interrupts = interrupts or Interrupts()
+    course, best = (checkpoints and checkpoints.restore(tables)) or (Course.start(settings.n_epochs), tables)
+    if course.history or course.n_batches:
+        LOG.info("fit: goes on from a checkpoint of %d whole epochs and %d batches", course.epoch, course.n_batches)
     every = max(1, settings.n_epochs // EVALUATIONS)
-    done, stride, left = 0.0, 1 / settings.n_epochs, settings.n_epochs  # progress, that of an epoch, epochs
-    with tqdm(total=settings.n_epochs, desc="CML", unit="epoch", disable=hides_bar(show_progress)) as bar:
-        while left:
-            left -= 1
-            progress = Schedule(done, done + stride if left else 1.0)
-            record = run_epoch(step, tables, pairs, settings, len(history), progress)
-            done = progress.last
-            if score and (len(history) % every == every - 1 or not left):
+
+    def is_enough() -> bool:
+        return interrupts.arrived is not None or (checkpoints is not None and checkpoints.due_within_epoch())
+
+    with tqdm(
+        total=settings.n_epochs, initial=course.epoch, desc="CML", unit="epoch", disable=hides_bar(show_progress)
+    ) as bar:
+        while course.left:
+            epoch, progress = course.epoch, course.progress
+            if not go_on(step, tables, pairs, settings, epoch, progress, course, is_enough):
+                if checkpoints:
+                    checkpoints.save(course, tables, best)
+                if interrupts.arrived is not None:
+                    break
+                continue
+            record = record_of(course, pairs, settings, epoch, progress)
+            course.end_epoch(record)
+            if score and (course.epoch % every == 0 or not course.left):
                 record[measure] = score(tables)
-                if record[measure] > best_score:
-                    best, best_score, waited = tables.clone() if left else tables, record[measure], 0
+                if record[measure] > course.best_score:
+                    best = tables.clone() if course.left else tables
+                    course.best_score, course.waited = record[measure], 0
                 else:
-                    waited += 1
-                if waited == settings.patience:
+                    course.waited += 1
+                if course.waited == settings.patience:
                     LOG.info(
-                        "fit: %d looks without a better %s; what is left of the training is cut short", waited, measure
+                        "fit: %d looks without a better %s; what is left of the training is cut short",
+                        course.waited,
+                        measure,
                     )
-                    left = min(left, math.ceil(COOLING * settings.n_epochs))
-                    stride = (1 - done) / max(left, 1)
-            history.append(record)
+                    course.left = min(course.left, math.ceil(COOLING * settings.n_epochs))
+                    course.stride = (1 - course.done) / max(course.left, 1)
             LOG.debug("fit: %s", record)
             bar.update()
             shown = {"loss": f"{record['loss']:.3f}"}
-            if score and best_score >= 0:
-                shown[f"best {measure}"] = f"{best_score:.4f}"
+            if score and course.best_score >= 0:
+                shown[f"best {measure}"] = f"{course.best_score:.4f}"
             bar.set_postfix(shown)
             if callback and callback(dict(record)) is True:
+                course.left = 0
+            ends = interrupts.arrived is not None
+            if checkpoints and (ends or checkpoints.due_after_epoch(course)):
+                checkpoints.save(course, tables, best)
+            if ends:
                 break
-    check_finite(history[-1], settings, tables.user, tables.item)
-    return best, history
+    if course.history:
+        check_finite(course.history[-1], settings, tables.user, tables.item)
+    if course.left:
+        LOG.warning(
+            "fit was interrupted in epoch %d of %d: the model is what had been learned by then",
+            course.epoch + 1,
+            settings.n_epochs,
+        )
+    return best, course.history

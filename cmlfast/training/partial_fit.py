@@ -18,9 +18,10 @@ from cmlfast.data.sides import Kind, Sides
 from cmlfast.features.encoder import place_new
 from cmlfast.features.rows import Features
 from cmlfast.features.tags import rows_of
+from cmlfast.training.course import Record
 from cmlfast.training.fit import checked_pairs, skipped
 from cmlfast.training.fitted import Fitted
-from cmlfast.training.loop import Record, check_finite, run_epoch
+from cmlfast.training.loop import check_finite, run_epoch
 from cmlfast.training.loss import Step
 from cmlfast.training.pairs import Pairs
 from cmlfast.training.schedule import Schedule

@@ -1,0 +1,304 @@
+"""Checkpoints: a training that was killed goes on where it was, and ends with the same bits.
+
+A checkpoint is one safetensors file: tables, accumulators, networks, their optimizers and the random numbers that they
+draw next, the best tables so far, and in the header the course and what the training is of. It is written beside the
+others and then renamed, so that what is there is whole; the last two are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from cmlfast.data.interactions import Interactions, as_user_items
+from cmlfast.data.sides import KINDS, Sides
+from cmlfast.data.tensor_file import read, remove_parts, under, write
+from cmlfast.features.rows import Features
+from cmlfast.training.course import Course
+from cmlfast.training.schedule import Schedule
+from cmlfast.training.settings import Settings
+from cmlfast.training.side_information import JointTables
+
+NAME = re.compile(r"checkpoint-(\d{6})-(\d{8})\.safetensors")  # whole epochs, and batches of the next
+KEPT = 2
+MINUTES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:m|min|minutes?)")
+Of = dict[str, Any]  # what a training is of, by name: parameters, digests of data
+
+
+@dataclass(frozen=True)
+class Every:
+    """How often: after so many epochs, or when so many seconds have passed since the last one."""
+
+    epochs: int | None = None
+    seconds: float | None = None
+
+    @staticmethod
+    def of(value: Any) -> Every:
+        """Read a number of epochs, or a text such as "10 minutes".
+
+        Raises
+        ------
+        ValueError
+            For anything else.
+        """
+        if isinstance(value, str) and (minutes := MINUTES.fullmatch(value.strip())) and float(minutes[1]) > 0:
+            return Every(seconds=60 * float(minutes[1]))
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+            return Every(epochs=value)
+        raise ValueError(
+            f"checkpoint_every is {value!r}; it must be a number of epochs, at least 1, or a text such as '10 minutes'"
+        )
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one training in a folder.
+
+    Attributes
+    ----------
+    folder : Path
+    every : Every
+    of : dict
+        What the training is of. A checkpoint of anything else is refused.
+    """
+
+    folder: Path
+    every: Every
+    of: Of
+    _written: float = field(default_factory=time.monotonic)
+
+    @staticmethod
+    def in_folder(folder: str | os.PathLike[str], every: Any, of: Of) -> Checkpoints:
+        """Make the folder if it is not there.
+
+        Raises
+        ------
+        OSError
+            If it cannot be made or written to.
+        ValueError
+            As :meth:`Every.of`.
+        """
+        how_often, path = Every.of(every), Path(folder)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(f"checkpoint_dir is {str(folder)!r}, which is no folder; give another name")
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK):
+            raise PermissionError(f"checkpoint_dir is {str(folder)!r}, which cannot be written to; choose another")
+        return Checkpoints(path, how_often, of)
+
+    def files(self) -> list[Path]:
+        """Return what is there, the oldest first."""
+        return sorted(path for path in self.folder.iterdir() if NAME.fullmatch(path.name))
+
+    def due_within_epoch(self) -> bool:
+        """Whether it is time for one, by the clock."""
+        return self.every.seconds is not None and time.monotonic() - self._written >= self.every.seconds
+
+    def due_after_epoch(self, course: Course) -> bool:
+        """Whether one is due after a whole epoch; after the last one in any case."""
+        by_number = self.every.epochs is not None and course.epoch % self.every.epochs == 0
+        return by_number or not course.left or self.due_within_epoch()
+
+    def save(self, course: Course, tables: JointTables, best: JointTables) -> None:
+        """Write one, then remove all but the last two.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written. Those that are there stay.
+        """
+        tensors = state_of(tables)
+        if best is not tables:
+            tensors |= {f"best.{name}": tensor for name, tensor in state_of(best, with_optimizer=False).items()}
+        tensors |= random_states(tables.user.device)
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        header = {"of": self.of, "course": course.as_json()}
+        path = self.folder / f"checkpoint-{course.epoch:06d}-{course.n_batches:08d}.safetensors"
+        try:
+            write(path, tensors, {"checkpoint": header, "sha256": digest(tensors, header)})
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"the checkpoint could not be written ({os.strerror(error.errno or 0)}); earlier ones are unchanged: "
+                "make room, and call the same again to go on from the last",
+                str(path),
+            ) from error
+        self._written = time.monotonic()
+        remove_parts(self.folder)
+        for old in self.files()[:-KEPT]:
+            old.unlink(missing_ok=True)
+
+    def restore(self, tables: JointTables) -> tuple[Course, JointTables] | None:
+        """Bring tables, networks and random numbers to the last checkpoint; return its course and the best tables.
+
+        Returns
+        -------
+        tuple or None
+            None where there is no checkpoint.
+
+        Raises
+        ------
+        ValueError
+            If the last one is damaged, or of another training; says in what.
+        """
+        files = self.files()
+        if not files:
+            return None
+        path = files[-1]
+        tensors, header = self._checked(path, files[-2] if len(files) > 1 else None)
+        restore_state(tables, tensors)
+        best = tables
+        if of_best := under("best.", tensors):
+            best = tables.clone()
+            restore_state(best, of_best)
+        restore_random_states(tensors, tables.user.device)
+        return Course.of_json(header["course"]), best
+
+    def _checked(self, path: Path, before: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        remedy = f"remove it to go on from {before.name}" if before else "remove it to begin anew"
+        try:
+            tensors, metadata = read(path)
+            header = metadata["checkpoint"]
+            sound = digest(tensors, header) == metadata["sha256"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"the checkpoint {str(path)!r} is damaged ({error}); {remedy}") from error
+        if not sound:
+            raise ValueError(f"the checkpoint {str(path)!r} is damaged: its content has changed; {remedy}")
+        self._check_same(header["of"])
+        return tensors, header
+
+    def _check_same(self, stored: Of) -> None:
+        """Raise ``ValueError`` that names what differs between a checkpoint's training and this one."""
+        now = json.loads(json.dumps(self.of))  # tuples are lists there
+        different = [
+            f"{name} was {stored.get(name)!r} and is {now.get(name)!r}" if name not in DATA else f"{name} differs"
+            for name in dict.fromkeys((*stored, *now))
+            if stored.get(name) != now.get(name)
+        ]
+        if different:
+            raise ValueError(
+                f"checkpoint_dir is {str(self.folder)!r}, whose checkpoints are of another training: "
+                f"{'; '.join(different)}. Give the same again, or another folder"
+            )
+
+
+DATA = ("user_items", "validation", "item_features", "user_features", "item_network", "user_network")
+
+
+def what_is_trained(
+    settings: Settings,
+    train: Interactions,
+    features: Sides[Features | None],
+    networks: Sides[nn.Module | None],
+    validation: Any,
+) -> Of:
+    """Return parameters by name, and digests of all data: what must be the same for a training to go on."""
+    found: Of = {
+        **{each.name: getattr(settings, each.name) for each in fields(settings) if each.name not in ("loss", "found")},
+        "loss": type(settings.loss).__name__.lower(),
+        **{each.name: getattr(settings.loss, each.name) for each in fields(settings.loss)},
+        "users and items": train.matrix.shape,
+        "user_items": _of_matrix(train.matrix),
+        "validation": None if validation is None else _of_matrix(as_user_items(validation).matrix),
+    }
+    for kind in KINDS:
+        rows, network = features[kind], networks[kind]
+        found[f"{kind}_features"] = None if rows is None else _of_features(rows)
+        weights = None if network is None else network.state_dict()
+        found[f"{kind}_network"] = weights and digest_of(*(weights[name] for name in sorted(weights)))
+    return {name: value if isinstance(value, int | float | None) else _plain(value) for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can say of a setting."""
+    if isinstance(value, Schedule):
+        return [value.first, value.last]
+    return list(value) if isinstance(value, tuple) else str(value)
+
+
+def _of_matrix(matrix: sparse.csr_matrix) -> str:
+    return digest_of(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64))
+
+
+def _of_features(features: Features) -> str:
+    rows = features.rows
+    if rows.layout != torch.sparse_csr:
+        return digest_of(rows)
+    return digest_of(rows.crow_indices(), rows.col_indices(), rows.values())
+
+
+def state_of(tables: JointTables, with_optimizer: bool = True) -> dict[str, Tensor]:
+    """Return all tensors that training changes, by name."""
+    found = dict(zip(("user", "item", "user_state", "item_state"), tables.all(), strict=True))
+    for kind, side in zip(("user", "item"), tables.sides(), strict=True):
+        if side is not None:
+            found |= {f"{kind}_network.{name}": one for name, one in side.encoder.network.state_dict().items()}
+            if with_optimizer:
+                found |= {f"{kind}_optimizer.{name}": one for name, one in side.encoder.optimizer_state().items()}
+    return {name: tensor.clone() for name, tensor in found.items()}
+
+
+def restore_state(tables: JointTables, tensors: dict[str, Tensor]) -> None:
+    """Undo :func:`state_of`, in place."""
+    for name, table in zip(("user", "item", "user_state", "item_state"), tables.all(), strict=True):
+        table.copy_(tensors[name])
+    for kind, side in zip(("user", "item"), tables.sides(), strict=True):
+        if side is not None:
+            side.encoder.network.load_state_dict(under(f"{kind}_network.", tensors))
+            if optimizer := under(f"{kind}_optimizer.", tensors):
+                side.encoder.restore_optimizer(optimizer)
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return what networks that draw, as dropout does, draw next from."""
+    found = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        found["random.cuda"] = torch.cuda.get_rng_state(device)
+    return found
+
+
+def restore_random_states(tensors: dict[str, Tensor], device: torch.device) -> None:
+    """Undo :func:`random_states`."""
+    torch.set_rng_state(tensors["random.cpu"])
+    if device.type == "cuda" and "random.cuda" in tensors:
+        torch.cuda.set_rng_state(tensors["random.cuda"], device)
+
+
+def digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
+    """Return the SHA-256 of tensors and a header."""
+    found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        for part in _bytes(tensor):
+            found.update(part)
+    return found.hexdigest()
+
+
+def digest_of(*arrays: Any) -> str:
+    """Return the SHA-256 of arrays or tensors, such as those of a matrix."""
+    found = hashlib.sha256()
+    for array in arrays:
+        tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
+        found.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
+        for part in _bytes(tensor.detach().cpu()):
+            found.update(part)
+    return found.hexdigest()
+
+
+def _bytes(tensor: Tensor) -> Iterator[memoryview]:
+    flat = tensor.contiguous().reshape(-1)
+    if flat.numel():
+        yield flat.view(torch.uint8).numpy().data
