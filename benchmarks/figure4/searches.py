@@ -91,8 +91,8 @@ def sweeps(n_items: int) -> Iterator[Sweep]:
     small = n_items < 100_000
     trees = _grid("n_trees", [10, 30, 100] if small else [10, 40])
     looked_at = _grid("search_k", [round(root * times) for times in (1, 2, 4, 8, 16, 32)])
-    lists = _grid("n_lists", [round(root * times) for times in ((1, 2, 4) if small else (1, 2))])
-    probes = _grid("n_probe", [1, 2, 4, 6, 8, 12, 16, 24, 32, 64])
+    lists = _grid("n_lists", [round(root * times) for times in ((1, 2, 3, 4) if small else (1, 2))])
+    probes = _grid("n_probe", [1, 2, 4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 64])
     expansions = _grid("expansion_search", [16, 32, 64, 128, 256])
     transforms = [{"m": 3, "largest": 0.83}, *([{"m": 2, "largest": 0.75}] if small else [])]
 

@@ -18,20 +18,20 @@ class Ivf:
     Parameters
     ----------
     n_lists : int, optional
-        Centres of k-means; by default the square root of the number of points.
-    n_probe : int, optional
-        Lists that a query looks at, those of the nearest centres; by default 1 of 16.
+        Centres of k-means; by default twice the square root of the number of points.
+    n_probe : int
+        Lists that a query looks at, those of the nearest centres.
     """
 
     kind: ClassVar[str] = "ivf"
     n_lists: int | None = None
-    n_probe: int | None = None
+    n_probe: int = 16
     _made: Any = field(init=False, repr=False)
 
     def build(self, points: Points) -> None:
         """Take the points [J, d] to search."""
         faiss = self._faiss()
-        n_lists = min(self.n_lists or max(1, round(len(points) ** 0.5)), len(points))
+        n_lists = min(self.n_lists or max(1, round(2 * len(points) ** 0.5)), len(points))
         made = faiss.IndexIVFFlat(faiss.IndexFlatL2(points.shape[1]), points.shape[1], n_lists)
         made.cp.min_points_per_centroid = 1  # it would print a warning
         made.train(points)
@@ -40,8 +40,7 @@ class Ivf:
 
     def search(self, queries: Points, n: int) -> Positions:
         """Return rows of points that are near to queries, see :class:`cmlfast.indexes.Index`."""
-        n_probe = self.n_probe or max(1, self._made.nlist // 16)
-        chosen = self._faiss().SearchParametersIVF(nprobe=min(n_probe, self._made.nlist))
+        chosen = self._faiss().SearchParametersIVF(nprobe=min(self.n_probe, self._made.nlist))
         found: Positions = self._made.search(queries, n, params=chosen)[1]
         return found
 

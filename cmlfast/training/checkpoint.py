@@ -13,6 +13,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,8 @@ class Checkpoints:
     every: Every
     of: Of
     _written: float = field(default_factory=time.monotonic)
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "cmlfast-checkpoint"))
+    _writing: Future[None] | None = None
 
     @staticmethod
     def in_folder(folder: str | os.PathLike[str], every: Any, of: Of) -> Checkpoints:
@@ -112,20 +115,37 @@ class Checkpoints:
         return by_number or not course.left or self.due_within_epoch()
 
     def save(self, course: Course, tables: JointTables, best: JointTables) -> None:
-        """Write one, then remove all but the last two.
+        """Write what is now, while the training goes on, then remove all but the last two.
 
         Raises
         ------
         OSError
-            If it cannot be written. Those that are there stay.
+            If the one before could not be written. Those that are there stay.
         """
-        tensors = state_of(tables)
-        if best is not tables:
+        self.finish()
+        tensors = {name: tensor.clone() for name, tensor in state_of(tables).items()}
+        if best is not tables:  # which nothing changes any more
             tensors |= {f"best.{name}": tensor for name, tensor in state_of(best, with_optimizer=False).items()}
         tensors |= random_states(tables.user.device)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        header = {"of": self.of, "course": course.as_json()}
+        header = json.loads(json.dumps({"of": self.of, "course": course.as_json()}))  # apart from what goes on
         path = self.folder / f"checkpoint-{course.epoch:06d}-{course.n_batches:08d}.safetensors"
+        self._written = time.monotonic()
+        self._writing = self._thread.submit(self._write, path, tensors, header)
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        """Wait until what was saved is written; raise as :meth:`save`."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def _write(self, path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
         try:
             write(path, tensors, {"checkpoint": header, "sha256": digest(tensors, header)})
         except OSError as error:
@@ -135,7 +155,6 @@ class Checkpoints:
                 "make room, and call the same again to go on from the last",
                 str(path),
             ) from error
-        self._written = time.monotonic()
         remove_parts(self.folder)
         for old in self.files()[:-KEPT]:
             old.unlink(missing_ok=True)
@@ -247,7 +266,7 @@ def state_of(tables: JointTables, with_optimizer: bool = True) -> dict[str, Tens
             found |= {f"{kind}_network.{name}": one for name, one in side.encoder.network.state_dict().items()}
             if with_optimizer:
                 found |= {f"{kind}_optimizer.{name}": one for name, one in side.encoder.optimizer_state().items()}
-    return {name: tensor.clone() for name, tensor in found.items()}
+    return found
 
 
 def restore_state(tables: JointTables, tensors: dict[str, Tensor]) -> None:

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -137,9 +138,10 @@ def fit_tables(
     def is_enough() -> bool:
         return interrupts.arrived is not None or (checkpoints is not None and checkpoints.due_within_epoch())
 
-    with tqdm(
+    bar = tqdm(
         total=settings.n_epochs, initial=course.epoch, desc="CML", unit="epoch", disable=hides_bar(show_progress)
-    ) as bar:
+    )
+    with bar, checkpoints or nullcontext():
         while course.left:
             epoch, progress = course.epoch, course.progress
             if not go_on(step, tables, pairs, settings, epoch, progress, course, is_enough):
