@@ -3,20 +3,31 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Waiting threads that spin would slow everything down where several processes share the cores.
-test test-emulated: export OMP_WAIT_POLICY ?= PASSIVE
+test test-lowest test-emulated: export OMP_WAIT_POLICY ?= PASSIVE
 # Compiling for every architecture takes minutes; `make wheel CMLFAST_CUDA_ARCHITECTURES=all` does.
 export CMLFAST_CUDA_ARCHITECTURES ?= native
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPP_SOURCES := $(shell find csrc tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
-.PHONY: demo test test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
+.PHONY: demo test test-lowest test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
 
 demo: $(VENV)/package
 	$(BIN)/python -m cmlfast_cli.demo
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+# What does not take seconds, with the lowest versions of all packages.
+LOWEST := .venv-lowest
+test-lowest: $(LOWEST)/ready
+	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile -m "not slow" $(addprefix tests/,data features training serving \
+	evaluation model tuning cli)
+
+$(LOWEST)/ready: $(VENV)/package constraints-lowest.txt
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip --disable-pip-version-check install --quiet -r constraints-lowest.txt
+	touch $@
 
 # The CUDA kernels' source on the CPU under AddressSanitizer, UBSan and a race detector; `test` runs it without those.
 test-emulated: $(VENV)/test
@@ -75,4 +86,4 @@ $(VENV)/%: $(VENV)/package
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info cmlfast/*.so
+	rm -rf $(VENV) $(LOWEST) build dist *.egg-info cmlfast/*.so

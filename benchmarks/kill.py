@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from benchmarks.kit.text import machine, markdown
@@ -142,6 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.kill", description=(__doc__ or "").partition("\n\n")[2])
     parser.add_argument("--kills", type=int, default=200, help="in all (default: %(default)s)")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # as forked processes have
     data, rng, rows, bad = Data.draw(), np.random.default_rng(0), [], 0
     each = -(-options.kills // (len(KINDS) * len(EVERY)))
     print(machine())

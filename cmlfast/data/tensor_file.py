@@ -148,7 +148,8 @@ def read(path: Where) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def _read_path(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, Tensor]]:
-    with safe_open(path, framework="pt") as file:
+    # safetensors before 0.6 makes tensors where the process has its default device.
+    with torch.device("cpu"), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         return (file.metadata() or {}).get(KEY), tensors
 

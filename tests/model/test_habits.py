@@ -51,7 +51,7 @@ def test_scikit_learn_searches_and_validates():
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
-        (np.float64(2), "CML(margin=np.float64(2.0))"),
+        (np.float64(2), f"CML(margin={np.float64(2)!r})"),  # "2.0" before NumPy 2
         (np.array([3.0, 1.0]), "CML(margin=array([3., 1.]))"),
         ((3, 1), "CML(margin=(3, 1))"),
         (torch.tensor([3.0, 1.0]), "CML(margin=tensor([3., 1.]))"),
