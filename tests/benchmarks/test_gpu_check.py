@@ -163,7 +163,7 @@ def test_the_sample_has_every_operator_and_dimension(collected: dict[str, list[s
 THERE = (
     "torch", "torchgen", "functorch", "typing_extensions", "sympy", "mpmath", "networkx", "jinja2", "markupsafe",
     "filelock", "fsspec", "setuptools", "_distutils_hack", "pkg_resources", "numpy", "numpy.libs", "scipy",
-    "scipy.libs", "pyarrow", "pyarrow.libs", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments",
+    "scipy.libs", "pyarrow", "pyarrow.libs", "py", "pytest", "_pytest", "pluggy", "iniconfig", "packaging", "pygments",
 )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ def main(
         print(pack(options.pack))
         return 0
     folder = options.output.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
     found, told = look(folder)
     if not found:
         print(f"The GPU cannot be checked. {told}", file=sys.stderr)

@@ -61,7 +61,8 @@ def kernels(folder: Path) -> Part:
 def speeds(folder: Path) -> Part:
     """Run the benchmarks of ``bench_cuda.py``; some need more memory than every GPU has."""
     times = f"--benchmark-json={results_of('speeds', folder)['json']}"
-    command = pytest_command("speeds", folder, "--benchmark-only", times, "benchmarks/bench_cuda.py")
+    storage = f"--benchmark-storage=file://{folder / 'scratch' / 'benchmarks'}"
+    command = pytest_command("speeds", folder, "--benchmark-only", times, storage, "benchmarks/bench_cuda.py")
     return Part("speeds", [Program("speeds", command)], 120, least=20)
 
 
