@@ -3,14 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Waiting threads that spin would slow everything down where several processes share the cores.
-test test-lowest test-emulated: export OMP_WAIT_POLICY ?= PASSIVE
+test test-lowest test-emulated test-sanitized: export OMP_WAIT_POLICY ?= PASSIVE
 # Compiling for every architecture takes minutes; `make wheel CMLFAST_CUDA_ARCHITECTURES=all` does.
 export CMLFAST_CUDA_ARCHITECTURES ?= native
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPP_SOURCES := $(shell find csrc tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
-.PHONY: demo test test-lowest test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
+.PHONY: demo test test-lowest test-sanitized fuzz test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
 
 demo: $(VENV)/package
 	$(BIN)/python -m cmlfast_cli.demo
@@ -32,6 +32,15 @@ $(LOWEST)/ready: $(VENV)/package constraints-lowest.txt
 # The CUDA kernels' source on the CPU under AddressSanitizer, UBSan and a race detector; `test` runs it without those.
 test-emulated: $(VENV)/test
 	cd tests && ../$(BIN)/python -m simt.check
+
+# The CPU's kernels under AddressSanitizer and UBSan: the operators' tests, then random cases of them.
+# SANITIZED="--minutes 60" tries more of these.
+test-sanitized: $(VENV)/test
+	cd tests && ../$(BIN)/python -m sanitized_cpu $(SANITIZED)
+
+# Operators with random arguments, readers with damaged files: FUZZ="--minutes 10" each.
+fuzz: $(VENV)/test
+	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ)
 
 # A training step's instructions, counted by valgrind, against the stored budget; `-m benchmarks.instructions --update`
 # stores a new one. Says so where valgrind is missing or another compiler has built the extension.

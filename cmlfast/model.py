@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
@@ -839,11 +840,16 @@ class CML:
             If it, or its index, is no model, damaged, or from a newer version; if a network does not fit.
         """
         stored = persistence.load(path)
-        own = {"user_network": user_network, "item_network": item_network}
-        model = cls(**{**stored.params, **own, "device": device})
+        own = Sides(user_network, item_network)
+        with persistence.damage(path):
+            model = cls(**{**stored.params, **{f"{kind}_network": own[kind] for kind in KINDS}})
+        model.device = device
         _, target = backend.choose(model.backend, device)
-        model._fitted = stored.fitted(model.get_params(), Sides(user_network, item_network), target)
-        model._index = index_file.read(path, stored.index, model._fitted)
+        # What does not fit the caller's own networks is not the file's fault.
+        with persistence.damage(path) if own == Sides(None, None) else nullcontext():
+            model._fitted = stored.fitted(model.get_params(), own, target)
+            model._settings(model._fitted)
+            model._index = index_file.read(path, stored.index, model._fitted)
         return model
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +36,7 @@ from cmlfast.training.fitted import Fitted
 from cmlfast.training.settings import DTYPES, resolve
 from cmlfast.training.tables import Tables
 
+RECORDED = ("loss", "seconds")  # at least, of every epoch
 TABLES = ("user", "item", "user_state", "item_state")
 
 
@@ -169,12 +172,23 @@ def load(path: Where) -> Stored:
         than it must have.
     """
     tensors, metadata = read(path)
-    try:
+    with damage(path):
         return _checked(tensors, metadata)
-    except (KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"path is {name_of(path)}, which is damaged: {error!r}; save the model again") from error
+
+
+@contextmanager
+def damage(path: Where) -> Iterator[None]:
+    """Raise ``ValueError`` that names a model's file for whatever its content makes go wrong."""
+    try:
+        yield
+    except OSError:  # the file is not what is wrong
+        raise
     except ValueError as error:
+        if str(error).startswith("path is "):
+            raise
         raise ValueError(f"path is {name_of(path)}, which is damaged: {error}; save the model again") from error
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+        raise ValueError(f"path is {name_of(path)}, which is damaged: {error!r}; save the model again") from error
 
 
 def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
@@ -182,6 +196,13 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
     missing = {"params", "history", "n_negatives", "batch_size", "skipped"} - metadata.keys()
     require(not missing, f"the header lacks {sorted(missing)}")
     require(isinstance(metadata["params"], dict), "its params are no mapping")
+    history = metadata["history"]
+    records = isinstance(history, list) and len(history) > 0 and all(isinstance(one, dict) for one in history)
+    require(records and all(_is_number(one.get(name)) for one in history for name in RECORDED), "its history is none")
+    skipped = metadata["skipped"]
+    require(isinstance(skipped, dict) and all(map(_is_number, skipped.values())), "its skipped are no counts")
+    for name in ("auto", "index"):
+        require(isinstance(metadata.get(name, {}), dict | None), f"its {name} is no mapping")
     params = {"loss": "warp", **metadata["params"]}  # the only one, once
     for numbers in (params, metadata.get("auto", {})):
         for name in ("margin", "feature_weight"):
@@ -217,6 +238,10 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
     # Older files do not say it.
     known.by_position = bool(metadata.get("by_position", are_positions(user_ids) and are_positions(item_ids)))
     return Stored(params, tensors, metadata, known, likes, tag_ids)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype) -> tuple[torch.Size, torch.Size]:

@@ -1,0 +1,229 @@
+"""Operators with random arguments, compared with the reference: ``python -m ops.fuzz --minutes 10`` in ``tests``.
+
+A case is made of a seed alone: sizes, storage and id types, layouts (gaps, offsets, transposed), ids at and over the
+edges, values that are NaN, infinite, denormal, huge or tied. Both must return the same bits, or refuse with an error of
+one kind (of several faults either may name another) and leave every tensor as it was. `test_ops_fuzz.py` runs some.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cmlfast import ops, reference
+
+SPECIAL = (float("nan"), float("inf"), float("-inf"), 1e-40, -1e-42, 1e30, -1e38, 0.0, -0.0, 3e-39)
+SIZES = (0, 1, 2, 3, 7, 9, 31, 33, 64, 65, 200)
+DIMENSIONS = (1, 2, 3, 8, 31, 32, 33, 47, 64, 100, 129)
+NARROW = (torch.bfloat16, torch.float16)
+
+
+class Draw:
+    """Random choices, all of one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def below(self, n: int) -> int:
+        return int(torch.randint(n, (1,), generator=self.generator))
+
+    def of(self, choices: Any) -> Any:
+        return choices[self.below(len(choices))]
+
+    def chance(self, of: int) -> bool:
+        return self.below(of) == 0
+
+    def floats(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return normal numbers, or few different ones, and sometimes a few of those that break things."""
+        values = torch.randn(shape, generator=self.generator)
+        if self.chance(4):
+            values = values.round()
+        if self.chance(5):
+            values = values * 10.0 ** self.below(30)
+        if values.numel() and self.chance(4):
+            for _ in range(1 + self.below(3)):
+                values.view(-1)[self.below(values.numel())] = self.of(SPECIAL)
+        return self.laid_out(values.to(dtype))
+
+    def ids(self, *shape: int, low: int, high: int, dtype: torch.dtype) -> Tensor:
+        """Return ids of [low, high), and now and then one that lies outside."""
+        made = torch.randint(low, max(high, low + 1), shape, generator=self.generator)
+        if made.numel() and self.chance(12):
+            made.view(-1)[self.below(made.numel())] = self.of((low - 1, high, high + 1, -(2**31), 2**31 - 1))
+        return self.laid_out(made.to(dtype))
+
+    def laid_out(self, tensor: Tensor) -> Tensor:
+        """Return the same values otherwise in memory."""
+        how = self.below(6)
+        if how == 0:  # gaps between elements
+            wide = tensor.new_zeros((*tensor.shape[:-1], 2 * tensor.shape[-1]))
+            wide[..., ::2] = tensor
+            return wide[..., ::2]
+        if how == 1:  # not at the start of its storage, and not aligned
+            flat = tensor.new_zeros(tensor.numel() + 3)
+            flat[3:] = tensor.reshape(-1)
+            return flat[3:].view(tensor.shape)
+        if how == 2 and tensor.dim() == 2:  # columns side by side
+            return tensor.t().contiguous().t()
+        return tensor
+
+    def csr(self, n_rows: int, n_columns: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Return ascending columns for each row, sometimes all; now and then offsets that lie."""
+        rows = []
+        for _ in range(n_rows):
+            n = n_columns if self.chance(9) else self.below(min(n_columns, 12) + 1)
+            rows.append(torch.randperm(n_columns, generator=self.generator)[:n].sort().values)
+        ends = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
+        indices = torch.cat([*rows, torch.zeros(0, dtype=torch.int64)])
+        if self.chance(15):
+            ends[self.below(len(ends))] = self.of((-1, 10**6, 2**31 - 1))
+        return self.laid_out(ends.to(dtype)), self.laid_out(indices.to(dtype))
+
+
+def tables(draw: Draw, narrow: bool = True) -> tuple[int, int, int, torch.dtype]:
+    """Return numbers of users, items and columns, and how tables are stored."""
+    stored = draw.of((torch.float32, torch.float32, *NARROW)) if narrow else torch.float32
+    return max(1, draw.of(SIZES)), max(1, draw.of(SIZES)), draw.of(DIMENSIONS), stored
+
+
+def case(operator: str, seed: int) -> dict[str, Any]:
+    """Return an operator's arguments: every call makes new tensors, of the same bits and layouts."""
+    draw = Draw(seed)
+    ids = draw.of((torch.int64, torch.int32))
+    users, items, r, stored = tables(draw)
+    n = draw.of(SIZES)
+
+    def pairs(n_rows: int = users) -> dict[str, Tensor]:
+        return {
+            "users": draw.ids(n, low=0, high=n_rows, dtype=ids),
+            "positives": draw.ids(n, low=0, high=items, dtype=ids),
+        }
+
+    def vectors(names: tuple[str, str]) -> dict[str, Tensor]:
+        return {name: draw.floats(rows, r, dtype=stored) for name, rows in zip(names, (users, items), strict=True)}
+
+    def sampling() -> dict[str, Any]:
+        indptr, indices = draw.csr(users, items, ids)
+        return {"indptr": indptr, "indices": indices, **pairs()}
+
+    negatives = 1 + draw.below(9)
+    drawn = {"n_negatives": negatives, "seed": draw.below(2**31), "offset": draw.below(2**31)}
+    metric = {"metric": draw.of(("sqeuclidean", "dot"))}
+    hinge = {"margin": draw.of((0.5, 2.0, 0.0)), "rank_weight": draw.chance(2)}
+    optimizer = {"lr": draw.of((0.1, 0.0, 1e3)), "eps": draw.of((1e-10, 1.0)), "max_norm": draw.of((1.0, 1e30))}
+    rounding = {"stochastic_rounding": draw.chance(2), "seed": draw.below(99), "offset": draw.below(99)}
+
+    def states(names: tuple[str, str]) -> dict[str, Tensor]:
+        return {
+            name: draw.floats(rows, r).square() for name, rows in zip(names, (users, items), strict=True)
+        }  # which lays them out anew
+
+    if operator == "sample_negatives":
+        return {**sampling(), "n_items": items, **drawn}
+    if operator == "warp_hinge":
+        given = draw.ids(n, negatives, low=0, high=items, dtype=ids)
+        return {**vectors(("user_vectors", "item_vectors")), **pairs(), "negatives": given, **hinge,
+                "n_items": max(items, draw.below(500)), **metric}  # fmt: skip
+    if operator == "warp_hinge_sampled":
+        return {**vectors(("user_vectors", "item_vectors")), **sampling(), **drawn, **hinge, **metric}
+    if operator == "adagrad_clip_":
+        rows = draw.ids(n, low=0, high=users, dtype=ids)
+        return {"weight": draw.floats(users, r, dtype=stored), "state": draw.floats(users, r).square(), "rows": rows,
+                "grads": draw.floats(n, r), **optimizer, **rounding}  # fmt: skip
+    if operator == "cml_step_":
+        numbers = {**drawn, **hinge, **optimizer, "stochastic_rounding": draw.chance(2)}
+        return {**vectors(("user_w", "item_w")), **states(("user_state", "item_state")), **sampling(), **numbers}
+    if operator in ("topk", "topk_among"):
+        indptr, indices = draw.csr(users, items, ids) if draw.chance(2) else (None, None)
+        among = {}
+        if operator == "topk_among":
+            among = {"candidates": draw.ids(users, draw.below(40), low=-1, high=items, dtype=ids)}
+        return {**vectors(("queries", "items")), "k": 1 + draw.below(2 * items), **among, "seen_indptr": indptr,
+                "seen_indices": indices, **metric}  # fmt: skip
+    if operator == "softmax_weights_":
+        s = max(1, draw.of(SIZES))
+        return {"products": draw.floats(n, s), "offsets": draw.floats(s),
+                "negatives": draw.ids(s, low=0, high=items, dtype=ids),
+                "positives": draw.ids(n, low=0, high=items, dtype=ids), "positive_logits": draw.floats(n),
+                "weights": draw.floats(n), "scale": draw.of((1.5, -2.0, 0.0)), "decoupled": draw.chance(2)}  # fmt: skip
+    raise KeyError(operator)
+
+
+OPERATORS = (
+    "sample_negatives", "warp_hinge", "warp_hinge_sampled", "adagrad_clip_", "cml_step_", "topk", "topk_among",
+    "softmax_weights_",
+)  # fmt: skip
+
+
+def outcome(kernels: Any, operator: str, seed: int) -> tuple[str, list[Tensor]]:
+    """Return the message of an error, "" without, and what was returned and is in the arguments then."""
+    arguments = case(operator, seed)
+    try:
+        found = getattr(kernels, operator)(**arguments)
+    except (ValueError, IndexError) as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0]}", [*_tensors(arguments.values())]
+    returned = found if isinstance(found, tuple) else () if found is None else (found,)
+    return "", [*returned, *_tensors(arguments.values())]
+
+
+def _tensors(values: Any) -> list[Tensor]:
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def difference(operator: str, seed: int, kernels: Any = ops) -> str:
+    """Say in what an operator and its reference differ, "" if in nothing."""
+    (mine, tensors), (theirs, expected) = (outcome(each, operator, seed) for each in (kernels, reference))
+    if mine.partition(":")[0] != theirs.partition(":")[0]:
+        return f"{operator}, seed {seed}: {mine or 'no error'}; the reference: {theirs or 'no error'}"
+    if mine:  # nothing has changed
+        expected = _tensors(case(operator, seed).values())
+    for at, (one, other) in enumerate(zip(tensors, expected, strict=True)):
+        if one.shape != other.shape or one.dtype != other.dtype or not same_bits(one, other):
+            return f"{operator}, seed {seed}: tensor {at} differs"
+    return ""
+
+
+def same_bits(one: Tensor, other: Tensor) -> bool:
+    """Compare bits, but any NaN is equal to any other."""
+
+    def bits(tensor: Tensor) -> Tensor:
+        packed = torch.empty(tensor.numel(), dtype=tensor.dtype).copy_(tensor.reshape(-1))
+        return packed.view(torch.uint8).view(len(packed), tensor.element_size())
+
+    equal = (bits(one) == bits(other)).all(1)
+    if one.is_floating_point():
+        equal |= one.isnan().reshape(-1) & other.isnan().reshape(-1)
+    return bool(equal.all())
+
+
+def search(minutes: float, first: int, tell: Callable[[str], None]) -> list[str]:
+    """Try cases of all operators in turn until the time is up; return what differs."""
+    until, found = time.monotonic() + 60 * minutes, list[str]()
+    seed = first
+    while time.monotonic() < until:
+        for operator in OPERATORS:
+            if told := difference(operator, seed):
+                found.append(told)
+                tell(told)
+        seed += 1
+    tell(f"{seed - first:,} cases of each of {len(OPERATORS)} operators, {len(found)} of them wrong")
+    return found
+
+
+def main() -> int:
+    """Run the command."""
+    parser = argparse.ArgumentParser("python -m ops.fuzz", description=(__doc__ or "").partition("\n\n")[2])
+    parser.add_argument("--minutes", type=float, default=1)
+    parser.add_argument("--seed", type=int, default=0, help="of the first case")
+    options = parser.parse_args()
+    return 1 if search(options.minutes, options.seed, lambda text: print(text, flush=True)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

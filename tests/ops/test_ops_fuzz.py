@@ -1,0 +1,48 @@
+"""Random cases of every operator on the CPU's kernels, as `ops.fuzz` makes them, and that a difference is seen."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from backends import Backend
+from ops import fuzz
+
+from cmlfast import reference
+
+SEEDS = range(10**6, 10**6 + 40)
+
+
+@pytest.mark.parametrize("operator", fuzz.OPERATORS)
+def test_random_cases(kernel: Backend, operator: str) -> None:
+    if kernel.device != "cpu" or kernel.schedule:
+        pytest.skip("layouts are the CPU's; the emulator and a GPU get tensors of their own")
+    assert [told for seed in SEEDS if (told := fuzz.difference(operator, seed, kernel.functions))] == []
+
+
+@pytest.mark.parametrize("operator", fuzz.OPERATORS)
+def test_cases_are_of_all_kinds_and_repeat(operator: str) -> None:
+    refused = 0
+    layouts, kinds = set(), set()
+    for seed in SEEDS:
+        one, other = fuzz.case(operator, seed), fuzz.case(operator, seed)
+        for mine, theirs in zip(fuzz._tensors(one.values()), fuzz._tensors(other.values()), strict=True):
+            assert fuzz.same_bits(mine, theirs)
+            assert (mine.stride(), mine.storage_offset()) == (theirs.stride(), theirs.storage_offset())
+            layouts.add((mine.is_contiguous(), mine.storage_offset() > 0))
+            kinds.add(mine.dtype)
+        refused += bool(fuzz.outcome(reference, operator, seed)[0])
+    assert len(layouts) == 3
+    assert {torch.int32, torch.int64} <= kinds
+    assert 0 < refused < len(SEEDS) / 2
+
+
+def test_a_difference_is_seen() -> None:
+    def changed(found: Any) -> Any:
+        ids, values = found
+        return ids, torch.where(values.isfinite(), values * (1 + 2**-20), values)
+
+    wrong = SimpleNamespace(topk=lambda **given: changed(reference.topk(**given)))
+    assert any("tensor 1 differs" in fuzz.difference("topk", seed, wrong) for seed in SEEDS)
+    silent = SimpleNamespace(topk=lambda **given: reference.topk(**{**given, "k": 1}))
+    assert any(fuzz.difference("topk", seed, silent) for seed in SEEDS)
