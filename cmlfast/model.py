@@ -348,6 +348,7 @@ class CML:
                 keep_pairs=self.keep_user_items, score=score, show_progress=show_progress, callback=callback,
                 checkpoints=checkpoints, interrupts=interrupts,
             ) or self._fitted  # fmt: skip
+        self._let_go_of_index()
         return self
 
     @backend.undisturbed
@@ -411,6 +412,7 @@ class CML:
             fitted, new, liked, Sides(user_features, item_features), settings, kernels, device,
             freeze_items=freeze_items, keep_pairs=self.keep_user_items,
         )  # fmt: skip
+        self._let_go_of_index()
         return self
 
     @backend.undisturbed
@@ -539,7 +541,7 @@ class CML:
         are searched exactly; so are similar items and users, and evaluation.
 
         The index is of the items as they are: after `fit`, `partial_fit` or with another ``rare_item_distance`` answers
-        are exact again, until it is built anew. It is saved with the model.
+        are exact again, until it is built anew. It is saved with the model; pickles and copies are without it.
 
         Parameters
         ----------
@@ -946,6 +948,14 @@ class CML:
         if found is not None and found.serves(fitted, self._rare_item_distance(fitted)):
             return partial(found.nearest, kernels)
         return partial(nearest, kernels)
+
+    def _let_go_of_index(self) -> None:
+        """Forget an index of tables that are no longer this model's, and those with it."""
+        if self._fitted is not None and self._index is not None and not self._index.is_of(self._fitted):
+            self._index = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_index": None}  # which its library does not copy
 
     def _points(self, fitted: Fitted) -> Tensor:
         """Return where users look for items, [J, r or r + 1]; the item table itself without ``rare_item_distance``."""

@@ -52,7 +52,7 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     try:
         model.fit(likes, **features, validation=validation, show_progress=False if options.quiet else None, **how)
     except KeyboardInterrupt:
-        if options.checkpoint:
+        if options.checkpoint and any(Path(options.checkpoint).glob("checkpoint-*")):
             complain(f"\n{options.checkpoint} keeps what was learned; the same command goes on from it")
         raise
     _tell_training(model, options)

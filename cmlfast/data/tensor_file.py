@@ -49,10 +49,11 @@ def check_target(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replacement(path: str | os.PathLike[str], mark: str = KEY) -> Iterator[Path]:
     """Give a new file to write, which then takes the place of another: readers see the old one or the new one, whole.
 
-    It may be read by whom the old one may, or else by whom the umask lets.
+    Its name begins with a dot and ``mark`` until then. It may be read by whom the old one may, or else by whom the umask
+    lets.
 
     Raises
     ------
@@ -60,7 +61,7 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
         If ``path`` cannot be written to; an older file there is then untouched.
     """
     target = check_target(path)
-    temporary = target.parent / f".cmlfast-{secrets.token_hex(8)}{PART}"
+    temporary = target.parent / f".{mark}-{secrets.token_hex(8)}{PART}"
     try:
         temporary.touch(exist_ok=False)
         mode = (target if target.exists() else temporary).stat().st_mode & 0o777
@@ -73,9 +74,9 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed processes have left half-written in a folder that nobody else writes to."""
-    for path in folder.glob(f".cmlfast-{'[0-9a-f]' * 16}{PART}"):
+def remove_parts(folder: Path, mark: str) -> None:
+    """Remove what killed processes have left half-written in a folder, under a mark of their own."""
+    for path in folder.glob(f".{mark}-{'[0-9a-f]' * 16}{PART}"):
         path.unlink(missing_ok=True)
 
 
@@ -94,7 +95,7 @@ def is_model(path: Path) -> bool:
     return header_of(path) is not None
 
 
-def write(path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> None:
+def write(path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any], mark: str = KEY) -> None:
     """Write a model file in one step, readers see the old file or the new one, whole; or write to an open file.
 
     Raises
@@ -109,7 +110,7 @@ def write(path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any]) -> 
         path.write(safetensors.torch.save(tensors, metadata=header))
         return
     try:
-        with replacement(path) as temporary:
+        with replacement(path, mark) as temporary:
             save_file(tensors, temporary, metadata=header)
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))

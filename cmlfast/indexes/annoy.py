@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import torch
 from cmlfast.indexes.index import Points, Positions, library, require_size
 
 SEED = 1
+COPIED_AT_ONCE = 1 << 20  # bytes
 QUERIES_IN_TURN = 64  # of a thread
 
 
@@ -72,9 +72,11 @@ class Annoy:
 
     def save(self, path: Path) -> None:
         """Write the trees to a file."""
-        with os.fdopen(os.dup(self._file.fileno()), "rb") as source, path.open("wb") as target:
-            source.seek(0)
-            shutil.copyfileobj(source, target)
+        # By places, for threads and forked processes share where a file is read.
+        place = 0
+        with path.open("wb") as target:
+            while part := os.pread(self._file.fileno(), COPIED_AT_ONCE, place):
+                place += target.write(part)
 
     def load(self, path: Path, n_points: int, n_components: int) -> None:
         """Map a file of trees into memory."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,6 +33,7 @@ class Hnsw:
     expansion_add: int = 128
     expansion_search: int = 64
     _made: Any = field(init=False, repr=False)
+    _one_at_a_time: Lock = field(default_factory=Lock, init=False, repr=False)  # each search has threads of its own
 
     def build(self, points: Points) -> None:
         """Take the points [J, d] to search."""
@@ -48,7 +50,8 @@ class Hnsw:
 
     def search(self, queries: Points, n: int) -> Positions:
         """Return rows of points that are near to queries, see :class:`cmlfast.indexes.Index`."""
-        matches = self._made.search(queries, n, threads=torch.get_num_threads())
+        with self._one_at_a_time:
+            matches = self._made.search(queries, n, threads=torch.get_num_threads())
         keys = matches.keys.reshape(len(queries), -1)
         counts = np.reshape(getattr(matches, "counts", keys.shape[1]), (-1, 1))  # one query alone has no counts
         found = np.full((len(queries), n), -1, dtype=np.int64)

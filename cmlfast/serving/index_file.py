@@ -6,6 +6,7 @@ that a model's header never names an index of another state.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -33,7 +34,10 @@ def write(path: Where, found: Indexed | None) -> dict[str, Any] | None:
     model = Path(path).resolve()
     name = f"{model.name}.{secrets.token_hex(4)}.{found.index.kind}"
     with replacement(model.parent / name) as file:
-        found.index.save(file)
+        try:
+            found.index.save(file)
+        except RuntimeError as error:  # as C++ libraries say that a disk is full
+            raise OSError(errno.EIO, f"the index could not be written: {error}", str(model.parent / name)) from error
         digest = _digest(file)
     return {
         "kind": found.index.kind,
@@ -52,9 +56,15 @@ def named_by(path: Where) -> dict[str, Any] | None:
 
 
 def remove(path: Where, entry: dict[str, Any] | None) -> None:
-    """Remove the index that a model's header named, after another model took its place."""
-    if entry is not None and isinstance(path, str | os.PathLike):
-        _beside(path, entry).unlink(missing_ok=True)
+    """Remove the index that a model's header named, after another model took its place.
+
+    Unless it is called after another model: a copy of that one's file names the same.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(entry, dict):
+        return
+    model, name = Path(path).resolve(), str(entry.get("file"))
+    if NAME.fullmatch(name) and name[: -len("." + name.rpartition(".")[2]) - 9] == model.name:
+        (model.parent / name).unlink(missing_ok=True)
 
 
 def read(path: Where, entry: dict[str, Any] | None, fitted: Fitted) -> Indexed | None:

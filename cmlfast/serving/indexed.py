@@ -43,9 +43,13 @@ class Indexed:
     _tables: Tables
     _version: int
 
+    def is_of(self, fitted: Fitted) -> bool:
+        """Whether the tables are those that it was built of."""
+        return fitted.tables is self._tables
+
     def serves(self, fitted: Fitted, rare_item_distance: float) -> bool:
         """Whether the items are still where they were."""
-        unchanged = fitted.tables is self._tables and fitted.tables.item._version == self._version
+        unchanged = self.is_of(fitted) and fitted.tables.item._version == self._version
         return unchanged and rare_item_distance == self.rare_item_distance
 
     def nearest(

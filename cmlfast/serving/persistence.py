@@ -36,6 +36,8 @@ from cmlfast.training.fitted import Fitted
 from cmlfast.training.settings import DTYPES, resolve
 from cmlfast.training.tables import Tables
 
+# Of memory that is full, or a GPU that fails; the last is there from torch 2.8 on.
+OF_DEVICES = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
 RECORDED = ("loss", "seconds")  # at least, of every epoch
 TABLES = ("user", "item", "user_state", "item_state")
 
@@ -187,6 +189,8 @@ def damage(path: Where) -> Iterator[None]:
         if str(error).startswith("path is "):
             raise
         raise ValueError(f"path is {name_of(path)}, which is damaged: {error}; save the model again") from error
+    except OF_DEVICES:
+        raise
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
         raise ValueError(f"path is {name_of(path)}, which is damaged: {error!r}; save the model again") from error
 

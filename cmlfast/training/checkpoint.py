@@ -34,6 +34,7 @@ from cmlfast.training.side_information import JointTables
 
 NAME = re.compile(r"checkpoint-(\d{6})-(\d{8})\.safetensors")  # whole epochs, and batches of the next
 KEPT = 2
+MARK = "cmlfast-checkpoint"  # what the names of half-written ones begin with
 MINUTES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:m|min|minutes?)")
 Of = dict[str, Any]  # what a training is of, by name: parameters, digests of data
 
@@ -123,11 +124,12 @@ class Checkpoints:
             If the one before could not be written. Those that are there stay.
         """
         self.finish()
-        tensors = {name: tensor.clone() for name, tensor in state_of(tables).items()}
-        if best is not tables:  # which nothing changes any more
+        tensors = state_of(tables)
+        if best is not tables:
             tensors |= {f"best.{name}": tensor for name, tensor in state_of(best, with_optimizer=False).items()}
         tensors |= random_states(tables.user.device)
-        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        # Copies, for training goes on; each of its own, for layers may share weights, and files hold none that do.
+        tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
         header = json.loads(json.dumps({"of": self.of, "course": course.as_json()}))  # apart from what goes on
         path = self.folder / f"checkpoint-{course.epoch:06d}-{course.n_batches:08d}.safetensors"
         self._written = time.monotonic()
@@ -147,7 +149,7 @@ class Checkpoints:
 
     def _write(self, path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
         try:
-            write(path, tensors, {"checkpoint": header, "sha256": digest(tensors, header)})
+            write(path, tensors, {"checkpoint": header, "sha256": digest(tensors, header)}, MARK)
         except OSError as error:
             raise OSError(
                 error.errno,
@@ -155,7 +157,7 @@ class Checkpoints:
                 "make room, and call the same again to go on from the last",
                 str(path),
             ) from error
-        remove_parts(self.folder)
+        remove_parts(self.folder, MARK)
         for old in self.files()[:-KEPT]:
             old.unlink(missing_ok=True)
 

@@ -32,19 +32,21 @@ class Interrupts:
             else:
                 _deliver(number, handlers[number], frame)
 
-        if threading.current_thread() is threading.main_thread():
-            for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
-                number = getattr(signal, name, None)
-                # None: a handler that Python did not install, and cannot give back
-                if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    handlers[number] = signal.signal(number, wait)
         try:
+            if threading.current_thread() is threading.main_thread():
+                for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+                    number = getattr(signal, name, None)
+                    # None: a handler that Python did not install, and cannot give back
+                    if number is not None and signal.getsignal(number) not in (signal.SIG_IGN, None):
+                        handlers[number] = signal.getsignal(number)
+                        signal.signal(number, wait)
             yield
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-        if self.arrived is not None:
-            _deliver(self.arrived, handlers[self.arrived], None)
+            # SIGINT last, for its handler may raise here.
+            for number in reversed(handlers):
+                signal.signal(number, handlers[number])
+            if self.arrived is not None:  # also where something failed meanwhile
+                _deliver(self.arrived, handlers[self.arrived], None)
 
 
 def _deliver(number: int, handler: Any, frame: FrameType | None) -> None:

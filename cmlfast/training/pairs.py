@@ -30,6 +30,8 @@ class Pairs:
         default_factory=dict, init=False, repr=False
     )
 
+    _dealt: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
+
     @property
     def n_without_negatives(self) -> int:
         """Number of pairs of users who like every item: visited, but they teach nothing."""
@@ -46,10 +48,18 @@ class Pairs:
 
     def batches(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> list[tuple[Tensor, Tensor]]:
         """Return an epoch's users and items, a batch each: dealt like cards, so that a pair's repeats meet in none."""
-        order = self.order(seed, epoch, balance).index_select(0, _deal(len(self), n_batches, self.users.device))
+        order = self.order(seed, epoch, balance).index_select(0, self._deal(n_batches))
         sizes = [-(-(len(self) - batch) // n_batches) for batch in range(n_batches)]
         users, items = (ids.index_select(0, order).split(sizes) for ids in (self.users, self.items))
         return list(zip(users, items, strict=True))
+
+    def _deal(self, n_batches: int) -> Tensor:
+        """Return where each batch's cards are in a pack of all, one batch after the other, [N]."""
+        if n_batches not in self._dealt:
+            self._dealt.clear()
+            places = np.concatenate([np.arange(batch, len(self), n_batches) for batch in range(n_batches)])
+            self._dealt[n_batches] = torch.from_numpy(places).to(self.users.device)
+        return self._dealt[n_batches]
 
     def order(self, seed: int, epoch: int, balance: float | None) -> Tensor:
         """Return which pairs an epoch visits, [N]; a function of (seed, epoch) alone.
@@ -97,13 +107,6 @@ class Batch(NamedTuple):
     progress: float  # of the training, from 0 to 1
     offset: int  # what the draws of a pair's own negatives depend on, beside seed, user and item
     step: int  # its number since the training began, which draws of shared negatives depend on
-
-
-@lru_cache(maxsize=1)
-def _deal(n: int, n_batches: int, device: torch.device) -> Tensor:
-    """Return where each batch's cards are in a pack of n, one batch after the other, [n]."""
-    places = np.concatenate([np.arange(batch, n, n_batches) for batch in range(n_batches)])
-    return torch.from_numpy(places).to(device)
 
 
 def _has_time(device: torch.device) -> bool:

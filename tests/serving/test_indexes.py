@@ -1,7 +1,9 @@
 """Indexes: what they find is ranked exactly, nobody gets too little, files keep them, and errors say what to do."""
 
+import copy
 import logging
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -223,8 +225,27 @@ def test_a_saved_model_keeps_it(kind: str, exact: CML, tmp_path: Path) -> None:
     (tmp_path / "m.cml").rename(tmp_path / "n.cml")
     moved = CML.load(tmp_path / "n.cml")
     assert moved.index == model.index
+    moved.save(tmp_path / "n.cml")
     moved.build_index("exact").save(tmp_path / "n.cml")
-    assert [path.name for path in tmp_path.iterdir()] == ["n.cml"]
+    # What is called after another model may be that one's.
+    assert sorted(path.name.split(".")[0] for path in tmp_path.iterdir()) == ["m", "n"]
+
+
+def test_a_copy_does_not_take_the_originals_index(kind: str, exact: CML, tmp_path: Path) -> None:
+    same(exact).build_index(kind).save(tmp_path / "a.cml")
+    (tmp_path / "b.cml").write_bytes((tmp_path / "a.cml").read_bytes())
+    other = CML.load(tmp_path / "b.cml")
+    assert other.index["kind"] == kind
+    other.build_index("exact").save(tmp_path / "b.cml")
+    assert CML.load(tmp_path / "a.cml").index["kind"] == kind
+
+
+def test_pickles_and_copies_are_without_it(kind: str, exact: CML) -> None:
+    model = same(exact).build_index(kind)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert other.index == {"kind": "exact"}
+        np.testing.assert_array_equal(other.recommend("u1")[1], exact.recommend("u1")[1])
+    assert model.index["kind"] == kind
 
 
 def test_what_cannot_be_read_is_named(
@@ -279,8 +300,9 @@ def test_headers_choose_no_other_folder(exact: CML, tmp_path: Path) -> None:
     for name in ("../m.0123abcd.annoy", "/m.0123abcd.annoy", "a/m.0123abcd.annoy", "likes.csv", "..", "", 3, None):
         with pytest.raises(ValueError, match="names"):
             index_file.read(tmp_path / "m.cml", {**entry, "file": name}, exact._fitted)
-        with pytest.raises(ValueError, match="names"):
-            index_file.remove(tmp_path / "m.cml", {**entry, "file": name})
+        (tmp_path / "likes.csv").write_text("mine")
+        index_file.remove(tmp_path / "m.cml", {**entry, "file": name})
+        assert (tmp_path / "likes.csv").exists()
 
 
 def test_open_files_take_the_model_alone(kind: str, exact: CML, tmp_path: Path, caplog) -> None:
@@ -344,12 +366,19 @@ def test_threads_ask_while_it_is_saved(kind: str, exact: CML, tmp_path: Path) ->
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for _ in range(5):
-        model.save(tmp_path / "m.cml")
+    savers = [
+        threading.Thread(target=lambda n=n: [model.save(tmp_path / f"{n}.cml") for _ in range(4)]) for n in range(2)
+    ]
+    for thread in savers:
+        thread.start()
+    for thread in savers:
+        thread.join()
     done.set()
     for thread in threads:
         thread.join()
     assert not wrong
+    for n in range(2):
+        np.testing.assert_array_equal(CML.load(tmp_path / f"{n}.cml").recommend(exact.user_ids_, N=10)[1], expected)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

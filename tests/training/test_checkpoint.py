@@ -257,10 +257,12 @@ def test_a_full_disk_stops_the_training_and_costs_nothing_that_was_written(
 def test_files_of_others_stay_and_those_of_a_killed_write_do_not(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "checkpoint-of-something.safetensors").write_text("else")
-    (tmp_path / ".cmlfast-0123456789abcdef.part").write_text("half")
+    (tmp_path / ".cmlfast-checkpoint-0123456789abcdef.part").write_text("half")
+    (tmp_path / ".cmlfast-0123456789abcdef.part").write_text("of somebody who writes a model here")
     fitted("warp", checkpoint_dir=tmp_path)
     assert (tmp_path / "notes.txt").read_text() == "mine"
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
+    assert not (tmp_path / ".cmlfast-checkpoint-0123456789abcdef.part").exists()
 
 
 def test_no_code_is_in_a_checkpoint(tmp_path: Path) -> None:
@@ -365,6 +367,45 @@ def test_a_second_signal_acts_at_once_and_others_handlers_come_back() -> None:
             assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_signal_is_not_lost_where_something_fails_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+
+    def fail() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise BrokenOffError
+
+    try:
+        at_step(3, fail, monkeypatch)
+        with pytest.raises(BrokenOffError):
+            fitted("warp")
+        assert seen == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_layers_may_share_weights(tmp_path: Path) -> None:
+    class Tied(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first = nn.Linear(5, 6)
+            self.second = nn.Linear(5, 6)
+            self.second.weight = self.first.weight
+
+        def forward(self, features: torch.Tensor) -> torch.Tensor:
+            return self.first(features) + self.second(features)
+
+    def trained(folder: Path | None) -> CML:
+        model = CML(6, "warp", n_epochs=4, random_state=0, user_network=Tied())
+        return model.fit(LIKES, user_features=PEOPLE, validation=HELD, checkpoint_dir=folder)
+
+    expected = trained(None)
+    assert_same(trained(tmp_path), expected)
+    max(tmp_path.iterdir()).unlink()
+    assert_same(trained(tmp_path), expected)
 
 
 @pytest.mark.slow
