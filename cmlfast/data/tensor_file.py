@@ -52,8 +52,8 @@ def check_target(path: str | os.PathLike[str]) -> Path:
 def replacement(path: str | os.PathLike[str], mark: str = KEY) -> Iterator[Path]:
     """Give a new file to write, which then takes the place of another: readers see the old one or the new one, whole.
 
-    Its name begins with a dot and ``mark`` until then. It may be read by whom the old one may, or else by whom the umask
-    lets.
+    Its name begins with a dot and ``mark`` until then. Those may read it who may read the old one, or else whom the
+    umask lets.
 
     Raises
     ------
