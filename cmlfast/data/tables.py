@@ -55,7 +55,7 @@ def read_parquet(where: Where, roles: Roles) -> Any:
     try:
         columns = choose(data.schema.names, roles, name)
         return _select(data.to_table(columns=list(columns.values())), columns)
-    except ValueError as error:
+    except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
         raise ValueError(f"{name}: {error}") from error
 
 
@@ -66,7 +66,7 @@ def _dataset(where: Where, name: str) -> Any:
     folder = isinstance(where, str | os.PathLike) and os.path.isdir(where)
     try:
         return dataset.dataset(where if folder else expand(where), format="parquet", partitioning="hive")
-    except ValueError as error:
+    except (ValueError, NotImplementedError) as error:
         raise ValueError(f"{name}: {error}") from error
 
 

@@ -56,6 +56,11 @@ def test_headers_with_something_else(key: str, value: object, whole: dict[str, b
         CML.load(path)
 
 
+def test_numbers_that_arrow_does_not_know(whole: dict[str, bytes], tmp_path: Path) -> None:
+    """A Parquet file whose thrift holds integers of more than 64 bits, or what else seed 106560 has made of it."""
+    assert fuzz.finding("likes.parquet", whole["likes.parquet"], 106_560, tmp_path) == ""
+
+
 def test_a_finding_is_seen(whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(path: Path) -> None:
         raise TypeError("unexpected")
