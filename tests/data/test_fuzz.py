@@ -21,8 +21,13 @@ HEADERS = (
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    logging.getLogger("cmlfast").setLevel(logging.CRITICAL)
     return fuzz.originals(tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say nothing of bad lines, of which there are many; other tests read what is said."""
+    monkeypatch.setattr(logging.getLogger("cmlfast"), "disabled", True)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of Arrow, on lines that are no text
