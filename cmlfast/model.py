@@ -580,10 +580,8 @@ class CML:
     @property
     def index(self) -> dict[str, Any]:
         """What looks for items: its ``kind``, "exact" without an index of the items as they are, and its parameters."""
-        fitted = self._require_fitted()
-        if self._index is None or not self._index.serves(fitted, self._rare_item_distance(fitted)):
-            return {"kind": "exact"}
-        return {"kind": self._index.index.kind, **parameters_of(self._index.index)}
+        found = self._served_by(self._require_fitted())
+        return {"kind": "exact"} if found is None else {"kind": found.index.kind, **parameters_of(found.index)}
 
     @backend.undisturbed
     def recommend_users(
@@ -806,9 +804,7 @@ class CML:
         fitted = self._require_fitted()
         self._check_n_components(fitted)
         self._settings(fitted)
-        found = self._index
-        kept = found if found is not None and found.serves(fitted, self._rare_item_distance(fitted)) else None
-        persistence.save(path, fitted, self.get_params(), kept)
+        persistence.save(path, fitted, self.get_params(), self._served_by(fitted))
 
     @classmethod
     @backend.undisturbed
@@ -944,10 +940,14 @@ class CML:
 
     def _search(self, fitted: Fitted) -> Search:
         """Return what looks for items: the index while it is of what the model is now, else all are compared with."""
-        kernels, found = self._kernels(fitted), self._index
-        if found is not None and found.serves(fitted, self._rare_item_distance(fitted)):
-            return partial(found.nearest, kernels)
-        return partial(nearest, kernels)
+        found = self._served_by(fitted)
+        return partial(nearest if found is None else found.nearest, self._kernels(fitted))
+
+    def _served_by(self, fitted: Fitted) -> Indexed | None:
+        """Return the index, if there is one, and the items are where they were when it was built."""
+        found = self._index
+        served = found is not None and found.serves(fitted, self._rare_item_distance(fitted))
+        return found if served else None
 
     def _let_go_of_index(self) -> None:
         """Forget an index of tables that are no longer this model's, and those with it."""

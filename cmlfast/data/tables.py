@@ -51,23 +51,20 @@ def read_parquet(where: Where, roles: Roles) -> Any:
         If a column is missing, or a file is not in the format.
     """
     name = repr(os.fspath(where)) if isinstance(where, str | os.PathLike) else "the files"
-    data = _dataset(where, name)
     try:
+        data = _dataset(where)
         columns = choose(data.schema.names, roles, name)
         return _select(data.to_table(columns=list(columns.values())), columns)
     except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
         raise ValueError(f"{name}: {error}") from error
 
 
-def _dataset(where: Where, name: str) -> Any:
+def _dataset(where: Where) -> Any:
     from pyarrow import dataset  # here, because its import is slow
 
     # A folder as it is: the names of its folders may be columns.
     folder = isinstance(where, str | os.PathLike) and os.path.isdir(where)
-    try:
-        return dataset.dataset(where if folder else expand(where), format="parquet", partitioning="hive")
-    except (ValueError, NotImplementedError) as error:
-        raise ValueError(f"{name}: {error}") from error
+    return dataset.dataset(where if folder else expand(where), format="parquet", partitioning="hive")
 
 
 def liked(table: Any, min_value: float | None) -> npt.NDArray[np.bool_]:

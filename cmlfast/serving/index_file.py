@@ -21,7 +21,7 @@ from cmlfast.serving.indexed import Indexed, indexed
 from cmlfast.training.fitted import Fitted
 
 LOG = logging.getLogger("cmlfast")
-NAME = re.compile(rf"[^/\\\0]+\.[0-9a-f]{{8}}\.({'|'.join(KINDS)})")
+NAME = re.compile(rf"(?P<model>[^/\\\0]+)\.[0-9a-f]{{8}}\.({'|'.join(KINDS)})")
 
 
 def write(path: Where, found: Indexed | None) -> dict[str, Any] | None:
@@ -62,9 +62,10 @@ def remove(path: Where, entry: dict[str, Any] | None) -> None:
     """
     if not isinstance(path, str | os.PathLike) or not isinstance(entry, dict):
         return
-    model, name = Path(path).resolve(), str(entry.get("file"))
-    if NAME.fullmatch(name) and name[: -len("." + name.rpartition(".")[2]) - 9] == model.name:
-        (model.parent / name).unlink(missing_ok=True)
+    model = Path(path).resolve()
+    name = NAME.fullmatch(str(entry.get("file")))
+    if name and name["model"] == model.name:
+        (model.parent / name[0]).unlink(missing_ok=True)
 
 
 def read(path: Where, entry: dict[str, Any] | None, fitted: Fitted) -> Indexed | None:

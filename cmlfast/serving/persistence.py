@@ -34,12 +34,11 @@ from cmlfast.serving import index_file
 from cmlfast.serving.indexed import Indexed
 from cmlfast.training.fitted import Fitted
 from cmlfast.training.settings import DTYPES, resolve
-from cmlfast.training.tables import Tables
+from cmlfast.training.tables import TABLES, Tables
 
 # Of memory that is full, or a GPU that fails; the last is there from torch 2.8 on.
 OF_DEVICES = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
 RECORDED = ("loss", "seconds")  # at least, of every epoch
-TABLES = ("user", "item", "user_state", "item_state")
 
 
 def save(path: Where, fitted: Fitted, params: dict[str, Any], found: Indexed | None) -> None:

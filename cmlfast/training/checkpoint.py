@@ -12,7 +12,6 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -31,6 +30,7 @@ from cmlfast.training.course import Course
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
+from cmlfast.training.tables import TABLES
 
 NAME = re.compile(r"checkpoint-(\d{6})-(\d{8})\.safetensors")  # whole epochs, and batches of the next
 KEPT = 2
@@ -130,7 +130,7 @@ class Checkpoints:
         tensors |= random_states(tables.user.device)
         # Copies, for training goes on; each of its own, for layers may share weights, and files hold none that do.
         tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-        header = json.loads(json.dumps({"of": self.of, "course": course.as_json()}))  # apart from what goes on
+        header = {"of": self.of, "course": course.as_json()}
         path = self.folder / f"checkpoint-{course.epoch:06d}-{course.n_batches:08d}.safetensors"
         self._written = time.monotonic()
         self._writing = self._thread.submit(self._write, path, tensors, header)
@@ -202,11 +202,10 @@ class Checkpoints:
 
     def _check_same(self, stored: Of) -> None:
         """Raise ``ValueError`` that names what differs between a checkpoint's training and this one."""
-        now = json.loads(json.dumps(self.of))  # tuples are lists there
         different = [
-            f"{name} was {stored.get(name)!r} and is {now.get(name)!r}" if name not in DATA else f"{name} differs"
-            for name in dict.fromkeys((*stored, *now))
-            if stored.get(name) != now.get(name)
+            f"{name} was {stored.get(name)!r} and is {self.of.get(name)!r}" if name not in DATA else f"{name} differs"
+            for name in dict.fromkeys((*stored, *self.of))
+            if stored.get(name) != self.of.get(name)
         ]
         if different:
             raise ValueError(
@@ -262,7 +261,7 @@ def _of_features(features: Features) -> str:
 
 def state_of(tables: JointTables, with_optimizer: bool = True) -> dict[str, Tensor]:
     """Return all tensors that training changes, by name."""
-    found = dict(zip(("user", "item", "user_state", "item_state"), tables.all(), strict=True))
+    found = dict(zip(TABLES, tables.all(), strict=True))
     for kind, side in zip(("user", "item"), tables.sides(), strict=True):
         if side is not None:
             found |= {f"{kind}_network.{name}": one for name, one in side.encoder.network.state_dict().items()}
@@ -273,7 +272,7 @@ def state_of(tables: JointTables, with_optimizer: bool = True) -> dict[str, Tens
 
 def restore_state(tables: JointTables, tensors: dict[str, Tensor]) -> None:
     """Undo :func:`state_of`, in place."""
-    for name, table in zip(("user", "item", "user_state", "item_state"), tables.all(), strict=True):
+    for name, table in zip(TABLES, tables.all(), strict=True):
         table.copy_(tensors[name])
     for kind, side in zip(("user", "item"), tables.sides(), strict=True):
         if side is not None:
@@ -301,10 +300,8 @@ def digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
     """Return the SHA-256 of tensors and a header."""
     found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
     for name in sorted(tensors):
-        tensor = tensors[name]
-        found.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        for part in _bytes(tensor):
-            found.update(part)
+        found.update(f"{name} ".encode())
+        _add(found, tensors[name])
     return found.hexdigest()
 
 
@@ -312,14 +309,13 @@ def digest_of(*arrays: Any) -> str:
     """Return the SHA-256 of arrays or tensors, such as those of a matrix."""
     found = hashlib.sha256()
     for array in arrays:
-        tensor = array if isinstance(array, Tensor) else torch.from_numpy(array)
-        found.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
-        for part in _bytes(tensor.detach().cpu()):
-            found.update(part)
+        _add(found, array if isinstance(array, Tensor) else torch.from_numpy(array))
     return found.hexdigest()
 
 
-def _bytes(tensor: Tensor) -> Iterator[memoryview]:
-    flat = tensor.contiguous().reshape(-1)
+def _add(found: Any, tensor: Tensor) -> None:
+    """Add a tensor's type, shape and bytes to a digest."""
+    found.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
     if flat.numel():
-        yield flat.view(torch.uint8).numpy().data
+        found.update(flat.view(torch.uint8).numpy().data)

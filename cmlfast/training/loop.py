@@ -118,8 +118,8 @@ def fit_tables(
     score: Callable[[JointTables], float] | None,
     show_progress: bool | None,
     callback: Callable[[Record], Any] | None,
-    checkpoints: Checkpoints | None = None,
-    interrupts: Interrupts | None = None,
+    checkpoints: Checkpoints | None,
+    interrupts: Interrupts,
 ) -> tuple[JointTables, list[Record]]:
     """Train for all epochs, or fewer if validation stops improving; return the (best) tables and the history.
 
@@ -129,7 +129,6 @@ def fit_tables(
     written; when a signal waits among ``interrupts``, the training ends after its step.
     """
     measure = "{}@{}".format(*settings.validation_measure)
-    interrupts = interrupts or Interrupts()
     course, best = (checkpoints and checkpoints.restore(tables)) or (Course.start(settings.n_epochs), tables)
     if course.history or course.n_batches:
         LOG.info("fit: goes on from a checkpoint of %d whole epochs and %d batches", course.epoch, course.n_batches)

@@ -29,7 +29,6 @@ class Pairs:
     _ahead: dict[tuple[int, int, float | None], Future[npt.NDArray[np.int64]]] = field(
         default_factory=dict, init=False, repr=False
     )
-
     _dealt: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @property

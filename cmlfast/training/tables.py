@@ -14,6 +14,7 @@ from cmlfast.ops.arithmetic import lane_sum, sqrt
 
 CACHE_LINE = 64  # bytes
 
+TABLES = ("user", "item", "user_state", "item_state")  # as `Tables.all` returns them
 AnyTables = TypeVar("AnyTables", bound="Tables")
 
 
