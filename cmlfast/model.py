@@ -28,6 +28,7 @@ from cmlfast.indexes import parameters_of
 from cmlfast.ops import backend
 from cmlfast.serving import index_file, persistence
 from cmlfast.serving.everyone import everyone, progress
+from cmlfast.serving.explain import Explanation, check_asked, explain
 from cmlfast.serving.indexed import Indexed
 from cmlfast.serving.indexed import build as build_index
 from cmlfast.serving.nearest import Scores, Search, nearest
@@ -721,6 +722,52 @@ class CML:
         if user_items is not None:
             raise ValueError("user_items are given without recalculate_user: known users are where training put them")
         return similar(fitted, self._kernels(fitted), "user", userid, N, filter_users, users)
+
+    @backend.undisturbed
+    def explain(
+        self,
+        userid: Any,
+        itemid: Any,
+        user_items: Any = None,
+        N: int = 10,  # noqa: N803 (implicit's name)
+        recalculate_user: bool = False,
+    ) -> Explanation:
+        """Say why an item is near to a user: which of the user's likes lie nearest to it, and how near.
+
+        The item itself is left out where the user likes it, and so are likes of which nothing was learned. Of a user
+        who likes nothing else, the explanation is empty, and says so when it is printed.
+
+        Parameters
+        ----------
+        userid, user_items, recalculate_user
+            As in :meth:`recommend`, of one user.
+        itemid : id
+            One item, recommended or not.
+        N : int
+            How many likes to show, the nearest; shares and bounds are of all.
+
+        Returns
+        -------
+        Explanation
+            See :class:`cmlfast.serving.explain.Explanation`: distances (Euclidean, not squared), shares, and the bounds
+            that the triangle inequality sets. ``print`` and notebooks show it as a table.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        KeyError
+            For an id that the model does not have.
+        IndexError
+            For a row or column number out of range, where ids are such numbers.
+        ValueError
+            For several users or items; as :meth:`recommend`, for ``user_items``; if nothing was learned of the item.
+        """
+        fitted = self._require_fitted()
+        check_count(N, "N")
+        check_asked(fitted, userid, itemid, user_items)
+        query = self._query(fitted, userid, user_items, recalculate_user, None, leave_out=True)
+        return explain(fitted, self._points(fitted), query, userid, itemid, N)
 
     def popular_items(self, N: int = 10) -> tuple[npt.NDArray[Any], Counts]:  # noqa: N803
         """Return the items that most users like, and how many do: for users of whom nothing is known.

@@ -5,6 +5,7 @@ Other rooms take the modules named below.
 
 __all__ = [
     "everyone",
+    "explain",
     "index_file",
     "indexed",
     "nearest",
