@@ -197,8 +197,8 @@ def test_what_is_shown(likes, model):
 def test_likes_of_a_high_share_are_those_without_which_the_item_is_farther(likes, model):
     """Without the third of the likes with the highest shares, against a random third, for 100 users.
 
-    Measured: farther for 100 of 100 with the softmax, 99 with the hinge. If shares told nothing it would be 50, and 75 or
-    more once in 3 million; if it were 90, fewer than 75 would come once in 200,000 (binomial both).
+    Measured: farther for 100 of 100 with the softmax, 99 with the hinge. If shares told nothing it would be 50, and 75
+    or more once in 3 million; if it were 90, fewer than 75 would come once in 200,000 (binomial both).
     """
     rng = np.random.default_rng(0)
     counts = np.diff(likes.matrix.indptr)
