@@ -117,6 +117,11 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     _add_data(train)
     _add_features(train)
     train.add_argument("--model", required=True, metavar="FILE", help="where to write the model")
+    train.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write what the training went through: .html is a page that needs no network, .png the curves alone",
+    )
     train.add_argument("--validation", metavar="FILE", help="held-out likes: stop early, keep the best epoch")
     train.add_argument("--drop-unknown", action="store_true", help="with --validation: leave out what is not in DATA")
     train.add_argument(

@@ -14,4 +14,5 @@ __all__ = [
     "queries",
     "recommend",
     "summary",
+    "told",
 ]
