@@ -58,14 +58,12 @@ def panels(history: History, measure: str | None) -> list[Panel]:
     """
     loss = _curve(history, "loss", lambda record: record["loss"])
     counted = [("impostors", "impostors"), ("active", "pairs with a loss")]
-    clipped = [("clipped_users", "users"), ("clipped_items", "items")]
+    edge = [("clipped_users", "users"), ("clipped_items", "items")]
     speed = _curve(history, "speed", lambda record: record["pairs"] / record["seconds"])
     found = [
         Panel("Loss", "mean of a pair", [loss], log=_spans_much(loss.values)),
         Panel("Inside the margin", "share", [_of(history, *one) for one in counted], percent=True, from_zero=True),
-        Panel(
-            "On the edge of the ball", "share", [_of(history, *one) for one in clipped], percent=True, from_zero=True
-        ),
+        Panel("On the edge of the ball", "share", [_of(history, *one) for one in edge], percent=True, from_zero=True),
         Panel("Speed", "pairs a second", [speed], from_zero=True),
         Panel("Learning rate", "of AdaGrad", [_of(history, "learning_rate", "learning rate")], from_zero=True),
     ]
@@ -80,7 +78,7 @@ def panels(history: History, measure: str | None) -> list[Panel]:
 
 def span(drawn: Sequence[Panel]) -> tuple[float, float]:
     """Return the first and the last epoch, with some air, for all panels alike."""
-    epochs = [epoch for panel in drawn for curve in panel.curves for epoch in curve.epochs]
+    epochs = [epoch for panel in drawn for curve in panel.curves for epoch in curve.epochs] or [0.0, 1.0]
     air = max(0.2, 0.02 * (max(epochs) - min(epochs)))
     return min(epochs) - air, max(epochs) + air
 
@@ -99,8 +97,8 @@ def _curve(history: History, name: str, value: Callable[[dict[str, float]], floa
     points = []
     for record in history:
         try:
-            points.append((record["epoch"], value(record)))
-        except (KeyError, ZeroDivisionError):
+            points.append((float(record["epoch"]), float(value(record))))
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):  # of an older version, or of somebody's own
             continue
     return Curve(name, [epoch for epoch, _ in points], [one for _, one in points])
 

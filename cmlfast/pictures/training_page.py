@@ -55,7 +55,6 @@ def page(training: Training) -> str:
 
 def curves(drawn: Sequence[Panel]) -> Any:
     """Return the panels as a figure of plotly, two in a row."""
-    from plotly.graph_objects import Scatter
     from plotly.subplots import make_subplots
 
     odd = len(drawn) % 2
@@ -70,27 +69,7 @@ def curves(drawn: Sequence[Panel]) -> Any:
     epochs = span(drawn)
     for number, panel in enumerate(drawn):
         place = number + (odd if number else 0)
-        where = {"row": place // 2 + 1, "col": place % 2 + 1}
-        value = "%{y:.1%}" if panel.percent else "%{y:.4g}"
-        for curve, colour, dash in zip(panel.curves, COLOURS, ("solid", "dash"), strict=False):
-            line = {"color": colour, "width": 2, "dash": dash}
-            mode = "lines+markers" if len(curve.values) < 30 else "lines"
-            hover = f"epoch %{{x}}: {value}<extra>{curve.name}</extra>"
-            figure.add_trace(
-                Scatter(x=curve.epochs, y=curve.values, name=curve.name, mode=mode, line=line, hovertemplate=hover),
-                **where,
-            )
-        if panel.best:
-            best, marker = {"x": [panel.best[0]], "y": [panel.best[1]]}, {"color": BEST, "size": 11}
-            figure.add_trace(Scatter(**best, mode="markers", marker=marker, hoverinfo="skip"), **where)
-        axis = {"title_text": panel.unit, "gridcolor": "#e6e6e6", "zeroline": False, "title_standoff": 6}
-        if panel.percent:
-            axis["tickformat"] = ".0%" if max(max(curve.values) for curve in panel.curves) > 0.05 else ".1%"
-        axis |= {"type": "log", "dtick": "D2"} if panel.log else {}
-        axis |= {"rangemode": "tozero"} if panel.from_zero else {}
-        figure.update_yaxes(**axis, **where)
-        shown = {"range": epochs, "showgrid": False, "showline": True, "linecolor": "#999", "ticks": "outside"}
-        figure.update_xaxes(title_text="epoch", title_standoff=4, zeroline=False, **shown, **where)
+        _draw(figure, panel, epochs, {"row": place // 2 + 1, "col": place % 2 + 1})
     figure.update_annotations(font_size=15, xanchor="left")
     for note, panel_axis in zip(figure.layout.annotations, _left_ends(figure, len(drawn)), strict=True):
         note.x = panel_axis
@@ -99,6 +78,34 @@ def curves(drawn: Sequence[Panel]) -> Any:
         margin={"l": 70, "r": 20, "t": 50, "b": 50}, hovermode="closest",
     )  # fmt: skip
     return figure
+
+
+def _draw(figure: Any, panel: Panel, epochs: tuple[float, float], where: dict[str, int]) -> None:
+    """Draw a panel at its place."""
+    from plotly.graph_objects import Scatter
+
+    value = "%{y:.1%}" if panel.percent else "%{y:.4g}"
+    for curve, colour, dash in zip(panel.curves, COLOURS, ("solid", "dash"), strict=False):
+        line = {"color": colour, "width": 2, "dash": dash}
+        mode = "lines+markers" if len(curve.values) < 30 else "lines"
+        hover = f"epoch %{{x}}: {value}<extra>{curve.name}</extra>"
+        points = {"x": curve.epochs, "y": curve.values, "name": curve.name}
+        figure.add_trace(Scatter(**points, mode=mode, line=line, hovertemplate=hover), **where)
+    if panel.best:
+        best, marker = {"x": [panel.best[0]], "y": [panel.best[1]]}, {"color": BEST, "size": 11}
+        figure.add_trace(Scatter(**best, mode="markers", marker=marker, hoverinfo="skip"), **where)
+    axis: dict[str, Any] = {"title_text": panel.unit, "gridcolor": "#e6e6e6", "zeroline": False, "title_standoff": 6}
+    if panel.percent:
+        axis["tickformat"] = ".0%" if max(max(curve.values) for curve in panel.curves) > 0.05 else ".1%"
+    if panel.log:
+        axis |= {"type": "log", "dtick": "D2"}
+    if panel.from_zero:
+        axis["rangemode"] = "tozero"
+    figure.update_yaxes(**axis, **where)
+    shown: dict[str, Any] = {"range": epochs, "showgrid": False, "linecolor": "#999", "ticks": "outside"}
+    if epochs[1] - epochs[0] < 10:
+        shown["dtick"] = 1
+    figure.update_xaxes(title_text="epoch", title_standoff=4, zeroline=False, showline=True, **shown, **where)
 
 
 def _left_ends(figure: Any, n: int) -> Iterable[float]:
@@ -145,7 +152,11 @@ def _table(rows: Iterable[tuple[Any, ...]], head: Sequence[str] = ()) -> str:
     """Return a table whose first column names the rows."""
     top = f"<thead><tr>{''.join(f'<th>{escape(name)}</th>' for name in head)}</tr></thead>" if head else ""
     body = "".join(
-        f"<tr><th>{escape(str(name))}</th>{''.join(f'<td>{escape(str(value))}</td>' for value in values)}</tr>"
+        f"<tr><th>{escape(str(name))}</th>{''.join(f'<td>{escape(_text(value))}</td>' for value in values)}</tr>"
         for name, *values in rows
     )
     return f"<table>{top}<tbody>{body}</tbody></table>"
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

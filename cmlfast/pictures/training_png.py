@@ -51,13 +51,16 @@ def _draw(axes: Any, panel: Panel, epochs: tuple[float, float]) -> None:
     axes.set_title(panel.title, loc="left", fontsize=11, fontweight="bold")
     axes.set_ylabel(panel.unit, color=GREY)
     axes.set_xlabel("epoch", color=GREY)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlim(epochs)
     if panel.log:
         axes.set_yscale("log")
     if panel.from_zero:
         axes.set_ylim(bottom=0)
-    axes.yaxis.set_major_formatter(PercentFormatter(1) if panel.percent else EngFormatter(sep=""))
+    if panel.percent:
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+    elif max(max(curve.values) for curve in panel.curves) >= 1000:
+        axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     if len(panel.curves) > 1:
         axes.legend(frameon=False, fontsize=9)
     axes.grid(axis="y", color="#e6e6e6", lw=0.8)

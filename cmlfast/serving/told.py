@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -69,9 +70,11 @@ class Told:
         n, most = len(self.history), self.settings.n_epochs
         if n >= most:
             return ""
-        best = max(range(len(looks)), key=looks.__getitem__, default=0)
-        if not self.end and len(looks) - 1 - best >= self.settings.patience:
-            return f"{measure} no longer rose: the training was cut short to {n} of {most} epochs."
+        best, waited, patience = -math.inf, 0, self.settings.patience
+        for look in looks:
+            best, waited = (look, 0) if look > best else (best, waited + 1)
+            if waited == patience and not self.end:
+                return f"{measure} no longer rose: the training was cut short to {n} of {most} epochs."
         return f"{n} of {most} epochs were finished."
 
 
