@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -81,6 +82,14 @@ def span(drawn: Sequence[Panel]) -> tuple[float, float]:
     epochs = [epoch for panel in drawn for curve in panel.curves for epoch in curve.epochs] or [0.0, 1.0]
     air = max(0.2, 0.02 * (max(epochs) - min(epochs)))
     return min(epochs) - air, max(epochs) + air
+
+
+def log_ticks(panel: Panel) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten that lie among a panel's values, for a logarithmic axis."""
+    values = [value for curve in panel.curves for value in curve.values]
+    powers = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    steps = [float(f"{step}e{power}") for power in powers for step in (1, 2, 5)]
+    return [one for one in steps if min(values) <= one <= max(values)]
 
 
 def told_of_best(best: tuple[float, float]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from cmlfast.pictures.panels import BEST, COLOURS, Panel, panels, span, told_of_best
+from cmlfast.pictures.panels import BEST, COLOURS, Panel, log_ticks, panels, span, told_of_best
 from cmlfast.pictures.training import Training
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
@@ -19,6 +19,8 @@ h2 {{ font-size: 1.1rem; margin: 2rem 0 .5rem }}
 .facts b {{ display: block; font-size: 1.35rem; font-weight: 600; color: #222; font-variant-numeric: tabular-nums }}
 .notes {{ border-left: 4px solid {COLOURS[1]}; background: #fdf3ec; padding: .5rem 1rem; margin: 1rem 0 }}
 .notes p {{ margin: .2rem 0 }}
+.curves {{ overflow-x: auto }}
+.curves > div {{ min-width: 860px }}
 .tables {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 0 3rem }}
 table {{ border-collapse: collapse; font-size: .88rem; width: 100% }}
 th, td {{ text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid #eee; vertical-align: top }}
@@ -98,7 +100,8 @@ def _draw(figure: Any, panel: Panel, epochs: tuple[float, float], where: dict[st
     if panel.percent:
         axis["tickformat"] = ".0%" if max(max(curve.values) for curve in panel.curves) > 0.05 else ".1%"
     if panel.log:
-        axis |= {"type": "log", "dtick": "D2"}
+        ticks = log_ticks(panel)
+        axis |= {"type": "log", "tickvals": ticks, "ticktext": [f"{one:g}" for one in ticks]}
     if panel.from_zero:
         axis["rangemode"] = "tozero"
     figure.update_yaxes(**axis, **where)
@@ -129,7 +132,7 @@ def _drawing(drawn: Sequence[Panel]) -> str:
     buttons = ["lasso2d", "select2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]
     config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": buttons}
     found: str = curves(drawn).to_html(full_html=False, include_plotlyjs=True, config=config, div_id="curves")
-    return found
+    return f"<div class='curves'>{found}</div>"
 
 
 def _facts(training: Training) -> list[tuple[str, str]]:

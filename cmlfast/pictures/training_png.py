@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from cmlfast.pictures.panels import BEST, COLOURS, Panel, panels, span, told_of_best
+from cmlfast.pictures.panels import BEST, COLOURS, Panel, log_ticks, panels, span, told_of_best
 from cmlfast.pictures.training import Training
 
 GREY = "#666666"
@@ -36,7 +36,8 @@ def headline(training: Training) -> str:
     """Return what was trained on, and how long."""
     seconds = sum(record["seconds"] for record in training.history)
     data = ", ".join(f"{value} {name}" for name, value in training.data.items() if name in ("users", "items", "likes"))
-    return f"{data}; {len(training.history)} epochs in {seconds:.1f} s"
+    n = len(training.history)
+    return f"{data}; {n} epoch{'s' * (n != 1)} in {seconds:.1f} s"
 
 
 def _draw(axes: Any, panel: Panel, epochs: tuple[float, float]) -> None:
@@ -44,17 +45,30 @@ def _draw(axes: Any, panel: Panel, epochs: tuple[float, float]) -> None:
 
     few = max(len(curve.values) for curve in panel.curves) < 30
     for curve, colour, dash in zip(panel.curves, COLOURS, ("-", "--"), strict=False):
-        axes.plot(curve.epochs, curve.values, dash, color=colour, label=curve.name, lw=1.6, marker="o" * few, ms=3)
+        axes.plot(
+            curve.epochs,
+            curve.values,
+            dash,
+            color=colour,
+            label=curve.name,
+            lw=1.6,
+            marker="o" * few,
+            ms=3,
+            clip_on=False,
+        )
     if panel.best:
-        axes.plot(*panel.best, "o", color=BEST, ms=7)
+        axes.plot(*panel.best, "o", color=BEST, ms=7, clip_on=False)
         axes.set_title(told_of_best(panel.best), loc="right", fontsize=9, color=BEST)
     axes.set_title(panel.title, loc="left", fontsize=11, fontweight="bold")
     axes.set_ylabel(panel.unit, color=GREY)
     axes.set_xlabel("epoch", color=GREY)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.set_xlim(epochs)
     if panel.log:
         axes.set_yscale("log")
+        ticks = log_ticks(panel)
+        axes.set_yticks(ticks, [f"{one:g}" for one in ticks])
+        axes.set_yticks([], minor=True)
     if panel.from_zero:
         axes.set_ylim(bottom=0)
     if panel.percent:

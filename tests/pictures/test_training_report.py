@@ -11,7 +11,8 @@ import torch
 
 from cmlfast import CML, Interactions, datasets, split_per_user
 from cmlfast.model import NotFittedError
-from cmlfast.pictures.panels import panels
+from cmlfast.pictures.panels import log_ticks, panels
+from cmlfast.pictures.training_page import curves as figure_of
 from cmlfast.pictures.training_report import check_report
 from cmlfast.training import DivergedError
 
@@ -233,3 +234,12 @@ def test_a_report_that_cannot_be_written_leaves_the_old_one(model, tmp_path, mon
         model.plot_history(tmp_path / "r.html")
     assert os.listdir(tmp_path) == ["r.html"]
     assert (tmp_path / "r.html").read_text() == "old"
+
+
+def test_a_logarithmic_axis_is_written_in_plain_numbers():
+    history = [{"epoch": n, "loss": loss, "seconds": 1} for n, loss in enumerate((24.4, 9.0, 2.2), 1)]
+    (loss,) = panels(history, None)
+    assert loss.log
+    assert log_ticks(loss) == [5.0, 10.0, 20.0]
+    axis = figure_of([loss]).layout.yaxis
+    assert (axis.type, list(axis.ticktext)) == ("log", ["5", "10", "20"])
