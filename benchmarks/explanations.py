@@ -4,7 +4,7 @@ Users with 9 to 60 likes are placed by them, and again without some. Without the
 recommended item (the first, and the tenth), and without random thirds, five of them: how much farther is the item, and
 at what rank among all that the user has not? And without a single like: how well does its share tell how much farther
 the item is then (Pearson's correlation over a user's likes, a mean over users and both items), with the model's scale
-and with others?
+and with others? How much of the shares has the nearest third with each?
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def main() -> None:
             found = measure(model, likes, options.users)
             for place in PLACES:
                 thirds.append([f"{data}, {loss}", str(place), *of_thirds(found["thirds"][place])])
-            means = np.nanmean(found["correlations"], 0)
-            scales.append([f"{data}, {loss}", *(f"{mean:.2f}" for mean in means)])
+            both = zip(np.nanmean(found["correlations"], 0), np.mean(found["of_third"], 0), strict=True)
+            scales.append([f"{data}, {loss}", *(f"{correlation:.2f} ({third:.0%})" for correlation, third in both)])
     print(machine(), f"\n{options.users} users each\n")
     head = [
         "",
@@ -59,7 +59,7 @@ def main() -> None:
         "as bad",
     ]
     print(markdown(head, thirds), "\n")
-    print(markdown(["correlation, scale x", *(f"{factor:g}" for factor in FACTORS)], scales))
+    print(markdown(["correlation (share of the third), scale x", *(f"{factor:g}" for factor in FACTORS)], scales))
 
 
 def measure(model: CML, likes: sparse.csr_matrix, n_users: int) -> dict[str, Any]:
@@ -69,15 +69,15 @@ def measure(model: CML, likes: sparse.csr_matrix, n_users: int) -> dict[str, Any
     -------
     dict
         ``thirds``: by place, for each user how much the squared distance grows without the third of the highest shares
-        and without random ones (mean), and the item's rank without them (median of the random ones). ``correlations``:
-        [n, factors].
+        and without random ones (mean), and the item's rank without them (median of the random ones). ``correlations``
+        and ``of_third``: [n, factors].
     """
     rng = np.random.default_rng(0)
     counts, items = np.diff(likes.indptr), model.item_vectors().astype(np.float64)
     users = rng.choice(np.flatnonzero((counts >= FEWEST) & (counts <= MOST)), n_users, replace=False)
     scale = model.auto_["temperature"] if "temperature" in model.auto_ else model.auto_["margin"][1]
     thirds: dict[int, list[list[float]]] = {place: [] for place in PLACES}
-    correlations = []
+    correlations, of_third = [], []
     for user in users:
         own = likes.indices[likes.indptr[user] : likes.indptr[user + 1]]  # [L]
         chosen = rng.random((RANDOM, len(own))).argsort(1)[:, : len(own) // 3]
@@ -95,7 +95,8 @@ def measure(model: CML, likes: sparse.csr_matrix, n_users: int) -> dict[str, Any
             thirds[place].append([grown[0], grown[1:].mean(), ranks[0], float(np.median(ranks[1:]))])
             shares = [np.exp(-(between - between.min()) / (scale * factor)) for factor in FACTORS]
             correlations.append([np.corrcoef(share, single)[0, 1] for share in shares])
-    return {"thirds": thirds, "correlations": np.array(correlations)}
+            of_third.append([share[~kept[0]].sum() / share.sum() for share in shares])
+    return {"thirds": thirds, "correlations": np.array(correlations), "of_third": np.array(of_third)}
 
 
 def to_items(model: CML, own: Array, kept: Array, items: Array) -> Array:
