@@ -22,6 +22,7 @@ from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import KINDS, Kind, Sides
 from cmlfast.data.table_file import format_of, whole_file, write_tables
+from cmlfast.data.tensor_file import damage
 from cmlfast.evaluation.evaluate import auc, evaluate, validation_score
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.indexes import parameters_of
@@ -938,12 +939,12 @@ class CML:
         """
         stored = persistence.load(path)
         own = Sides(user_network, item_network)
-        with persistence.damage(path):
+        with damage(path):
             model = cls(**{**stored.params, **{f"{kind}_network": own[kind] for kind in KINDS}})
         model.device = device
         _, target = backend.choose(model.backend, device)
         # What does not fit the caller's own networks is not the file's fault.
-        with persistence.damage(path) if own == Sides(None, None) else nullcontext():
+        with damage(path) if own == Sides(None, None) else nullcontext():
             model._fitted = stored.fitted(model.get_params(), own, target)
             model._settings(model._fitted)
             model._index = index_file.read(path, stored.index, model._fitted)

@@ -10,6 +10,7 @@ from typing import Any
 
 from cmlfast import CML, Interactions, build_info, split_by_time, split_last, split_per_user
 from cmlfast.data.align import ids_of
+from cmlfast.data.prepared import is_prepared
 from cmlfast.data.sides import KINDS
 from cmlfast.data.sources import expand
 from cmlfast.data.tensor_file import check_target, is_model
@@ -17,7 +18,7 @@ from cmlfast.evaluation.popularity import popularity_recall
 from cmlfast.pictures.training_report import check_report
 from cmlfast.training import DivergedError
 from cmlfast.training.settings import check
-from cmlfast_cli.options import DEFAULTS, SEARCHED, parse_also, text_words
+from cmlfast_cli.options import COLUMN_OPTIONS, DEFAULTS, SEARCHED, parse_also, text_words
 from cmlfast_cli.reading import called_as, read_likes, read_with_features
 from cmlfast_cli.streams import complain, say, show
 
@@ -33,6 +34,20 @@ def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
     except (TypeError, ValueError) as error:
         parser.error(str(error))
     return model
+
+
+def prepare(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Write files of likes to one that opens at once."""
+    target = check_target(options.output)  # told before the reading, not after it
+    if target in [Path(file).resolve() for file in expand(options.data)]:
+        raise ValueError(f"--output {options.output} is a file of data; give it a name of its own")
+    if target.exists() and target.stat().st_size and not is_prepared(target):
+        raise ValueError(f"--output {options.output} is there and is no prepared file; give another name, or remove it")
+    began = time.perf_counter()
+    likes = read_likes(options.data, options)
+    _tell(likes, {}, options)
+    likes.save(target)
+    _say(f"wrote {options.output}: {target.stat().st_size:,} bytes, in {time.perf_counter() - began:.1f} s", options)
 
 
 def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -111,9 +126,10 @@ def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
 
 def _split(likes: Interactions, options: argparse.Namespace) -> tuple[Interactions, Interactions, Interactions]:
     """Split as the options say: each user's at random, their last ones, or all by time."""
+    by_time = options.by_time or options.time
     if options.leave_out:
-        return split_last(likes, options.leave_out, None if options.time else options.seed)
-    return split_by_time(likes) if options.time else split_per_user(likes, options.seed)
+        return split_last(likes, options.leave_out, None if by_time else options.seed)
+    return split_by_time(likes) if by_time else split_per_user(likes, options.seed)
 
 
 def _measured(
@@ -161,7 +177,10 @@ def _train_command(options: argparse.Namespace, params: dict[str, Any]) -> str:
     """Return the command line that trains on the same likes with these parameters; defaults stay unsaid."""
     name = Path(options.data[0]).name.split(".")[0].strip("-*?") or "likes"
     words = ["cmlfast", "train", *options.data, "--model", f"{name}.model"]
-    data = {"user": options.user, "item": options.item, "value": options.value, "min_value": options.min_value}
+    data: dict[str, Any] = {
+        name: getattr(options, name) for name, default in COLUMN_OPTIONS.items() if getattr(options, name) != default
+    }
+    data["last_days"] = options.last_days
     data |= {f"{kind}_features": getattr(options, f"{kind}_features") for kind in KINDS}
     changed = {name: params[name] for name, default in DEFAULTS.items() if params[name] != default}
     words += text_words(options)

@@ -10,30 +10,50 @@ from typing import Any
 from cmlfast import CML, Interactions
 from cmlfast.data.align import joined
 from cmlfast.data.columns import Roles
+from cmlfast.data.prepared import is_prepared
 from cmlfast.data.sides import KINDS, Kind
 from cmlfast.data.sources import STANDARD_INPUT, are_parquet, expand
 from cmlfast.data.tables import read_parquet
 from cmlfast.data.text import Format, read_csv
-from cmlfast_cli.options import TEXT_OPTIONS
+from cmlfast_cli.options import COLUMN_OPTIONS, TEXT_OPTIONS
 
 
 def read_likes(
     where: str | Sequence[str], options: argparse.Namespace, known: CML | Interactions | None = None
 ) -> Interactions:
     """Read files of likes; ids become strings where ``known`` has strings, even if these files have integers only."""
-    columns: dict[str, Any] = {
-        "user": options.user, "item": options.item, "value": options.value, "min_value": options.min_value,
-        "time": getattr(options, "time", None),
-    }  # fmt: skip
     files = expand(where)
-    if are_parquet(files):
-        given = [name for name, default in TEXT_OPTIONS.items() if getattr(options, name) != default]
-        if given:
-            raise ValueError(f"{files[0]} is Parquet, to which --{given[0].replace('_', '-')} means nothing")
-        likes = Interactions.from_parquet(where, **columns)
-    else:
-        likes = Interactions.from_csv(where, **columns, **{name: getattr(options, name) for name in TEXT_OPTIONS})
+    likes = _prepared(files, options) or _table(where, files, options)
+    if getattr(options, "last_days", None):
+        likes = likes.recent(options.last_days)
     return likes if known is None else called_as(likes, known)
+
+
+def _prepared(files: Sequence[str], options: argparse.Namespace) -> Interactions | None:
+    """Return the likes of a prepared file, None where there is none."""
+    found = next((file for file in files if is_prepared(file)), None)
+    if found is None:
+        return None
+    if len(files) > 1:
+        raise ValueError(f"{found} is prepared: give it alone, or prepare all files together")
+    _require_default(COLUMN_OPTIONS | TEXT_OPTIONS, options, f"{found} is prepared already")
+    return Interactions.load(found)
+
+
+def _table(where: str | Sequence[str], files: Sequence[str], options: argparse.Namespace) -> Interactions:
+    """Return the likes of files of CSV or Parquet."""
+    columns: dict[str, Any] = {name: getattr(options, name, default) for name, default in COLUMN_OPTIONS.items()}
+    columns["show_progress"] = False if options.quiet else None
+    if are_parquet(files):
+        _require_default(TEXT_OPTIONS, options, f"{files[0]} is Parquet")
+        return Interactions.from_parquet(where, **columns)
+    return Interactions.from_csv(where, **columns, **{name: getattr(options, name) for name in TEXT_OPTIONS})
+
+
+def _require_default(names: dict[str, Any], options: argparse.Namespace, what: str) -> None:
+    for name, default in names.items():
+        if getattr(options, name, default) != default:
+            raise ValueError(f"{what}, to which --{name.replace('_', '-')} means nothing")
 
 
 def called_as(likes: Interactions, known: CML | Interactions) -> Interactions:
@@ -67,7 +87,8 @@ def read_titles(path: str) -> dict[Any, str]:
     """Return the title of each item of a file, by its id as text."""
     roles = Roles(describes="item titles")
     table = read_parquet(path, roles) if are_parquet(expand(path)) else read_csv(path, roles, Format())
-    return dict(zip(map(str, table["user"].to_pylist()), map(str, table["item"].to_pylist()), strict=True))
+    rows = table.whole()
+    return dict(zip(map(str, rows["user"].to_pylist()), map(str, rows["item"].to_pylist()), strict=True))
 
 
 def read_ids(path: str) -> list[str]:
@@ -86,9 +107,7 @@ def _ids(known: CML | Interactions) -> tuple[Any, Any]:
 
 def _renamed(likes: Interactions, users: Any, items: Any) -> Interactions:
     """Make ids strings where others are."""
-    renamed = Interactions(likes.matrix, _like(likes.user_ids, users), _like(likes.item_ids, items))
-    renamed.n_duplicates, renamed.n_dropped, renamed.times = likes.n_duplicates, likes.n_dropped, likes.times
-    return renamed
+    return likes.renamed(_like(likes.user_ids, users), _like(likes.item_ids, items))
 
 
 def _like(ids: Any, known: Any) -> Any:

@@ -123,46 +123,101 @@ def catalogue(values: Any, name: str, size: int) -> Ids:
     return to_numpy(column)
 
 
-def number(column: Any, known: Any, name: str) -> tuple[npt.NDArray[np.int64], Any]:
-    """Replace each id of a table's column by its position among the known ids.
+class Numbering:
+    """Numbers the ids of a column that comes in parts, at first in the order in which they come."""
 
-    Parameters
-    ----------
-    column : pyarrow.ChunkedArray of length n
-        Ids.
-    known : sequence of int or str, or None
-        m ids in the order of their positions; None for all that are in the column, sorted.
-    name : str
-        What to call the column in errors.
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._known: Any = None
 
-    Returns
-    -------
-    positions : ndarray of shape (n,), int64
-        In [0, m).
-    known : sequence of m ids
-        The given ones, or those that were found.
+    def __len__(self) -> int:
+        return 0 if self._known is None else len(self._known)
 
-    Raises
-    ------
-    ValueError
-        If ids are no ids (see `id_column`), are not among the known ones, or have another type than those.
-    """
-    column = id_column(column, f"{name} column")
-    if known is None:
-        found = pc.unique(column)
-        known = to_numpy(found.take(pc.sort_indices(found)))
-    value_set = id_column(known, f"{name}_ids")
-    if value_set.type != column.type:
-        kinds = ["integers" if pa.types.is_integer(ids.type) else "strings" for ids in (column, value_set)]
-        raise ValueError(f"the {name} column holds {kinds[0]}, {name}_ids {kinds[1]}: convert one of them")
-    positions = pc.index_in(column, value_set=value_set)
-    if positions.null_count:
-        strange = column.filter(pc.is_null(positions))
-        raise ValueError(
-            f"{name} id {strange[0].as_py()!r} (and so in {len(strange)} rows) is not in {name}_ids: "
-            "add it there, or drop those rows"
-        )
-    return np.asarray(positions, dtype=np.int64), known
+    def number(self, column: Any) -> npt.NDArray[np.int64]:
+        """Return the number of each id [n] of a part.
+
+        Raises
+        ------
+        ValueError
+            If they are integers and those before were strings, or the other way round.
+        """
+        encoded = pa.chunked_array(column if isinstance(column, list) else [column]).dictionary_encode()
+        encoded = encoded.combine_chunks()
+        if isinstance(encoded, pa.ChunkedArray):  # older Arrows
+            encoded = encoded.chunk(0)
+        found, numbers = encoded.dictionary, np.asarray(encoded.indices)
+        if self._known is None:
+            self._known = found
+            return np.array(numbers, dtype=np.int64)
+        if self._known.type != found.type:
+            raise ValueError(
+                f"{self.name} column: ids are {_kind(self._known)}, such as {self._known[0].as_py()!r}, and "
+                f"{_kind(found)}, such as {found[0].as_py()!r}: convert one of them"
+            )
+        places = pc.index_in(found, value_set=self._known)
+        new = found.filter(places.is_null())
+        of_found = np.array(places.fill_null(-1), dtype=np.int64)
+        of_found[of_found < 0] = len(self._known) + np.arange(len(new))
+        self._known = pa.concat_arrays([self._known, new])
+        given: npt.NDArray[np.int64] = of_found[numbers]
+        return given
+
+    def settle(self, known: Any, written: bool) -> tuple[npt.NDArray[np.int64], Any]:
+        """Give each id its place for good.
+
+        Parameters
+        ----------
+        known : sequence of int or str, or None
+            m ids in the order of their places; None for all that came, sorted.
+        written : bool
+            Whether the ids were read from text: if all are plain integers, that is what they are.
+
+        Returns
+        -------
+        places : ndarray of shape (n,), int64
+            Of the ids by the numbers that they had; in [0, m).
+        known : sequence of m ids
+            The given ones, or those that came.
+
+        Raises
+        ------
+        ValueError
+            If ids are not among the known ones, or have another type than those.
+        """
+        column = _plain_integers(self._known) if written else self._known
+        if known is None:
+            order = pc.sort_indices(column)
+            places = np.empty(len(column), dtype=np.int64)
+            places[np.asarray(order)] = np.arange(len(column))
+            return places, to_numpy(column.take(order))
+        known = catalogue(known, f"{self.name}_ids", len(known))
+        value_set = id_column(known, f"{self.name}_ids")
+        if value_set.type != column.type:
+            raise ValueError(
+                f"the {self.name} column holds {_kind(column)}, {self.name}_ids {_kind(value_set)}: convert one of them"
+            )
+        found = pc.index_in(column, value_set=value_set)
+        if found.null_count:
+            strange = column.filter(found.is_null())
+            raise ValueError(
+                f"{self.name} id {strange[0].as_py()!r} ({len(strange)} such in all) is not in {self.name}_ids: "
+                "add it there, or drop those rows"
+            )
+        return np.array(found, dtype=np.int64), known
+
+
+def _kind(column: Any) -> str:
+    return "integers" if pa.types.is_integer(column.type) else "strings"
+
+
+def _plain_integers(column: Any) -> Any:
+    """Turn strings into int64 if no digit, sign or zero is lost by that, else leave them."""
+    try:
+        integers = column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column
+    unchanged = pc.all(pc.equal(integers.cast(pa.large_string()), column)).as_py()
+    return integers if unchanged else column
 
 
 def places(ids: Ids, among: Any, name: str) -> npt.NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -10,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from cmlfast.data import tables, text
+from cmlfast.data import prepared, tables, text
 from cmlfast.data.columns import Roles
-from cmlfast.data.csr import binary_csr
-from cmlfast.data.ids import UnknownIdError, catalogue, look_up, number, places
+from cmlfast.data.csr import binary_csr, likes_of_items
+from cmlfast.data.gather import Gathered, gather, ones_at
+from cmlfast.data.ids import UnknownIdError, catalogue, look_up, places
 from cmlfast.data.sides import Kind
 from cmlfast.data.sources import Where, are_parquet, expand
+from cmlfast.data.times import start_of_last
 
 __all__ = ["Interactions", "UnknownIdError", "as_user_items"]
 
@@ -86,6 +89,7 @@ class Interactions:
         item_ids: Any = None,
         *,
         time: str | None = None,
+        min_count: int = 1,
     ) -> Interactions:
         """Make interactions of a table with one row a pair.
 
@@ -105,6 +109,8 @@ class Interactions:
             (also those that no like is of), sorted: the result does not depend on the order of the rows.
         time : str, optional
             The column of times: numbers, or dates and times. They become `times`.
+        min_count : int
+            The least number of rows, likes all, that make a pair one: 2 leaves out what came once.
 
         Raises
         ------
@@ -115,7 +121,7 @@ class Interactions:
             values are missing, not finite, or negative without a `min_value` that says what that means.
         """
         table = tables.read_frame(frame, Roles(user, item, value, time))
-        return cls._from_table(table, min_value, user_ids, item_ids)
+        return cls._of(gather(table, min_value, user_ids, item_ids, min_count))
 
     @classmethod
     def from_csv(
@@ -135,6 +141,8 @@ class Interactions:
         columns: Sequence[str] | None = None,
         decimal: str = ".",
         skip_bad_lines: bool = False,
+        min_count: int = 1,
+        show_progress: bool | None = None,
     ) -> Interactions:
         """Make interactions of delimited text; otherwise as `from_frame`.
 
@@ -145,7 +153,7 @@ class Interactions:
         path : str, path, or several
             A file, also compressed by gzip, bzip2, Zstandard or LZ4; a pattern such as "likes/*.csv"; a folder, for
             all tables in it; "-" for standard input.
-        user, item, value, min_value, user_ids, item_ids, time
+        user, item, value, min_value, user_ids, item_ids, time, min_count
             As in `from_frame`.
         delimiter : str, optional
             What stands between fields, also several characters ("::"); by default found out.
@@ -160,10 +168,17 @@ class Interactions:
             The decimal point of values, "." or ",".
         skip_bad_lines : bool
             Leave out lines with more or fewer fields than the first; how many is said by the logger "cmlfast".
+        show_progress : bool, optional
+            Whether to show a progress bar if it takes longer than a second; by default on a terminal and in a notebook.
+
+        Notes
+        -----
+        Files are read a part at a time. Memory is needed for 8 bytes a row, 16 with times, for the ids, and for some
+        parts; sorting takes as much again at most.
         """
         form = text.Format(delimiter, encoding, header, columns, decimal, skip_bad_lines)
         table = text.read_csv(path, Roles(user, item, value, time), form)
-        return cls._from_table(table, min_value, user_ids, item_ids)
+        return cls._of(gather(table, min_value, user_ids, item_ids, min_count, show_progress))
 
     @classmethod
     def from_parquet(
@@ -177,10 +192,12 @@ class Interactions:
         item_ids: Any = None,
         *,
         time: str | None = None,
+        min_count: int = 1,
+        show_progress: bool | None = None,
     ) -> Interactions:
-        """Make interactions of a Parquet file, a folder, a pattern or several of them; otherwise as `from_frame`."""
+        """Make interactions of a Parquet file, a folder, a pattern or several of them; otherwise as `from_csv`."""
         table = tables.read_parquet(path, Roles(user, item, value, time))
-        return cls._from_table(table, min_value, user_ids, item_ids)
+        return cls._of(gather(table, min_value, user_ids, item_ids, min_count, show_progress))
 
     @classmethod
     def from_tags(cls, path: Where, kind: Kind) -> Interactions:
@@ -205,8 +222,8 @@ class Interactions:
         """
         roles = Roles(describes="item tags" if kind == "item" else "user tags")
         parquet = are_parquet(expand(path))
-        return cls._from_table(
-            tables.read_parquet(path, roles) if parquet else text.read_csv(path, roles, text.Format()), None, None, None
+        return cls._of(
+            gather(tables.read_parquet(path, roles) if parquet else text.read_csv(path, roles, text.Format()))
         )
 
     def select(self, user_ids: Any = None, item_ids: Any = None) -> Interactions:
@@ -233,24 +250,99 @@ class Interactions:
             chosen.times = self.times[kept][order]
         return chosen
 
+    def recent(self, days: float) -> Interactions:
+        """Return the likes of the last days, counted back from the last like; others are left out, counted.
+
+        Users and items that have none left are left out too.
+
+        Parameters
+        ----------
+        days : float
+            Of 24 hours. Whether `times` are seconds, milli-, micro- or nanoseconds since 1970 is told by their size.
+
+        Raises
+        ------
+        ValueError
+            If there are no times, they are none since 1970, or `days` is not above zero.
+        """
+        times = required_times(self)
+        kept = times >= start_of_last(times, days)
+        if kept.all():
+            return self
+        some = self.keep(kept)._without_idle()
+        some.n_duplicates, some.n_dropped = self.n_duplicates, self.n_dropped + self.nnz - some.nnz
+        return some
+
+    def keep(self, pairs: npt.NDArray[np.bool_]) -> Interactions:
+        """Return the same users and items with some of the pairs, by a mask [nnz] in the order of ``matrix``."""
+        matrix = self.matrix
+        n_kept = np.concatenate(([0], np.cumsum(pairs, dtype=matrix.indptr.dtype)))
+        times = None if self.times is None else self.times[pairs]
+        left = ones_at(n_kept[matrix.indptr], matrix.indices[pairs], matrix.shape)
+        some = self._made(left, self.user_ids, self.item_ids, times)
+        some.by_position = self.by_position
+        return some
+
+    def renamed(self, user_ids: Any, item_ids: Any) -> Interactions:
+        """Return the same likes of users and items with other ids, each once, [n_users] and [n_items]."""
+        users, items = catalogue(user_ids, "user_ids", self.n_users), catalogue(item_ids, "item_ids", self.n_items)
+        return self._made(self.matrix, users, items, self.times, self.n_duplicates, self.n_dropped)
+
+    def _without_idle(self) -> Interactions:
+        """Return the same likes without the users and items that have none; those left are called by their ids."""
+        matrix = self.matrix
+        users, items = np.diff(matrix.indptr) > 0, likes_of_items(matrix) > 0
+        place = np.cumsum(items, dtype=matrix.indices.dtype) - 1
+        indptr = np.concatenate((matrix.indptr[:1], matrix.indptr[1:][users]))
+        left = ones_at(indptr, place[matrix.indices], (int(users.sum()), int(items.sum())))
+        return self._made(left, self.user_ids[users], self.item_ids[items], self.times)
+
     @classmethod
-    def _from_table(cls, table: Any, min_value: float | None, user_ids: Any, item_ids: Any) -> Interactions:
-        if table.num_rows == 0:
-            raise ValueError("the table has no rows: interactions need at least one")
-        rows, user_ids = number(table["user"], user_ids, "user")
-        item_columns, item_ids = number(table["item"], item_ids, "item")
-        liked = tables.liked(table, min_value)
-        ones = np.ones(np.count_nonzero(liked), dtype=np.float32)
-        shape = (len(user_ids), len(item_ids))
-        result = cls(sparse.coo_matrix((ones, (rows[liked], item_columns[liked])), shape=shape), user_ids, item_ids)
-        result.n_dropped = len(liked) - len(ones)
-        times = tables.times(table)
-        if times is not None:
-            order = np.lexsort((times[liked], item_columns[liked], rows[liked]))
-            pairs = np.stack((rows[liked], item_columns[liked]))[:, order]  # [2, n], in the matrix's order
-            last = np.append((pairs[:, 1:] != pairs[:, :-1]).any(0), True)
-            result.times = times[liked][order][last]
-        return result
+    def load(cls, path: str | os.PathLike[str]) -> Interactions:
+        """Open a file that `save`, or ``cmlfast prepare``, wrote: mapped into memory, and checked.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is none.
+        ValueError
+            If it is no such file, damaged, or of a newer version.
+        """
+        likes, by_position = prepared.load(path)
+        made = cls._of(likes)
+        made.by_position = by_position
+        return made
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all of it to one file, in one step, which `load` opens in a second where tables take minutes.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written. A file that was there is then unchanged.
+        """
+        likes = Gathered(self.matrix, self.user_ids, self.item_ids, self.times, self.n_duplicates, self.n_dropped)
+        prepared.save(path, likes, self.by_position)
+
+    @classmethod
+    def _of(cls, likes: Gathered) -> Interactions:
+        return cls._made(**vars(likes))
+
+    @classmethod
+    def _made(
+        cls,
+        matrix: sparse.csr_matrix,
+        user_ids: Any,
+        item_ids: Any,
+        times: npt.NDArray[Any] | None,
+        n_duplicates: int = 0,
+        n_dropped: int = 0,
+    ) -> Interactions:
+        """Return interactions of parts that are as they must be, unchecked: a canonical matrix of ones, ids as kept."""
+        made = cls.__new__(cls)
+        made.matrix, made.n_duplicates, made.n_dropped = matrix, n_duplicates, n_dropped
+        made.user_ids, made.item_ids, made.times, made.by_position = user_ids, item_ids, times, False
+        return made
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -305,3 +397,10 @@ def as_user_items(user_items: Any) -> Interactions:
     likes = Interactions(user_items)
     likes.by_position = True
     return likes
+
+
+def required_times(likes: Interactions) -> npt.NDArray[Any]:
+    """Return the times of likes, or raise ``ValueError`` if they have none."""
+    if likes.times is None:
+        raise ValueError("interactions have no times: read them with time=..., the name of their column")
+    return likes.times

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -22,12 +23,31 @@ MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04
 UNREADABLE = {b"PK\x03\x04": "unzip", b"\xfd7zXZ": "xz -d", b"PAR1": "from_parquet"}
 
 
+HEAD = 1 << 16  # bytes that are looked at to tell what a file is like
+
+
 @dataclass(frozen=True)
 class Source:
-    """A text: what to call it, and how to open it as often as one likes, as a stream of Arrow of its bytes."""
+    """A text: what to call it, and how to open it as often as one likes, as a stream of Arrow."""
 
     name: str
-    open: Callable[[], Any]
+    _raw: Callable[[], Any]
+    _codec: str | None
+
+    def open_both(self) -> tuple[Any, Any]:
+        """Return a stream of the file's bytes, which tells how far it is, and that of the unpacked ones over it."""
+        raw = self._raw()
+        return raw, raw if self._codec is None else pa.CompressedInputStream(raw, self._codec)
+
+    def open(self) -> Any:
+        """Return a stream of the unpacked bytes."""
+        return self.open_both()[1]
+
+    @cached_property
+    def begin(self) -> bytes:
+        """The first bytes, `HEAD` of them if there are as many."""
+        with self.open() as stream:
+            return bytes(stream.read(HEAD))
 
 
 def expand(where: Where) -> list[str]:
@@ -103,4 +123,4 @@ def _unpacked(name: str, raw: Callable[[], Any]) -> Source:
         if begin.startswith(magic):
             raise ValueError(f"{name} is no text: unpack it first, or read it with {remedy}")
     codec = next((codec for magic, codec in MAGIC.items() if begin.startswith(magic)), None)
-    return Source(name, raw if codec is None else lambda: pa.CompressedInputStream(raw(), codec))
+    return Source(name, raw, codec)

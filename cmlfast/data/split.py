@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
-from cmlfast.data.interactions import Interactions, as_user_items
+from cmlfast.data.interactions import Interactions, as_user_items, required_times
 
 _TRAIN, _VALIDATION, _TEST, _NOWHERE = range(4)
 
@@ -114,7 +113,7 @@ def split_last(
     least = 2 * n + 1 if min_ratings is None else min_ratings
     if least < 2 * n + 1:
         raise ValueError(f"min_ratings={least!r} leaves users nothing for training: it must be at least {2 * n + 1}")
-    order = np.argsort(_times(likes), kind="stable")[::-1] if seed is None else _random(likes, seed)
+    order = np.argsort(required_times(likes), kind="stable")[::-1] if seed is None else _random(likes, seed)
     rank = _ranks(likes, order)
     counts = np.diff(likes.matrix.indptr)
     part = np.full(likes.nnz, _TRAIN, dtype=np.int8)
@@ -151,7 +150,7 @@ def split_by_time(
     """
     likes = as_user_items(interactions)
     _check_fraction(fraction)
-    times = _times(likes)
+    times = required_times(likes)
     ascending = np.sort(times)
     ends = [ascending[max(int(np.ceil(share * len(times))) - 1, 0)] for share in (1 - 2 * fraction, 1 - fraction)]
     part = np.searchsorted(ends, times, side="left").astype(np.int8)
@@ -207,12 +206,6 @@ def _check_fraction(fraction: float) -> None:
         raise ValueError(f"fraction={fraction!r} is not in (0, 0.5): it is taken twice, and something must be left")
 
 
-def _times(likes: Interactions) -> npt.NDArray[Any]:
-    if likes.times is None:
-        raise ValueError("interactions have no times: read them with time=..., the name of their column")
-    return likes.times
-
-
 def _users(likes: Interactions) -> npt.NDArray[np.int32]:
     """Return whose each pair is, [nnz]."""
     return np.repeat(np.arange(likes.n_users, dtype=np.int32), np.diff(likes.matrix.indptr))
@@ -233,14 +226,5 @@ def _ranks(likes: Interactions, order: npt.NDArray[np.int64]) -> npt.NDArray[np.
 
 def _parts(likes: Interactions, part: npt.NDArray[np.integer]) -> tuple[Interactions, Interactions, Interactions]:
     """Return training, validation and test, by the label of each pair [nnz]."""
-    train, validation, test = (_select(likes, part == label) for label in (_TRAIN, _VALIDATION, _TEST))
+    train, validation, test = (likes.keep(part == label) for label in (_TRAIN, _VALIDATION, _TEST))
     return train, validation, test
-
-
-def _select(likes: Interactions, pairs: npt.NDArray[np.bool_]) -> Interactions:
-    """Keep some of the pairs (mask of shape (nnz,))."""
-    matrix = likes.matrix
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(_users(likes)[pairs], minlength=likes.n_users))])
-    kept = likes.with_pairs(sparse.csr_matrix((matrix.data[pairs], matrix.indices[pairs], indptr), shape=matrix.shape))
-    kept.times = None if likes.times is None else likes.times[pairs]
-    return kept

@@ -1,13 +1,10 @@
-"""Take the columns of likes from Arrow frames and Parquet, and tell which rows are likes.
-
-Each reader returns a pyarrow.Table of columns named "user", "item" and, if asked for, "value" and "time", as
-:func:`cmlfast.data.text.read_csv` does.
-"""
+"""Take the columns of likes from Arrow frames and Parquet, a part at a time, and tell which rows are likes."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,10 +12,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from cmlfast.data.columns import Roles, choose
+from cmlfast.data.ids import id_column
+from cmlfast.data.parts import Part, Table
 from cmlfast.data.sources import Where, expand
 
+BATCH = 1 << 20  # rows of Parquet that are read at once
 
-def read_frame(frame: Any, roles: Roles) -> Any:
+
+def read_frame(frame: Any, roles: Roles) -> Table:
     """Take the columns from anything that exports Arrow streams (pandas, Polars, DuckDB, pyarrow).
 
     Raises
@@ -34,13 +35,14 @@ def read_frame(frame: Any, roles: Roles) -> Any:
             "pandas (>= 2.2), Polars, DuckDB or pyarrow table; for a SciPy matrix use Interactions(matrix)"
         )
     try:
-        table = pa.table(frame)
+        reader = pa.RecordBatchReader.from_stream(frame)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(f"frame does not convert to Arrow: {error}. Give each column a single type") from error
-    return _select(table, choose(_as_shown(table), roles, "the frame"))
+    columns = choose(_as_shown(reader.schema), roles, "the frame")
+    return Table(_parts(reader, columns, "the frame"), None, "row")
 
 
-def read_parquet(where: Where, roles: Roles) -> Any:
+def read_parquet(where: Where, roles: Roles) -> Table:
     """Take the columns from Parquet files, see :func:`cmlfast.data.sources.expand`, or from a folder of them.
 
     Raises
@@ -48,15 +50,26 @@ def read_parquet(where: Where, roles: Roles) -> Any:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a column is missing, or a file is not in the format.
+        Here or while the parts are taken, if a column is missing, or a file is not in the format.
     """
     name = repr(os.fspath(where)) if isinstance(where, str | os.PathLike) else "the files"
     try:
         data = _dataset(where)
         columns = choose(data.schema.names, roles, name)
-        return _select(data.to_table(columns=list(columns.values())), columns)
+        fragments = list(data.get_fragments())
+        total = sum(fragment.metadata.num_rows for fragment in fragments)
     except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
         raise ValueError(f"{name}: {error}") from error
+    return Table(_of_fragments(fragments, data.schema, columns), total, "row")
+
+
+def _of_fragments(fragments: list[Any], schema: Any, columns: dict[str, str]) -> Iterator[Part]:
+    for fragment in fragments:
+        try:
+            batches = fragment.to_batches(schema=schema, columns=list(columns.values()), batch_size=BATCH)
+            yield from _parts(batches, columns, repr(fragment.path))
+        except (ValueError, NotImplementedError, TypeError) as error:
+            raise ValueError(f"{fragment.path!r}: {error}") from error
 
 
 def _dataset(where: Where) -> Any:
@@ -67,83 +80,123 @@ def _dataset(where: Where) -> Any:
     return dataset.dataset(where if folder else expand(where), format="parquet", partitioning="hive")
 
 
-def liked(table: Any, min_value: float | None) -> npt.NDArray[np.bool_]:
-    """Tell which of a table's n rows are likes.
+def _parts(batches: Iterable[Any], columns: dict[str, str], source: str) -> Iterator[Part]:
+    first = 1
+    for batch in batches:
+        table = pa.Table.from_batches([batch]).select(list(columns.values())).rename_columns(list(columns))
+        yield Part(table, source, first, len(batch))
+        first += len(batch)
+
+
+def liked(part: Part, min_value: float | None) -> tuple[npt.NDArray[np.bool_], float]:
+    """Tell which of a part's n rows are likes.
 
     They are all rows, those of a value above zero, or those of at least `min_value`.
 
     Returns
     -------
-    ndarray of shape (n,), bool
+    likes : ndarray of shape (n,), bool
+    largest : float
+        Of the values; minus infinity without any.
 
     Raises
     ------
-    TypeError
-        If `min_value` is no number.
     ValueError
-        If values are no numbers, missing or not finite, negative without a `min_value`, or all too small.
+        If values are no numbers, missing or not finite, or negative without a `min_value`.
     """
-    if min_value is not None and (isinstance(min_value, bool) or not isinstance(min_value, int | float | np.number)):
-        raise TypeError(f"min_value is {min_value!r}; it must be a number")
-    if "value" not in table.column_names:
-        if min_value is not None:
-            raise ValueError(f"min_value={min_value!r} without value: name the column it applies to, value=...")
-        return np.ones(table.num_rows, dtype=np.bool_)
-    column = table["value"]
-    if column.null_count:
-        raise ValueError(f"the value column lacks {column.null_count} of {len(column)} values: drop those rows")
+    n_rows = part.table.num_rows
+    if "value" not in part.table.column_names or n_rows == 0:
+        return np.ones(n_rows, dtype=np.bool_), -np.inf
+    column = _complete(part, "value")
     try:
         values = column.cast(pa.float64()).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ValueError(
-            f"the value column is {column.type}, not numbers: {error}; if it has decimal commas, decimal=',' "
-            "(--decimal ,) says so"
+            f"{part.source}: the value column is {column.type}, not numbers: {error}; if it has decimal commas, "
+            "decimal=',' (--decimal ,) says so"
         ) from error
-    if not np.isfinite(values).all():
-        raise ValueError(f"the value column contains {values[~np.isfinite(values)][0]}: drop those rows")
+    _require_finite(part, "value", values)
     if min_value is None and values.min() < 0:
-        raise ValueError(f"the value column contains {values.min():g}: say with min_value=... which values are likes")
+        at = pa.array(values < 0)
+        raise ValueError(
+            f"the value column contains {values[values < 0][0]:g} ({part.row(at)}): say with min_value=... which "
+            "values are likes"
+        )
     rows: npt.NDArray[np.bool_] = values > 0 if min_value is None else values >= min_value
-    if not rows.any():
-        least = "above 0" if min_value is None else f"of min_value={min_value!r} or more"
-        raise ValueError(f"no row has a value {least}; the largest is {values.max():g}: lower min_value")
-    return rows
+    return rows, float(values.max())
 
 
-def times(table: Any) -> npt.NDArray[np.int64] | npt.NDArray[np.float64] | None:
-    """Return a table's times [n], whatever they count from, or None without any.
+def check_min_value(min_value: float | None, has_values: bool) -> None:
+    """Raise ``TypeError`` if `min_value` is no number, ``ValueError`` if there is nothing that it applies to."""
+    if min_value is None:
+        return
+    if isinstance(min_value, bool) or not isinstance(min_value, int | float | np.number):
+        raise TypeError(f"min_value is {min_value!r}; it must be a number")
+    if not has_values:
+        raise ValueError(f"min_value={min_value!r} without value: name the column it applies to, value=...")
+
+
+def times(part: Part) -> npt.NDArray[np.int64] | npt.NDArray[np.float64] | None:
+    """Return a part's times [n], whatever they count from, or None without any.
 
     Raises
     ------
     ValueError
         If they are neither numbers nor dates, or missing in places.
     """
-    if "time" not in table.column_names:
+    if "time" not in part.table.column_names:
         return None
-    column = table["time"]
-    if column.null_count:
-        raise ValueError(f"the time column lacks {column.null_count} of {len(column)} values: drop those rows")
+    column = _complete(part, "time")
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)))
+    elif len(column) == 0:
+        return np.empty(0, dtype=np.int64)
     elif not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         raise ValueError(
-            f"the time column is {column.type}, such as {str(column[0])!r}: give numbers, or dates and times as in "
-            "2026-11-29 or 2026-11-29 18:30:00"
+            f"{part.source}: the time column is {column.type}, such as {str(column[0])!r}: give numbers, or dates and "
+            "times as in 2026-11-29 or 2026-11-29 18:30:00"
         )
     kind = pa.float64() if pa.types.is_floating(column.type) else pa.int64()
     found: npt.NDArray[np.int64] | npt.NDArray[np.float64] = column.cast(kind).to_numpy()
-    if not np.isfinite(found).all():
-        raise ValueError(f"the time column contains {found[~np.isfinite(found)][0]}: drop those rows")
+    _require_finite(part, "time", found)
     return found
 
 
-def _as_shown(table: Any) -> list[str]:
+def ids(part: Part, role: str) -> Any:
+    """Return the ids of a part's users or items, see :func:`cmlfast.data.ids.id_column`."""
+    column = part.table[role]
+    if column.null_count:
+        raise ValueError(
+            f"{role} column: {column.null_count} of {len(column)} ids are missing (null), the first in "
+            f"{part.row(column.is_null())}: drop those rows"
+        )
+    try:
+        return id_column(column, f"{role} column")
+    except ValueError as error:
+        raise ValueError(f"{part.source}: {error}") from error
+
+
+def _complete(part: Part, role: str) -> Any:
+    column = part.table[role]
+    if column.null_count:
+        raise ValueError(
+            f"the {role} column lacks {column.null_count} of {len(column)} values, the first in "
+            f"{part.row(column.is_null())}: drop those rows"
+        )
+    return column
+
+
+def _require_finite(part: Part, role: str, values: npt.NDArray[Any]) -> None:
+    if not np.isfinite(values).all():
+        wrong = ~np.isfinite(values)
+        raise ValueError(
+            f"the {role} column contains {values[wrong][0]} ({part.row(pa.array(wrong))}): drop those rows"
+        )
+
+
+def _as_shown(schema: Any) -> list[str]:
     """Return a table's columns in the order in which pandas shows them: its index, which Arrow puts last, first."""
-    names = list(table.column_names)
-    metadata = json.loads((table.schema.metadata or {}).get(b"pandas", b"{}"))
+    names = list(schema.names)
+    metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
     index = [name for name in metadata.get("index_columns", ()) if isinstance(name, str) and name in names]
     return [*index, *(name for name in names if name not in index)]
-
-
-def _select(table: Any, columns: dict[str, str]) -> Any:
-    return table.select(list(columns.values())).rename_columns(list(columns))

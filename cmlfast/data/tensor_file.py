@@ -9,10 +9,13 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,11 +23,34 @@ from safetensors.torch import save_file
 from scipy import sparse
 from torch import Tensor
 
-from cmlfast.data.ids import Ids
+from cmlfast.data.ids import Ids, to_numpy
 
 # 1 had float32 tables only, and no parameter `dtype`; 2 had no networks; 3 had no counts of likes
 FORMAT = 4
 KEY = "cmlfast"
+
+
+@dataclass(frozen=True)
+class FileType:
+    """What a file is for: the key of its header, the newest format of it that is read, what to call it.
+
+    `remedy` is what helps where one is damaged.
+    """
+
+    key: str
+    format: int
+    name: str
+    remedy: str
+
+
+MODEL = FileType(KEY, FORMAT, "model file", "save the model again")
+# What else a header may show a file to be.
+OTHERS = {
+    KEY: "a model; CML.load reads it",
+    "cmlfast-likes": "likes that cmlfast prepare wrote, no model; Interactions.load reads it",
+}
+# Of memory that is full, or a GPU that fails; the last is there from torch 2.8 on.
+OF_DEVICES = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
 PART = ".part"  # how the names of files end that are being written
 Where: TypeAlias = "str | os.PathLike[str] | IO[bytes]"
 
@@ -80,23 +106,25 @@ def remove_parts(folder: Path, mark: str) -> None:
         path.unlink(missing_ok=True)
 
 
-def header_of(path: Path) -> dict[str, Any] | None:
-    """Return what :func:`write` put into a file's header, None if another program made the file."""
+def header_of(path: Path, of: FileType = MODEL) -> dict[str, Any] | None:
+    """Return what :func:`write` put into a file's header, None if it is no such file."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(KEY, "null"))
+            header = json.loads((file.metadata() or {}).get(of.key, "null"))
     except (SafetensorError, ValueError):
         return None
     return header if isinstance(header, dict) else None
 
 
 def is_model(path: Path) -> bool:
-    """Whether a file is one that :func:`write` made."""
+    """Whether a file is a model's, or a checkpoint."""
     return header_of(path) is not None
 
 
-def write(path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any], mark: str = KEY) -> None:
-    """Write a model file in one step, readers see the old file or the new one, whole; or write to an open file.
+def write(
+    path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any], mark: str = KEY, of: FileType = MODEL
+) -> None:
+    """Write a file in one step, readers see the old file or the new one, whole; or write to an open file.
 
     Raises
     ------
@@ -104,7 +132,7 @@ def write(path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any], mar
         If ``path`` cannot be written to; an older file there is then untouched.
     """
     # A parameter may be a NumPy number, which JSON does not know.
-    header = {KEY: json.dumps({"format": FORMAT, **metadata}, default=lambda number: number.item())}
+    header = {of.key: json.dumps({"format": of.format, **metadata}, default=lambda number: number.item())}
     tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
     if not isinstance(path, str | os.PathLike):
         path.write(safetensors.torch.save(tensors, metadata=header))
@@ -115,62 +143,81 @@ def write(path: Where, tensors: dict[str, Tensor], metadata: dict[str, Any], mar
     except SafetensorError as error:
         number = re.search(r"os error (\d+)", str(error))
         code = int(number[1]) if number else errno.EIO
-        raise OSError(code, f"the model could not be written: {os.strerror(code)}", str(path)) from error
+        raise OSError(
+            code, f"the {of.name.removesuffix(' file')} could not be written: {os.strerror(code)}", str(path)
+        ) from error
 
 
-def read(path: Where) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a model file, or an open one.
+def read(path: Where, of: FileType = MODEL) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a file, mapped into memory, or an open one.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
     ValueError
-        If it is no model of this package, damaged, or of a newer format.
+        If it is no such file of this package, damaged, or of a newer format.
     """
     name = name_of(path)
     if isinstance(path, str | os.PathLike) and not Path(path).is_file():
         raise FileNotFoundError(f"path is {name}, but there is no such file")
     try:
-        header, tensors = _read_path(path) if isinstance(path, str | os.PathLike) else _read_bytes(path.read())
+        headers, tensors = _read_path(path) if isinstance(path, str | os.PathLike) else _read_bytes(path.read())
     except SafetensorError as error:
-        raise ValueError(f"path is {name}, which is damaged or no model file: {error}") from error
-    if header is None:
-        raise ValueError(f"path is {name}, a safetensors file that cmlfast did not write")
-    metadata = json.loads(header)
+        raise ValueError(f"path is {name}, which is damaged or no {of.name}: {error}") from error
+    if of.key not in headers:
+        other = next((other for key, other in OTHERS.items() if key in headers), None)
+        raise ValueError(f"path is {name}, " + (other or "a safetensors file that cmlfast did not write"))
+    metadata = json.loads(headers[of.key])
     if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
-        raise ValueError(f"path is {name}, whose header is damaged; save the model again")
-    if metadata["format"] > FORMAT:
+        raise ValueError(f"path is {name}, whose header is damaged; {of.remedy}")
+    if metadata["format"] > of.format:
         raise ValueError(
             f"path is {name}, written by a newer cmlfast (format {metadata['format']}, this one reads "
-            f"{FORMAT}); upgrade cmlfast"
+            f"{of.format}); upgrade cmlfast"
         )
     return tensors, metadata
 
 
-def _read_path(path: str | os.PathLike[str]) -> tuple[str | None, dict[str, Tensor]]:
+@contextmanager
+def damage(path: Where, of: FileType = MODEL) -> Iterator[None]:
+    """Raise ``ValueError`` that names a file for whatever its content makes go wrong."""
+    try:
+        yield
+    except OSError:  # the file is not what is wrong
+        raise
+    except ValueError as error:
+        if str(error).startswith("path is "):
+            raise
+        raise ValueError(f"path is {name_of(path)}, which is damaged: {error}; {of.remedy}") from error
+    except OF_DEVICES:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
+        raise ValueError(f"path is {name_of(path)}, which is damaged: {error!r}; {of.remedy}") from error
+
+
+def _read_path(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Tensor]]:
     # safetensors before 0.6 makes tensors where the process has its default device.
     with torch.device("cpu"), safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-        return (file.metadata() or {}).get(KEY), tensors
+        return file.metadata() or {}, tensors
 
 
-def _read_bytes(content: bytes) -> tuple[str | None, dict[str, Tensor]]:
+def _read_bytes(content: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
     tensors = safetensors.torch.load(content)  # which has checked the header
     length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(KEY), tensors
+    return json.loads(content[8 : 8 + length]).get("__metadata__", {}), tensors
 
 
 def pack_ids(ids: Ids) -> dict[str, Tensor]:
     """Turn ids into tensors: integers as they are, strings as UTF-8 bytes with their ends."""
     if ids.dtype != object:
         return {"numbers": torch.from_numpy(np.asarray(ids, dtype=np.int64))}
-    encoded = [str(one).encode() for one in ids]
-    ends = np.cumsum([len(one) for one in encoded], dtype=np.int64)
-    return {
-        "bytes": torch.from_numpy(np.frombuffer(b"".join(encoded), dtype=np.uint8).copy()),
-        "ends": torch.from_numpy(ends),
-    }
+    column = pa.array(ids, pa.large_string())
+    _, ends, text = column.buffers()
+    offsets = np.frombuffer(ends or b"", dtype=np.int64)[: len(ids) + 1]
+    content = np.frombuffer(text or b"", dtype=np.uint8)[: offsets[-1] if len(ids) else 0]
+    return {"bytes": torch.from_numpy(content.copy()), "ends": torch.from_numpy(offsets[1:].copy())}
 
 
 def unpack_ids(tensors: dict[str, Tensor]) -> Ids:
@@ -178,9 +225,12 @@ def unpack_ids(tensors: dict[str, Tensor]) -> Ids:
     if "numbers" in tensors:
         numbers: Ids = tensors["numbers"].numpy()
         return numbers
-    text = tensors["bytes"].numpy().tobytes()
-    ends = tensors["ends"].tolist()
-    return np.array([text[begin:end].decode() for begin, end in zip([0, *ends], ends, strict=False)], dtype=object)
+    text, ends = tensors["bytes"].numpy(), np.concatenate(([0], tensors["ends"].numpy()))
+    require(ends.dtype == np.int64 and text.dtype == np.uint8, "its ids are no text")
+    buffers = [None, pa.py_buffer(ends), pa.py_buffer(text)]
+    column = pa.Array.from_buffers(pa.large_string(), len(ends) - 1, buffers)
+    column.validate(full=True)  # the ends lie in the text, which is UTF-8
+    return to_numpy(column)
 
 
 def pack_csr(matrix: sparse.csr_matrix) -> dict[str, Tensor]:
@@ -202,6 +252,12 @@ def under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def unpack_csr(tensors: dict[str, Tensor], shape: tuple[int, int], name: str) -> sparse.csr_matrix:
     """Undo `pack_csr`; SciPy itself would follow wrong offsets out of the arrays. ``name`` is the tensors' prefix."""
     indptr, indices = tensors["indptr"].numpy(), tensors["indices"].numpy()
+    check_offsets(indptr, indices, shape, name)
+    return sparse.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=shape)
+
+
+def check_offsets(indptr: npt.NDArray[Any], indices: npt.NDArray[Any], shape: tuple[int, int], name: str) -> None:
+    """Raise ``ValueError`` unless offsets and numbers of columns are those of a CSR matrix of this shape."""
     for part, array in (("indptr", indptr), ("indices", indices)):
         require(
             array.dtype.kind == "i" and array.ndim == 1,
@@ -223,4 +279,3 @@ def unpack_csr(tensors: dict[str, Tensor], shape: tuple[int, int], name: str) ->
         len(indices) == 0 or 0 <= indices.min() <= indices.max() < shape[1],
         f"tensor {name}.indices holds numbers outside of 0 to {shape[1] - 1}",
     )
-    return sparse.csr_matrix((np.ones(len(indices), dtype=np.float32), indices, indptr), shape=shape)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import codecs
 import csv
+import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from cmlfast.data.columns import LOG, Roles, choose, is_known
-from cmlfast.data.sources import Source, Where, expand, text_source
+from cmlfast.data.parts import Part, Table, after
+from cmlfast.data.sources import HEAD, Source, Where, expand, text_source
 
-HEAD = 1 << 16  # bytes that are looked at to tell what a file is like
-LINES = 50
+LINES = 50  # that are looked at to tell what a file is like
+BLOCK = 1 << 24  # bytes that Arrow reads at once; no line may be longer
 DELIMITERS = (",", "\t", ";", "|", "::", " ")  # of several that fit alike, the first
 SEPARATOR = "\x1f"  # what takes the place of a delimiter of several characters, which Arrow does not know
 BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -45,10 +46,8 @@ class _Dialect:
     names: list[str]
 
 
-def read_csv(where: Where, roles: Roles, form: Format) -> Any:
-    """Take the columns from delimited text files.
-
-    Ids are integers if every one of a column is written as a plain integer, else strings: "007" stays "007".
+def read_csv(where: Where, roles: Roles, form: Format) -> Table:
+    """Take the columns from delimited text files, a part at a time.
 
     Parameters
     ----------
@@ -60,25 +59,149 @@ def read_csv(where: Where, roles: Roles, form: Format) -> Any:
 
     Returns
     -------
-    pyarrow.Table
-        Of the columns "user", "item" and, if asked for, "value" and "time".
+    Table
+        Its ids are strings, "007" as it is written. Of several files those without any line are left out, which is
+        said.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If a column is missing, or a file is not in the format.
+        Here or while the parts are taken, if a column is missing, or a file is not in the format.
     """
     _check(form)
-    tables = [_read(text_source(file), roles, form) for file in expand(where)]
-    try:
-        table = pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowException as error:
-        raise ValueError(f"the files have values of different types: {error}") from error
-    for position, name in enumerate(("user", "item")):
-        table = table.set_column(position, name, _plain_integers(table[name]))
-    return table
+    files = expand(where)
+    sizes = [os.path.getsize(file) for file in files if os.path.isfile(file)]
+    total = sum(sizes) if len(sizes) == len(files) else None
+    return Table(_of_files(files, roles, form), total, "B", strings=True)
+
+
+def _of_files(files: Sequence[str], roles: Roles, form: Format) -> Iterator[Part]:
+    names: list[str] = []
+    columns: dict[str, str] = {}
+    for file in files:
+        source = text_source(file)
+        if len(files) > 1 and not source.begin:
+            LOG.warning("%s is empty: left out", source.name)
+            continue
+        dialect = _dialect(source, form, roles)
+        if dialect.names != names:  # of files alike, what is taken as what is said once
+            try:
+                columns = choose(dialect.names, roles, source.name)
+            except ValueError as error:
+                raise ValueError(f"{source.name} with delimiter {dialect.delimiter!r}: {error}") from error
+            names = dialect.names
+        yield from _of_file(source, dialect, columns, form)
+
+
+def _of_file(source: Source, dialect: _Dialect, columns: dict[str, str], form: Format) -> Iterator[Part]:
+    """Yield a text's parts. Arrow guesses types by the first: where a later one shows another, it begins again."""
+    types = {columns[role]: pa.large_string() for role in ("user", "item")}
+    n_seen = 0
+    while True:
+        reading = _Reading(source, dialect, columns, types, form.decimal, form.skip_bad_lines)
+        try:
+            for part in after(reading.parts(), n_seen):
+                yield part
+                n_seen += part.table.num_rows
+            break
+        except (ValueError, UnicodeError) as error:  # ArrowInvalid is one
+            wider = {} if reading.stopped else reading.wider(error)
+            if not wider:
+                raise reading.explained(error) from error
+            types = types | wider
+    if reading.bad:
+        LOG.warning(
+            "%s: %d lines left out for their number of fields, the first of them line %d, %s",
+            source.name, len(reading.bad), reading.bad[0].number, _short(reading.bad[0].text),
+        )  # fmt: skip
+
+
+@dataclass
+class _Reading:
+    """One reading of a text, from its begin, with these types of columns."""
+
+    source: Source
+    dialect: _Dialect
+    columns: dict[str, str]
+    types: dict[str, Any]
+    decimal: str
+    skip_bad_lines: bool
+    bad: list[Any] = field(default_factory=list)
+    found: Any = None  # the schema, by the first block
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a line of another length ended it."""
+        return bool(self.bad) and not self.skip_bad_lines
+
+    def parts(self) -> Iterator[Part]:
+        """Yield what Arrow reads."""
+        from pyarrow import csv as arrow_csv  # here, because few programs read CSV
+
+        raw, stream, delimiter, encoding = _for_arrow(self.source, self.dialect)
+        options = self._options(arrow_csv, delimiter, encoding, list(self.columns.values()))
+        reader = arrow_csv.open_csv(stream, **options)
+        self.found = reader.schema
+        first, read = 1, 0
+        for batch in reader:
+            at = raw.tell()
+            table = pa.Table.from_batches([batch]).rename_columns(list(self.columns))
+            yield Part(table, self.source.name, first, at - read)
+            first, read = first + len(batch), at
+
+    def wider(self, error: Exception) -> dict[str, Any]:
+        """Return types that also hold what did not fit those of the first block, or nothing."""
+        from pyarrow import csv as arrow_csv
+
+        if "conversion error" not in str(error) or self.found is None:
+            return {}
+        of = {name: self.found.field(name).type for name in self.columns.values() if name not in self.types}
+        value = self.columns.get("value")
+        if value in of and pa.types.is_integer(of[value]):
+            return {value: pa.float64()}
+        time = self.columns.get("time")
+        if time not in of:
+            return {}
+        _, stream, delimiter, encoding = _for_arrow(self.source, self.dialect)
+        whole = arrow_csv.read_csv(stream, **self._options(arrow_csv, delimiter, encoding, [time])).schema.field(0).type
+        return {} if pa.types.is_large_string(whole) or pa.types.is_string(whole) else {time: whole}
+
+    def _options(self, arrow_csv: Any, delimiter: str, encoding: str, include: list[str]) -> dict[str, Any]:
+        def bad_line(row: Any) -> str:
+            self.bad.append(row)
+            return "skip" if self.skip_bad_lines else "error"
+
+        return {
+            # One thread: with more, Arrow does not tell the numbers of bad lines.
+            "read_options": arrow_csv.ReadOptions(
+                use_threads=False, column_names=self.dialect.names, skip_rows=int(self.dialect.header),
+                encoding=encoding, block_size=BLOCK,
+            ),
+            "parse_options": arrow_csv.ParseOptions(
+                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=bad_line
+            ),
+            "convert_options": arrow_csv.ConvertOptions(
+                include_columns=include,
+                column_types={name: kind for name, kind in self.types.items() if name in include},
+                decimal_point=self.decimal,
+                # An empty field is a missing one; "NA" and "null" are ids like others.
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        }  # fmt: skip
+
+    def explained(self, error: Exception) -> ValueError:
+        """Return an error that says where the text is wrong."""
+        if self.stopped:
+            bad = self.bad[0]
+            return ValueError(
+                f"{self.source.name}: line {bad.number} has {bad.actual_columns} fields in place of "
+                f"{bad.expected_columns}, {_short(bad.text)}: mend it, or leave such lines out with "
+                "skip_bad_lines=True (--skip-bad-lines)"
+            )
+        return _undecodable(self.source, self.dialect, error)
 
 
 def _check(form: Format) -> None:
@@ -94,60 +217,9 @@ def _check(form: Format) -> None:
             raise ValueError(f"encoding is {form.encoding!r}, which Python does not know: {error}") from error
 
 
-def _read(source: Source, roles: Roles, form: Format) -> Any:
-    from pyarrow import csv as arrow_csv  # here, because few programs read CSV
-
-    dialect = _dialect(source, form, roles)
-    try:
-        columns = choose(dialect.names, roles, source.name)
-    except ValueError as error:
-        raise ValueError(f"{source.name} with delimiter {dialect.delimiter!r}: {error}") from error
-    bad: list[Any] = []
-
-    def bad_line(row: Any) -> str:
-        bad.append(row)
-        return "skip" if form.skip_bad_lines else "error"
-
-    stream, delimiter, encoding = _for_arrow(source, dialect)
-    try:
-        table = arrow_csv.read_csv(
-            stream,
-            # One thread: with more, Arrow does not tell the numbers of bad lines.
-            read_options=arrow_csv.ReadOptions(
-                use_threads=False, column_names=dialect.names, skip_rows=int(dialect.header), encoding=encoding
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=delimiter, newlines_in_values=True, invalid_row_handler=bad_line
-            ),
-            convert_options=arrow_csv.ConvertOptions(
-                include_columns=list(columns.values()),
-                column_types={columns[role]: pa.large_string() for role in ("user", "item")},
-                decimal_point=form.decimal,
-                # An empty field is a missing one; "NA" and "null" are ids like others.
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-    except (ValueError, UnicodeError) as error:  # ArrowInvalid is one
-        if bad:
-            raise ValueError(
-                f"{source.name}: line {bad[0].number} has {bad[0].actual_columns} fields in place of "
-                f"{bad[0].expected_columns}, {_short(bad[0].text)}: mend it, or leave such lines out with "
-                "skip_bad_lines=True (--skip-bad-lines)"
-            ) from error
-        raise _undecodable(source, dialect, error) from error
-    if bad:
-        LOG.warning(
-            "%s: %d lines left out for their number of fields, the first of them line %d, %s",
-            source.name, len(bad), bad[0].number, _short(bad[0].text),
-        )  # fmt: skip
-    return table.rename_columns(list(columns))
-
-
 def _dialect(source: Source, form: Format, roles: Roles) -> _Dialect:
     """Find out how a text is written, where the caller does not say."""
-    with source.open() as stream:
-        begin = stream.read(HEAD)
+    begin = source.begin
     encoding = form.encoding or next(
         (name for mark, name in BYTE_ORDER_MARKS.items() if begin.startswith(mark)), "utf-8"
     )
@@ -197,7 +269,7 @@ def _delimiter(lines: Sequence[str]) -> str:
 
 def _fields(line: str, delimiter: str) -> list[str]:
     fields = next(csv.reader([line], delimiter=delimiter), []) if len(delimiter) == 1 else line.split(delimiter)
-    return [field.strip() for field in fields]
+    return [one.strip() for one in fields]
 
 
 def _require_names(rows: Sequence[Sequence[str]], wanted: Sequence[str], name: str) -> None:
@@ -215,16 +287,29 @@ def _require_names(rows: Sequence[Sequence[str]], wanted: Sequence[str], name: s
         )
 
 
-def _for_arrow(source: Source, dialect: _Dialect) -> tuple[Any, str, str]:
-    """Return a text's stream, delimiter and encoding as Arrow can read them."""
+def _for_arrow(source: Source, dialect: _Dialect) -> tuple[Any, Any, str, str]:
+    """Return a text's bytes, and the stream, delimiter and encoding that Arrow can read."""
+    raw, stream = source.open_both()
     if len(dialect.delimiter) == 1:
-        return source.open(), dialect.delimiter, dialect.encoding.replace("utf-8-sig", "utf-8")
-    with source.open() as stream:
-        try:
-            text = stream.read().decode(dialect.encoding)
-        except UnicodeDecodeError as error:
-            raise _undecodable(source, dialect, error) from error
-    return pa.BufferReader(text.replace(dialect.delimiter, SEPARATOR).encode()), SEPARATOR, "utf-8"
+        return raw, stream, dialect.delimiter, dialect.encoding.replace("utf-8-sig", "utf-8")
+    return raw, pa.TransformInputStream(stream, _OneCharacter(dialect)), SEPARATOR, "utf-8"
+
+
+class _OneCharacter:
+    """Puts one character in the place of a delimiter of several, in bytes that come in pieces; makes them UTF-8."""
+
+    def __init__(self, dialect: _Dialect) -> None:
+        self._delimiter = dialect.delimiter
+        self._decoder = codecs.getincrementaldecoder(dialect.encoding)()
+        self._kept = ""
+
+    def __call__(self, piece: bytes) -> bytes:
+        text = (self._kept + self._decoder.decode(piece, final=not piece)).replace(self._delimiter, SEPARATOR)
+        # What may be the begin of a delimiter waits for what follows; nothing does behind the last piece.
+        begins = [n for n in range(1, len(self._delimiter)) if text.endswith(self._delimiter[:n])] if piece else []
+        cut = len(text) - max(begins, default=0)
+        self._kept = text[cut:]
+        return text[:cut].encode()
 
 
 def _undecodable(source: Source, dialect: _Dialect, error: Exception) -> ValueError:
@@ -253,13 +338,3 @@ def _lines(stream: Any) -> Any:
 
 def _short(text: str) -> str:
     return repr(text if len(text) < 60 else text[:57] + "...")
-
-
-def _plain_integers(column: Any) -> Any:
-    """Turn a column of strings into int64 if no digit, sign or zero is lost by that, else leave it."""
-    try:
-        integers = column.cast(pa.int64())
-    except pa.ArrowInvalid:
-        return column
-    unchanged = pc.all(pc.equal(integers.cast(pa.large_string()), column)).as_py()
-    return integers if unchanged else column

@@ -11,9 +11,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from cmlfast.data.ids import id_column
+from cmlfast.data.progress import hides_bar
 from cmlfast.serving.nearest import Search
 from cmlfast.training.fitted import Fitted, user_points
-from cmlfast.training.progress import hides_bar
 
 USERS_AT_ONCE = 8192
 
@@ -59,7 +59,7 @@ def everyone(fitted: Fitted, search: Search, points: Tensor, n: int, leave_out_l
 
 
 def progress(parts: Iterator[Any], n_users: int, show: bool | None) -> Iterator[Any]:
-    """Yield the parts, and show how many users are done; see :func:`cmlfast.training.progress.hides_bar`."""
+    """Yield the parts, and show how many users are done; see :func:`cmlfast.data.progress.hides_bar`."""
     with tqdm(total=n_users, desc="recommending", unit="user", disable=hides_bar(show)) as bar:
         for first, part in zip(range(0, n_users, USERS_AT_ONCE), parts, strict=True):
             yield part

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +17,7 @@ from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import KINDS, Sides
 from cmlfast.data.tensor_file import (
     Where,
-    name_of,
+    damage,
     pack_csr,
     pack_ids,
     read,
@@ -36,8 +34,6 @@ from cmlfast.training.fitted import Fitted
 from cmlfast.training.settings import DTYPES, resolve
 from cmlfast.training.tables import TABLES, Tables
 
-# Of memory that is full, or a GPU that fails; the last is there from torch 2.8 on.
-OF_DEVICES = (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", torch.OutOfMemoryError))
 RECORDED = ("loss", "seconds")  # at least, of every epoch
 
 
@@ -175,23 +171,6 @@ def load(path: Where) -> Stored:
     tensors, metadata = read(path)
     with damage(path):
         return _checked(tensors, metadata)
-
-
-@contextmanager
-def damage(path: Where) -> Iterator[None]:
-    """Raise ``ValueError`` that names a model's file for whatever its content makes go wrong."""
-    try:
-        yield
-    except OSError:  # the file is not what is wrong
-        raise
-    except ValueError as error:
-        if str(error).startswith("path is "):
-            raise
-        raise ValueError(f"path is {name_of(path)}, which is damaged: {error}; save the model again") from error
-    except OF_DEVICES:
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError) as error:
-        raise ValueError(f"path is {name_of(path)}, which is damaged: {error!r}; save the model again") from error
 
 
 def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from cmlfast.data.progress import hides_bar
 from cmlfast.training.checkpoint import Checkpoints
 from cmlfast.training.course import Course, Record
 from cmlfast.training.interrupts import Interrupts
 from cmlfast.training.loss import Step
 from cmlfast.training.pairs import Batch, Pairs
-from cmlfast.training.progress import FORMAT, figures, hides_bar
+from cmlfast.training.progress import FORMAT, figures
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables

@@ -1,28 +1,13 @@
-"""Where a progress bar is shown, the same for everything that takes long; and what a training's bar says."""
+"""What a training's progress bar says."""
 
 from __future__ import annotations
 
 import math
-import sys
 
 from cmlfast.training.course import Record
 
 # tqdm gives the bar itself what the rest leaves of a line: with every figure, a few of 80 columns.
 FORMAT = "{n_fmt}/{total_fmt} |{bar}| {remaining}{postfix}"
-
-
-def hides_bar(show_progress: bool | None) -> bool | None:
-    """Return tqdm's ``disable`` for a caller's wish: without one, a bar on a terminal and in a notebook only."""
-    if show_progress is not None:
-        return not show_progress
-    return False if _in_notebook() else None  # None looks for a terminal
-
-
-def _in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return hasattr(shell, "kernel")
 
 
 def figures(record: Record, best_score: float) -> str:

@@ -20,11 +20,11 @@ except ImportError as error:
 from cmlfast.data.align import joined
 from cmlfast.data.csr import sizes
 from cmlfast.data.interactions import Interactions, as_user_items
+from cmlfast.data.progress import hides_bar
 from cmlfast.data.sides import KINDS, Sides
 from cmlfast.data.split import split_per_user
 from cmlfast.model import CML
 from cmlfast.training.loop import DivergedError
-from cmlfast.training.progress import hides_bar
 from cmlfast.training.settings import Settings, resolve
 from cmlfast.training.side_information import lifts_of, read_features
 from cmlfast.training.softmax import Softmax

@@ -1,0 +1,84 @@
+"""A table as it is read: in parts, each of which knows where it comes from, to call a bad row by its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cmlfast.data.progress import hides_bar
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a table.
+
+    Attributes
+    ----------
+    table : pyarrow.Table
+        Of the columns "user", "item" and, if asked for, "value" and "time".
+    source : str
+        What to call the file, or the frame, in messages.
+    first : int
+        The number of its first row there, from 1 on, a header not counted.
+    size : int
+        How far reading came with it, in the unit of its `Table`.
+    """
+
+    table: Any
+    source: str
+    first: int
+    size: int
+
+    def row(self, mask: Any) -> str:
+        """Say which row is the first of those that a mask [n], an Arrow column of booleans, picks."""
+        return f"row {self.first + pc.index(mask, True).as_py()} of {self.source}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is read as its parts are asked for, once.
+
+    Attributes
+    ----------
+    parts : iterator of Part
+    total : int, optional
+        The sum of their sizes.
+    unit : str
+        What a size counts.
+    strings : bool
+        Whether ids are strings only because they come from text: integers if all are written as such.
+    """
+
+    parts: Iterator[Part]
+    total: int | None
+    unit: str
+    strings: bool = False
+
+    def shown(self, show_progress: bool | None) -> Iterator[Part]:
+        """Yield the parts, and show a bar, see :func:`cmlfast.data.progress.hides_bar`, if it takes a second."""
+        from tqdm.auto import tqdm
+
+        with tqdm(
+            total=self.total, unit=self.unit, unit_scale=True, desc="reading", leave=False, delay=1,
+            disable=hides_bar(show_progress),
+        ) as bar:  # fmt: skip
+            for part in self.parts:
+                yield part
+                bar.update(part.size)
+
+    def whole(self) -> Any:
+        """Return all rows as a pyarrow.Table, of what is small."""
+        return pa.concat_tables([part.table for part in self.parts], promote_options="permissive")
+
+
+def after(parts: Iterator[Part], n_seen: int) -> Iterator[Part]:
+    """Yield the parts of a source without its first rows."""
+    for part in parts:
+        begun = part.first + part.table.num_rows - 1
+        if begun > n_seen:
+            skipped = max(n_seen - part.first + 1, 0)
+            yield replace(part, table=part.table.slice(skipped), first=part.first + skipped) if skipped else part
