@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cmlfast import CML, Interactions
@@ -14,6 +15,7 @@ from cmlfast.data.prepared import is_prepared
 from cmlfast.data.sides import KINDS, Kind
 from cmlfast.data.sources import STANDARD_INPUT, are_parquet, expand
 from cmlfast.data.tables import read_parquet
+from cmlfast.data.tensor_file import is_model
 from cmlfast.data.text import Format, read_csv
 from cmlfast_cli.options import COLUMN_OPTIONS, TEXT_OPTIONS
 
@@ -31,6 +33,9 @@ def read_likes(
 
 def _prepared(files: Sequence[str], options: argparse.Namespace) -> Interactions | None:
     """Return the likes of a prepared file, None where there is none."""
+    model = next((file for file in files if Path(file).is_file() and is_model(Path(file))), None)
+    if model is not None:
+        raise ValueError(f"{model} is a model, no table of likes")
     found = next((file for file in files if is_prepared(file)), None)
     if found is None:
         return None

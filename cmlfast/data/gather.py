@@ -20,6 +20,7 @@ from cmlfast.data.parts import Part, Table
 
 ROWS = 1 << 20  # that are numbered together, at least
 SLICE = 1 << 22  # pairs that are worked on together
+SMALL = 2**31  # what 32 bits do not hold
 LOW = 32  # bits of an item's number
 ITEM = (1 << LOW) - 1
 
@@ -212,7 +213,7 @@ def _compressed(array: npt.NDArray[Any], kept: npt.NDArray[np.bool_]) -> npt.NDA
 
 def _matrix(pairs: npt.NDArray[np.int64], n_users: int, n_items: int) -> sparse.csr_matrix:
     """Return sorted pairs as a matrix, with offsets and numbers of 64 bits where SciPy needs them."""
-    small = max(len(pairs), n_users, n_items) < 2**31
+    small = max(len(pairs), n_users, n_items) < SMALL
     indices = np.empty(len(pairs), dtype=np.int32 if small else np.int64)
     for numbers, part in zip(_slices(indices), _slices(pairs), strict=True):
         numbers[:] = part & ITEM
