@@ -23,6 +23,7 @@ from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import KINDS, Kind, Sides
 from cmlfast.data.table_file import format_of, whole_file, write_tables
 from cmlfast.data.tensor_file import damage
+from cmlfast.data.times import check_days
 from cmlfast.evaluation.evaluate import auc, evaluate, validation_score
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.indexes import parameters_of
@@ -46,6 +47,7 @@ from cmlfast.training.fit import check_some, fit
 from cmlfast.training.fitted import Fitted, user_points
 from cmlfast.training.interrupts import Interrupts
 from cmlfast.training.partial_fit import partial_fit
+from cmlfast.training.retention import without_inactive
 from cmlfast.training.settings import Settings, resolve
 from cmlfast.training.side_information import lifts_of, read_features
 
@@ -432,6 +434,39 @@ class CML:
             freeze_items=freeze_items, keep_pairs=self.keep_user_items,
         )  # fmt: skip
         self._last = None
+        self._let_go_of_index()
+        return self
+
+    def drop_inactive(self: Self, user_days: float | None = None, item_days: float | None = None) -> Self:
+        """Drop users, and items, whose last like was long before the last of all, with all that was learned of them.
+
+        The model keeps when each of them was last in a like, if the `Interactions` given to `fit` and `partial_fit` had
+        times. Those of whom no time is known stay. Who comes back is new. What items have learned from dropped users
+        stays, their number of likes included.
+
+        Parameters
+        ----------
+        user_days, item_days : float, optional
+            How many days before the last like of all, or before now if that claims to be later; by default nobody is
+            dropped.
+
+        Returns
+        -------
+        CML
+            The model itself.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ValueError
+            If a number is not above zero, the model knows no dates, or was fitted on a bare matrix.
+        """
+        fitted = self._require_fitted()
+        for name, days in (("user_days", user_days), ("item_days", item_days)):
+            if days is not None:
+                check_days(days, name)
+        self._fitted = without_inactive(fitted, Sides(user_days, item_days))
         self._let_go_of_index()
         return self
 

@@ -67,6 +67,7 @@ a first session:
   cmlfast evaluate likes.csv                        how good would it be on my data?
   cmlfast tune likes.csv --study likes.db           search for better training options (optional, takes a while)
   cmlfast train likes.csv --model likes.model       train on all of it
+  cmlfast update likes.model today.csv              new likes, new users, new items: every day, say
   cmlfast recommend likes.model alice bob -n 5      user,item,score as CSV on standard output
   cmlfast similar likes.model "Star Wars"           the items nearest to an item
   cmlfast explain likes.model alice "Star Wars"     which of alice's likes lie near to it
@@ -213,6 +214,26 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     not_for_tune = (*SEARCHED, "validation_measure")
     _add_model(tune, left_out=not_for_tune)
     tune.set_defaults(**{name: DEFAULTS[name] for name in not_for_tune})
+
+    update = command(
+        "update",
+        "train a model on new likes, an epoch more",
+        "Once a day, say: new users and items join, known ones move, all from where the model stands. Writes the model "
+        "all or nothing; an index is built anew.",
+    )
+    update.add_argument("model", metavar="MODEL", help="a trained model")
+    _add_data(update)
+    update.add_argument("-o", "--output", metavar="FILE", help="write the model there (default: where it is)")
+    update.add_argument("--freeze-items", action="store_true", help="items stay where they are; only users move")
+    for kind in ("user", "item"):
+        update.add_argument(
+            f"--drop-{kind}s-after",
+            type=float,
+            metavar="DAYS",
+            help=f"drop {kind}s whose last like was more than DAYS before the last of all; the model knows these times "
+            "if it was trained and updated with --time",
+        )
+    _add_features(update, "the model places new ones")
 
     recommend = command("recommend", "write the nearest items of users", "A table of users, items and scores.")
     recommend.add_argument("model", metavar="MODEL", help="a trained model")
@@ -428,7 +449,11 @@ def _complaints(options: argparse.Namespace) -> Iterator[tuple[Any, str]]:
         days, count = options.last_days, options.min_count
         yield days is not None and not days > 0, f"--last-days is {days}; it must be above 0"
         yield count < 1, f"--min-count is {count}; it must be at least 1"
-    if options.command in ("prepare", "train", "evaluate", "tune"):
+    if options.command == "update":
+        for name in ("drop_users_after", "drop_items_after"):
+            days = given(name)
+            yield days is not None and not days > 0, f"--{name.replace('_', '-')} is {days}; it must be above 0"
+    if options.command in ("prepare", "train", "evaluate", "tune", "update"):
         yield given("min_value") is not None and not given("value"), "--min-value goes with --value"
     if options.command in ("train", "evaluate", "tune"):
         features = given("item_features") or given("user_features")

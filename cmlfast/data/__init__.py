@@ -5,5 +5,5 @@ Other rooms take the modules named below.
 
 __all__ = [
     "align", "columns", "csr", "datasets", "ids", "interactions", "prepared", "progress", "sides", "sources", "split",
-    "table_file", "tables", "tensor_file", "text",
+    "table_file", "tables", "tensor_file", "text", "times",
 ]  # fmt: skip

@@ -107,6 +107,8 @@ def merged(user_items: Any, known: Interactions) -> tuple[Interactions, Interact
     new, old = given.matrix.tocoo(), known.matrix.tocoo()
     fresh = Interactions(pairs_csr(rows[new.row], columns[new.col], shape), user_ids, item_ids)
     fresh.n_duplicates, fresh.n_dropped = given.n_duplicates, given.n_dropped
+    if given.times is not None:
+        fresh.times = given.times[np.lexsort((columns[new.col], rows[new.row]))]
     # Once ids have come that are no positions, all are ids.
     fresh.by_position = known.by_position and are_positions(user_ids) and are_positions(item_ids)
     return fresh, fresh.with_pairs(union(fresh.matrix, pairs_csr(old.row, old.col, shape)))
@@ -170,7 +172,7 @@ def widened(likes: Interactions, given: Any, kind: Kind) -> Interactions:
     grown = likes.matrix.copy()
     grown.resize(len(user_ids), len(item_ids))
     wider = Interactions(grown, user_ids, item_ids)
-    wider.n_duplicates, wider.n_dropped = likes.n_duplicates, likes.n_dropped
+    wider.n_duplicates, wider.n_dropped, wider.times = likes.n_duplicates, likes.n_dropped, likes.times
     return wider
 
 

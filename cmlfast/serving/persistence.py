@@ -49,6 +49,8 @@ def save(path: Where, fitted: Fitted, params: dict[str, Any], found: Indexed | N
     tensors |= _named("item_ids", pack_ids(fitted.known.item_ids))
     tensors["item_likes"] = torch.from_numpy(fitted.item_likes)
     tensors |= {f"{kind}_placed": torch.from_numpy(fitted.placed[kind]) for kind in KINDS}
+    seen = {f"{kind}_last_seen": fitted.last_seen[kind] for kind in KINDS}
+    tensors |= {name: torch.from_numpy(times) for name, times in seen.items() if times is not None}
     if fitted.has_pairs:
         tensors |= _named("user_items", pack_csr(fitted.known.matrix))
     networks = {}
@@ -140,6 +142,7 @@ class Stored:
             tag_ids=self._tag_ids,
             placed=self._placed("item_network" in stored, "user_network" in stored),
             by_features="item_network" in stored,
+            last_seen=Sides(*(self._seen(kind) for kind in ("user", "item"))),
             missing_networks=tuple(name for name in missing if name in stored),
         )
 
@@ -147,6 +150,10 @@ class Stored:
     def index(self) -> dict[str, Any] | None:
         """What the file says of an index beside it."""
         return self._metadata.get("index")
+
+    def _seen(self, kind: str) -> npt.NDArray[np.float64] | None:
+        tensor = self._tensors.get(f"{kind}_last_seen")
+        return None if tensor is None else tensor.numpy()
 
     def _placed(self, items_by_features: bool, users_by_features: bool) -> Sides[npt.NDArray[np.bool_]]:
         """Return of which users and items something was learned; older files say it by other things."""
@@ -215,6 +222,12 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
         require(
             tensor.dtype == torch.bool and tensor.shape == (n_rows,),
             f"tensor {name} is {tensor.dtype} {list(tensor.shape)}; it must be torch.bool [{n_rows}]",
+        )
+    for name, n_rows in (("user_last_seen", user[0]), ("item_last_seen", item[0])):
+        tensor = tensors.get(name, torch.zeros(n_rows, dtype=torch.float64, device="cpu"))
+        require(
+            tensor.dtype == torch.float64 and tensor.shape == (n_rows,),
+            f"tensor {name} is {tensor.dtype} {list(tensor.shape)}; it must be torch.float64 [{n_rows}]",
         )
     known = Interactions(matrix, user_ids, item_ids)
     # Older files do not say it.

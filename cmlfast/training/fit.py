@@ -16,6 +16,7 @@ from cmlfast.data.csr import Counts, likes_of_items
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Sides
+from cmlfast.data.times import last_seen
 from cmlfast.features.rows import Features
 from cmlfast.training.checkpoint import Checkpoints
 from cmlfast.training.course import Record
@@ -113,6 +114,7 @@ def fit(
         tag_ids=tag_ids,
         placed=placed,
         by_features=items is not None,
+        last_seen=Sides(*(last_seen(train.times, train.matrix) or (None, None))),
     )
 
 

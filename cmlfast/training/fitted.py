@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from cmlfast.features.encoder import typical_length
 from cmlfast.training.course import Record
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables
+
+Times: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,9 @@ class Fitted:
         Of which users [I] and items [J] something was learned: from likes, or by a network from their features.
     by_features : bool
         Whether a network has placed the items that nobody likes.
+    last_seen : Sides of ndarray or None
+        When users [I] and items [J] were last in a like, seconds since 1970, NaN where that is not known; None where
+        no likes had dates.
     missing_networks : tuple of str
         Networks that the model's file has and the model has not.
     """
@@ -65,6 +71,7 @@ class Fitted:
     tag_ids: Sides[Ids | None]
     placed: Sides[npt.NDArray[np.bool_]]
     by_features: bool
+    last_seen: Sides[Times | None] = field(default_factory=lambda: Sides(None, None))
     missing_networks: tuple[str, ...] = ()
     _last_points: tuple[float, int, Tensor] | None = field(default=None, init=False, repr=False)
     _last_listed: dict[str, tuple[Tensor, int, Tensor]] = field(default_factory=dict, init=False, repr=False)

@@ -15,12 +15,13 @@ from cmlfast.data.csr import Counts, likes_of_items
 from cmlfast.data.ids import Ids
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Kind, Sides
+from cmlfast.data.times import last_seen
 from cmlfast.features.encoder import place_new
 from cmlfast.features.rows import Features
 from cmlfast.features.tags import rows_of
 from cmlfast.training.course import Record
 from cmlfast.training.fit import checked_pairs, skipped
-from cmlfast.training.fitted import Fitted
+from cmlfast.training.fitted import Fitted, Times
 from cmlfast.training.loop import check_finite, run_epoch
 from cmlfast.training.loss import Step
 from cmlfast.training.pairs import Pairs
@@ -84,8 +85,8 @@ def partial_fit(
     counts = likes_of_items(liked.matrix)
     if freeze_items:
         counts[:n_known] = fitted.item_likes  # more likes would move the points at which items are searched
-    elif not fitted.has_pairs:
-        counts[:n_known] += fitted.item_likes
+    else:  # those that were counted before and are not among the pairs: never kept, or of users who were dropped
+        counts[:n_known] += fitted.item_likes - likes_of_items(fitted.known.matrix)
     placed = Sides(
         _placed(fitted.placed.user, described.user, np.diff(new.matrix.indptr)),
         _placed(fitted.placed.item, described.item, likes_of_items(new.matrix)),
@@ -99,10 +100,27 @@ def partial_fit(
         has_pairs=keep,
         item_likes=counts,
         placed=placed,
+        last_seen=_last_seen(fitted, new),
         settings=settings,
         history=history,
         skipped=skipped(new, pairs),
     )
+
+
+def _last_seen(fitted: Fitted, new: Interactions) -> Sides[Times | None]:
+    """Return when all users, and items, were last seen."""
+    now = last_seen(new.times, new.matrix)
+    both: list[Times | None] = []
+    for before, after, size in zip(fitted.last_seen, now or (None, None), new.shape, strict=True):
+        if before is None and after is None:
+            both.append(None)
+            continue
+        latest = np.full(size, np.nan)
+        for some in (before, after):
+            if some is not None:
+                latest[: len(some)] = np.fmax(latest[: len(some)], some)
+        both.append(latest)
+    return Sides(*both)
 
 
 def grown_tables(
