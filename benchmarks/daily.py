@@ -1,4 +1,4 @@
-"""``python -m benchmarks.daily``: a day's likes into a model of 10 million, as ``cmlfast update`` does, and by its parts.
+"""``python -m benchmarks.daily``: a day of likes into a model of 10 million, by ``cmlfast update`` and by its parts.
 
 The likes are made up, see `benchmarks.ingest`: a training, whose length does not count here, and a day of a hundredth
 as many, with new users and items; who was last seen more than 60 days before is dropped.

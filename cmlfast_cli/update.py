@@ -24,7 +24,7 @@ def update(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
     """Train a model on new likes and write it; until that is done, the old file is what it was."""
     path = options.output or options.model
     target = check_target(path)
-    if target.exists() and target.stat().st_size and not is_model(target):
+    if options.output and target.exists() and target.stat().st_size and not is_model(target):
         raise ValueError(f"--output {path} is there and is no model; give another name, or remove that file")
     began = time.perf_counter()
     model = CML.load(options.model)

@@ -1,6 +1,6 @@
 """Readers with damaged files: ``python -m data.fuzz --minutes 10`` in ``tests``.
 
-Files of every kind that is read (CSV in several dialects and compressions, Parquet, models with networks, checkpoints)
+Files of every kind that is read (CSV in several dialects and packings, Parquet, prepared likes, models, checkpoints)
 are changed at random: bits, cuts, repeated and inserted parts, what stands in headers. A reader then returns something
 sound or raises one of `CLEAN`, with a message; anything else, and any crash of the process, is a finding.
 """
@@ -49,6 +49,7 @@ def originals(folder: Path) -> dict[str, bytes]:
     table = pa.table({"user": ["a", "b", "a"] * 30, "item": list(range(90)), "rating": [1.0, 5.0, 4.0] * 30})
     parquet.write_table(table, folder / "likes.parquet")
     likes = sparse.random(20, 30, 0.2, format="csr", random_state=0)
+    Interactions.from_parquet(folder / "likes.parquet", time="rating").save(folder / "likes.prepared")
     tags = sparse.random(30, 8, 0.3, format="csr", random_state=1)
     own = Interactions(likes, [f"u{n}" for n in range(20)], [f"i{n}" for n in range(30)])
     CML(4, n_epochs=1, random_state=0).fit(own, tags, checkpoint_dir=folder / "kept").save(folder / "a.model")
@@ -59,6 +60,7 @@ def originals(folder: Path) -> dict[str, bytes]:
         "likes.csv.gz": gzip.compress(csv),
         "likes.csv.bz2": bz2.compress(csv),
         "likes.parquet": (folder / "likes.parquet").read_bytes(),
+        "likes.prepared": (folder / "likes.prepared").read_bytes(),
         "a.model": (folder / "a.model").read_bytes(),
         "kept.model": max((folder / "kept").iterdir()).read_bytes(),
     }
@@ -94,8 +96,9 @@ def another_header(content: bytes, rng: np.random.Generator) -> bytes:
     length = int.from_bytes(content[:8], "little")
     try:
         header = json.loads(content[8 : 8 + length])
-        own = json.loads(header["__metadata__"]["cmlfast"])
-    except (ValueError, KeyError, TypeError):
+        key = next(one for one in header["__metadata__"] if one.startswith("cmlfast"))
+        own = json.loads(header["__metadata__"][key])
+    except (ValueError, KeyError, TypeError, StopIteration):
         return content
     target: Any = own if rng.integers(2) else header
     for _ in range(4):  # some way down
@@ -112,7 +115,7 @@ def another_header(content: bytes, rng: np.random.Generator) -> bytes:
             target[key] = NUMBERS[rng.integers(len(NUMBERS))]
         break
     if isinstance(header.get("__metadata__"), dict):
-        header["__metadata__"]["cmlfast"] = json.dumps(own)
+        header["__metadata__"][key] = json.dumps(own)
     packed = json.dumps(header).encode()
     return len(packed).to_bytes(8, "little") + packed + content[8 + length :]
 
@@ -126,6 +129,8 @@ def read(path: Path) -> None:
         return
     if path.suffix == ".parquet":
         likes = Interactions.from_parquet(path)
+    elif path.suffix == ".prepared":
+        likes = Interactions.load(path)
     else:
         likes = Interactions.from_csv(path, value="rating", min_value=2)
     assert likes.matrix.shape == (len(likes.user_ids), len(likes.item_ids))
@@ -136,7 +141,7 @@ def finding(name: str, content: bytes, seed: int, folder: Path) -> str:
     """Say what goes wrong with a changed file, "" if nothing does."""
     rng = np.random.default_rng([seed, len(name)])
     path = folder / name
-    path.write_bytes(changed(content, rng, name.endswith(".model")))
+    path.write_bytes(changed(content, rng, name.endswith((".model", ".prepared"))))
     try:
         read(path)
     except CLEAN as error:

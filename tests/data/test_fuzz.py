@@ -32,7 +32,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of Arrow, on lines that are no text
 @pytest.mark.parametrize("name", ["likes.csv", "likes.tsv", "utf16.csv", "likes.csv.gz", "likes.csv.bz2",
-                                  "likes.parquet", "a.model", "kept.model"])  # fmt: skip
+                                  "likes.parquet", "likes.prepared", "a.model", "kept.model"])  # fmt: skip
 def test_damaged_files(name: str, whole: dict[str, bytes], tmp_path: Path) -> None:
     found = [fuzz.finding(name, whole[name], seed, tmp_path) for seed in range(N)]
     assert [one for one in found if one] == []
