@@ -8,6 +8,7 @@ hundredth of its likes, for how good they are does not change how long an update
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from benchmarks.ingest import zipf
+from benchmarks.kit.zipf import zipf
 from cmlfast import CML, Interactions
 from cmlfast.data.csr import likes_of_items
 from cmlfast.data.sides import Sides
@@ -59,7 +60,12 @@ def main() -> None:
             [sys.executable, "-m", "cmlfast_cli", *words], check=True, stdout=subprocess.PIPE, text=True
         )
         print(done.stdout.replace(str(folder), "").strip())
-        print(f"cmlfast update, the whole process: {time.perf_counter() - began:.1f} s; model of {size / 1e6:,.0f} MB")
+        seconds, usage = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = usage.ru_utime + usage.ru_stime
+        print(
+            f"cmlfast update, the whole process: {seconds:.1f} s, {cpu:.1f} s of all threads; model of "
+            f"{size / 1e6:,.0f} MB"
+        )
 
 
 def made_up(likes: Interactions, r: int) -> CML:
@@ -85,9 +91,10 @@ def parts(folder: Path, day: Path) -> None:
 
 
 def timed(name: str, act: Callable[[], Any]) -> Any:
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     done = act()
-    print(f"{name:14} {time.perf_counter() - began:6.2f} s", flush=True)
+    seconds, cpu = time.perf_counter() - began, time.process_time() - worked
+    print(f"{name:14} {seconds:6.2f} s, {cpu:6.2f} s of all threads", flush=True)
     return done
 
 

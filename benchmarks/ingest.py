@@ -21,6 +21,8 @@ import pyarrow as pa
 import pyarrow.compute
 from pyarrow import csv, parquet
 
+from benchmarks.kit.zipf import zipf
+
 ROWS = 1_000_000  # that are made at once
 READ = """
 import json, resource, sys, time
@@ -122,14 +124,6 @@ def table(rng: np.random.Generator, n: int, options: argparse.Namespace) -> pa.T
         ]
     times = 1_700_000_000 + rng.integers(0, 86_400 * 365, n)
     return pa.table({"user": ids[0], "item": ids[1], "time": times})
-
-
-def zipf(rng: np.random.Generator, n: int, among: int) -> np.ndarray:
-    """Draw n numbers below a bound; number k in proportion to about 1 / (k + among / 1000), in no order of size."""
-    shift = max(among / 1000, 1)
-    # What falls as 1 / x has a logarithm for its sum.
-    drawn = shift * np.exp(rng.random(n) * np.log1p(among / shift)) - shift
-    return np.minimum(drawn.astype(np.int64), among - 1) * 7_919 % among
 
 
 def write(path: Path, parts: Any) -> None:

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ("tables.md", "watching.md", "serving.md", "own_model.md")  # of the others, some begin with a download
+PAGES = (
+    "tables.md",
+    "growing.md",
+    "watching.md",
+    "serving.md",
+    "own_model.md",
+)  # of the others, some begin with a download
 OPTIONAL = {"annoy", "faiss", "hnswlib", "usearch"}
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 

@@ -1,0 +1,37 @@
+"""The benchmarks of long tables and of a day's update, at a size that takes seconds: that they run and count right."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks import daily, ingest
+from benchmarks.kit.zipf import zipf
+
+SMALL = ["--users", "500", "--items", "200"]
+
+
+@pytest.mark.slow
+def test_ingest(monkeypatch, capsys) -> None:
+    words = ["ingest", "--rows", "5000", "--files", "3", "--ids", "strings", "--times", "--format", "csv", *SMALL]
+    monkeypatch.setattr(sys, "argv", words)
+    ingest.main()
+    out = capsys.readouterr().out
+    found = re.search(r"x 200 items, ([\d,]+) pairs\), ([\d,]+) duplicates merged", out)
+    assert sum(int(one.replace(",", "")) for one in found.groups()) == 5000
+    assert "opened in" in out
+
+
+@pytest.mark.slow
+def test_daily(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["daily", "--likes", "20000", "--components", "4", *SMALL])
+    daily.main()
+    assert re.search(r"users: \d+ new, \d+ grown, \d+ dropped; \d+ now", capsys.readouterr().out)
+
+
+def test_few_come_often() -> None:
+    drawn = zipf(np.random.default_rng(0), 100_000, 10_000)
+    assert 0 <= drawn.min() <= drawn.max() < 10_000
+    counts = np.sort(np.bincount(drawn, minlength=10_000))[::-1]
+    assert 0.25 < counts[:100].sum() / 100_000 < 0.45  # ln(11) / ln(1001) = 0.347
