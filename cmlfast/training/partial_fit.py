@@ -85,8 +85,11 @@ def partial_fit(
     counts = likes_of_items(liked.matrix)
     if freeze_items:
         counts[:n_known] = fitted.item_likes  # more likes would move the points at which items are searched
-    else:  # those that were counted before and are not among the pairs: never kept, or of users who were dropped
-        counts[:n_known] += fitted.item_likes - likes_of_items(fitted.known.matrix)
+    else:
+        # What was counted before need not be among the pairs: they were not kept, or their users were dropped. What is
+        # among the pairs need not have been counted: items were frozen.
+        added = counts[:n_known] - likes_of_items(fitted.known.matrix)
+        counts[:n_known] = np.maximum(counts[:n_known], fitted.item_likes + added)
     placed = Sides(
         _placed(fitted.placed.user, described.user, np.diff(new.matrix.indptr)),
         _placed(fitted.placed.item, described.item, likes_of_items(new.matrix)),
