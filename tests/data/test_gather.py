@@ -132,7 +132,7 @@ def test_values_and_times_that_change_their_looks_after_a_block(tmp_path) -> Non
     path = tmp_path / "likes.csv"
     path.write_text("user,item,v,t\n" + "".join(f"u{n},{n},1,{n}\n" for n in range(80)) + "u,9,2.5,80.5\n")
     likes = Interactions.from_csv(path, value="v", min_value=0.5, time="t")
-    assert (likes.nnz, likes.times.dtype) == (81, np.float64)
+    assert (likes.nnz, likes.n_duplicates, likes.times.dtype) == (81, 0, np.float64)
     assert sorted(likes.times.tolist()) == [*range(80), 80.5]
     days = pd.date_range("2025-01-01", periods=80).strftime("%Y-%m-%d").tolist()
     path.write_text(
@@ -213,6 +213,7 @@ def test_a_delimiter_of_several_characters_is_whole_across_borders(tmp_path, mon
 @pytest.mark.parametrize("unit", [1, 10**3, 10**6, 10**9])
 def test_the_last_days_are_those_before_the_last_like(unit) -> None:
     frame = hostile(4, True)
+    frame.loc[0, ["user", "item", "time"]] = ["border", 1, frame.time.max() - 10 * 86_400]
     frame["time"] *= unit
     likes = Interactions.from_frame(frame, time="time")
     last = frame.groupby(["user", "item"]).time.max()

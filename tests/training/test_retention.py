@@ -38,6 +38,7 @@ def active(frame: pd.DataFrame, column: str, days: float) -> set:
 def test_who_is_dropped_after_a_training_and_two_updates(tmp_path, unit) -> None:
     """Seconds, then another unit, then seconds again: the model knows all by the same clock."""
     days = [rows(1, 300, 0, 60), rows(2, 60, 60, 80), rows(3, 20, 80, 90)]
+    days[1].loc[::7, "user"] = "a" + days[1].user  # new ones, before the others by their names
     days[2].loc[0, ["user", "item"]] = ["new", 99]
     model = fitted(days[0])
     middle = days[1].copy()
@@ -46,6 +47,8 @@ def test_who_is_dropped_after_a_training_and_two_updates(tmp_path, unit) -> None
     model.save(tmp_path / "m")
     model = CML.load(tmp_path / "m").partial_fit(Interactions.from_frame(days[2], time="time"))
     whole = pd.concat(days)
+    for kind, ids in (("user", model.user_ids_), ("item", model.item_ids_)):
+        assert dict(zip(ids, model._fitted.last_seen[kind], strict=True)) == whole.groupby(kind).time.max().to_dict()
     before = {user: model.user_embedding_[n] for n, user in enumerate(model.user_ids_)}
     likes = {(u, i) for u, i in zip(whole.user, whole.item, strict=True)}
     model.drop_inactive(25, 40)
