@@ -14,6 +14,7 @@ from scipy import sparse
 from cmlfast.data import prepared, tables, text
 from cmlfast.data.columns import Roles
 from cmlfast.data.csr import binary_csr, likes_of_items
+from cmlfast.data.dialect import Format
 from cmlfast.data.gather import Gathered, gather, ones_at
 from cmlfast.data.ids import UnknownIdError, catalogue, look_up, places
 from cmlfast.data.sides import Kind
@@ -176,7 +177,7 @@ class Interactions:
         Files are read a part at a time. Memory is needed for 8 bytes a row, 16 with times, for the ids, and for some
         parts; sorting takes as much again at most.
         """
-        form = text.Format(delimiter, encoding, header, columns, decimal, skip_bad_lines)
+        form = Format(delimiter, encoding, header, columns, decimal, skip_bad_lines)
         table = text.read_csv(path, Roles(user, item, value, time), form)
         return cls._of(gather(table, min_value, user_ids, item_ids, min_count, show_progress))
 
@@ -222,9 +223,7 @@ class Interactions:
         """
         roles = Roles(describes="item tags" if kind == "item" else "user tags")
         parquet = are_parquet(expand(path))
-        return cls._of(
-            gather(tables.read_parquet(path, roles) if parquet else text.read_csv(path, roles, text.Format()))
-        )
+        return cls._of(gather(tables.read_parquet(path, roles) if parquet else text.read_csv(path, roles, Format())))
 
     def select(self, user_ids: Any = None, item_ids: Any = None) -> Interactions:
         """Return the likes of some users and items, of exactly these and in this order; others are left out, counted.

@@ -1,49 +1,22 @@
-"""Read likes from delimited text, as people have it: any delimiter, encoding and header, lines that are too long."""
+"""Read likes from delimited text, as people have it, a part at a time; lines that are too long or too short."""
 
 from __future__ import annotations
 
 import codecs
-import csv
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from cmlfast.data.columns import LOG, Roles, choose, is_known
+from cmlfast.data.columns import LOG, Roles, choose
+from cmlfast.data.dialect import Dialect, Format, check_format, dialect_of
 from cmlfast.data.parts import Part, Table, after
-from cmlfast.data.sources import HEAD, Source, Where, expand, text_source
+from cmlfast.data.sources import Source, Where, expand, text_source
 
-LINES = 50  # that are looked at to tell what a file is like
 BLOCK = 1 << 24  # bytes that Arrow reads at once; no line may be longer
-DELIMITERS = (",", "\t", ";", "|", "::", " ")  # of several that fit alike, the first
 SEPARATOR = "\x1f"  # what takes the place of a delimiter of several characters, which Arrow does not know
-BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d+)?")
-
-
-@dataclass(frozen=True)
-class Format:
-    """How a text is to be read; None where that is to be found out. :meth:`Interactions.from_csv` has the words."""
-
-    delimiter: str | None = None
-    encoding: str | None = None
-    header: bool | None = None
-    columns: Sequence[str] | None = None
-    decimal: str = "."
-    skip_bad_lines: bool = False
-
-
-@dataclass(frozen=True)
-class _Dialect:
-    """How one text is written."""
-
-    encoding: str
-    delimiter: str
-    header: bool
-    names: list[str]
 
 
 def read_csv(where: Where, roles: Roles, form: Format) -> Table:
@@ -70,7 +43,7 @@ def read_csv(where: Where, roles: Roles, form: Format) -> Table:
     ValueError
         Here or while the parts are taken, if a column is missing, or a file is not in the format.
     """
-    _check(form)
+    check_format(form)
     files = expand(where)
     sizes = [os.path.getsize(file) for file in files if os.path.isfile(file)]
     total = sum(sizes) if len(sizes) == len(files) else None
@@ -85,7 +58,7 @@ def _of_files(files: Sequence[str], roles: Roles, form: Format) -> Iterator[Part
         if len(files) > 1 and not source.begin:
             LOG.warning("%s is empty: left out", source.name)
             continue
-        dialect = _dialect(source, form, roles)
+        dialect = dialect_of(source, form, roles)
         if dialect.names != names:  # of files alike, what is taken as what is said once
             try:
                 columns = choose(dialect.names, roles, source.name)
@@ -95,7 +68,7 @@ def _of_files(files: Sequence[str], roles: Roles, form: Format) -> Iterator[Part
         yield from _of_file(source, dialect, columns, form)
 
 
-def _of_file(source: Source, dialect: _Dialect, columns: dict[str, str], form: Format) -> Iterator[Part]:
+def _of_file(source: Source, dialect: Dialect, columns: dict[str, str], form: Format) -> Iterator[Part]:
     """Yield a text's parts. Arrow guesses types by the first: where a later one shows another, it begins again."""
     types = {columns[role]: pa.large_string() for role in ("user", "item")}
     n_seen = 0
@@ -123,7 +96,7 @@ class _Reading:
     """One reading of a text, from its begin, with these types of columns."""
 
     source: Source
-    dialect: _Dialect
+    dialect: Dialect
     columns: dict[str, str]
     types: dict[str, Any]
     decimal: str
@@ -204,90 +177,7 @@ class _Reading:
         return _undecodable(self.source, self.dialect, error)
 
 
-def _check(form: Format) -> None:
-    for name, allowed in (("delimiter", form.delimiter), ("decimal", form.decimal)):
-        if allowed is not None and (not isinstance(allowed, str) or not allowed or "\n" in allowed):
-            raise ValueError(f"{name} is {allowed!r}; it must be a character, such as ',' or ';'")
-    if len(form.decimal) != 1:
-        raise ValueError(f"decimal is {form.decimal!r}; it must be one character, '.' or ','")
-    if form.encoding is not None:
-        try:
-            codecs.lookup(form.encoding)
-        except (LookupError, TypeError) as error:
-            raise ValueError(f"encoding is {form.encoding!r}, which Python does not know: {error}") from error
-
-
-def _dialect(source: Source, form: Format, roles: Roles) -> _Dialect:
-    """Find out how a text is written, where the caller does not say."""
-    begin = source.begin
-    encoding = form.encoding or next(
-        (name for mark, name in BYTE_ORDER_MARKS.items() if begin.startswith(mark)), "utf-8"
-    )
-    lines = begin.decode(encoding, errors="replace").splitlines()
-    if len(begin) == HEAD:
-        lines = lines[:-1]  # of which only a part may be there
-    lines = [line for line in lines if line.strip()][:LINES]
-    if not lines:
-        raise ValueError(f"{source.name} has no rows")
-    if any("\0" in line for line in lines):
-        raise ValueError(
-            f"{source.name} holds NUL bytes: it is no text, or not in {encoding}; say which with encoding=... "
-            "(--encoding), for example utf-16-le"
-        )
-    delimiter = form.delimiter or _delimiter(lines)
-    rows = [_fields(line, delimiter) for line in lines]
-    if form.header is None and form.columns is None:
-        header = True
-        _require_names(rows, list(roles.given().values()), source.name)
-    else:
-        header = bool(form.header)
-    if form.columns is not None:
-        names = list(form.columns)
-        if len(names) != len(rows[0]):
-            raise ValueError(
-                f"columns has {len(names)} names, {names}, but {source.name} has {len(rows[0])} fields with delimiter "
-                f"{delimiter!r}: give one for each"
-            )
-    else:
-        names = rows[0] if header else [f"column {number}" for number in range(1, len(rows[0]) + 1)]
-    return _Dialect(encoding, delimiter, header, names)
-
-
-def _delimiter(lines: Sequence[str]) -> str:
-    """Return what parts every line into the same number of fields, two at least, and into the most."""
-    found = {}
-    for delimiter in DELIMITERS:
-        counts = [len(_fields(line, delimiter)) for line in lines]
-        usual = max(set(counts), key=counts.count)
-        # A few lines may be bad.
-        if usual > 1 and counts.count(usual) >= 0.9 * len(lines):
-            found[delimiter] = usual
-    if " " in found and len(found) > 1:
-        del found[" "]
-    return max(found, key=lambda one: found[one]) if found else ","
-
-
-def _fields(line: str, delimiter: str) -> list[str]:
-    fields = next(csv.reader([line], delimiter=delimiter), []) if len(delimiter) == 1 else line.split(delimiter)
-    return [one.strip() for one in fields]
-
-
-def _require_names(rows: Sequence[Sequence[str]], wanted: Sequence[str], name: str) -> None:
-    """Raise ``ValueError`` if a text's first line looks like data: by numbers, or ids that come again below."""
-    first, rest = rows[0], rows[1:]
-    if set(wanted) & set(first) or any(is_known(field) for field in first):
-        return
-    again = [set(column) for column in zip(*(row for row in rest if len(row) == len(first)), strict=True)]
-    if any(NUMBER.fullmatch(field) for field in first) or any(
-        field in column for field, column in zip(first, again, strict=False)
-    ):
-        raise ValueError(
-            f"{name}: the first line, {first}, looks like data, not like the columns' names: say header=False "
-            "(--no-header) if it is, or header=True (--header)"
-        )
-
-
-def _for_arrow(source: Source, dialect: _Dialect) -> tuple[Any, Any, str, str]:
+def _for_arrow(source: Source, dialect: Dialect) -> tuple[Any, Any, str, str]:
     """Return a text's bytes, and the stream, delimiter and encoding that Arrow can read."""
     raw, stream = source.open_both()
     if len(dialect.delimiter) == 1:
@@ -298,7 +188,7 @@ def _for_arrow(source: Source, dialect: _Dialect) -> tuple[Any, Any, str, str]:
 class _OneCharacter:
     """Puts one character in the place of a delimiter of several, in bytes that come in pieces; makes them UTF-8."""
 
-    def __init__(self, dialect: _Dialect) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         self._delimiter = dialect.delimiter
         self._decoder = codecs.getincrementaldecoder(dialect.encoding)()
         self._kept = ""
@@ -312,7 +202,7 @@ class _OneCharacter:
         return text[:cut].encode()
 
 
-def _undecodable(source: Source, dialect: _Dialect, error: Exception) -> ValueError:
+def _undecodable(source: Source, dialect: Dialect, error: Exception) -> ValueError:
     """Return an error that names the first line that is not in the encoding, or else the error itself."""
     decode = codecs.getincrementaldecoder(dialect.encoding)()
     with source.open() as stream:

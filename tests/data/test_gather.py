@@ -249,6 +249,37 @@ def test_numbers_in_one_file_and_dates_in_another_are_no_times(tmp_path) -> None
         Interactions.from_csv(tmp_path, time="t")
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "a.parquet"])
+def test_the_bar_comes_to_its_end(tmp_path, monkeypatch, name) -> None:
+    """By bytes of the files, packed ones as they lie, or by rows."""
+    for number in range(2):
+        path, frame = tmp_path / f"{number}{name}", hostile(number, True)
+        frame.to_parquet(path) if name.endswith("parquet") else frame.to_csv(path, index=False)
+    seen = []
+
+    class Bar:
+        def __init__(self, **options):
+            seen.append(options)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def update(self, n):
+            seen.append(n)
+
+    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+    read(tmp_path, name.split(".")[1], show_progress=True)
+    options, *sizes = seen
+    assert options["disable"] is False
+    assert len(sizes) > 3
+    rows = 2 * len(hostile(0, True))
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert sum(sizes) == options["total"] == (rows if name == "a.parquet" else size)
+
+
 PEAK = """
 import resource, sys
 import torch, pyarrow.dataset
