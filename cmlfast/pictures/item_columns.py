@@ -86,7 +86,7 @@ def titles_and_colours(titles: Any, color: Any, ids: Ids, likes: Counts) -> tupl
     TypeError
         If ``titles`` or ``color`` is nothing of the kind.
     """
-    label = "colour"
+    label = None
     if isinstance(color, str) and color != POPULARITY:
         label = color
         if not _is_table(titles):
@@ -95,7 +95,7 @@ def titles_and_colours(titles: Any, color: Any, ids: Ids, likes: Counts) -> tupl
                 f"dict or an array, or {POPULARITY!r}"
             )
     if _is_table(titles):
-        titles, column = _columns(titles, label if label != "colour" else None)
+        titles, column = _columns(titles, label)
         color = color if column is None else column
     names = [str(one) for one in ids.tolist()]
     given = None if titles is None else _of_each(titles, ids, "titles")
@@ -155,18 +155,20 @@ def _missing(value: Any) -> bool:
     return value is None or (isinstance(value, Real) and bool(np.isnan(float(value)))) or str(value).strip() == ""
 
 
-def _colouring(label: str, values: Sequence[Any]) -> Colouring:
+def _colouring(label: str | None, values: Sequence[Any]) -> Colouring:
     """Return numbers if all values are, categories otherwise."""
     known = [one for one in values if isinstance(one, list | tuple | set | np.ndarray) or not _missing(one)]
     if not known:
-        raise ValueError(f"color: no item has a value of {label!r}; leave it out, or give values")
+        raise ValueError(f"color: no item has a value{f' of {label!r}' if label else ''}; leave it out, or give values")
     if all(isinstance(one, Real) and not isinstance(one, bool | np.bool_) for one in known):
         numbers = np.array([np.nan if _missing(one) else float(one) for one in values], dtype=np.float32)
         some = numbers[np.isfinite(numbers)]
         far = len(some) > 0 and some.min() >= 0 and bool(some.max() > MUCH * np.median(some))
         numbers[~np.isfinite(numbers)] = np.nan
-        return Numbers(label, numbers, far, ["" if np.isnan(one) else f"{one:,.6g}" for one in numbers.tolist()])
-    return _categories(label, [_parts(one) for one in values])
+        return Numbers(
+            label or "value", numbers, far, ["" if np.isnan(one) else f"{one:,.6g}" for one in numbers.tolist()]
+        )
+    return _categories(label or "category", [_parts(one) for one in values])
 
 
 def _parts(value: Any) -> list[str]:

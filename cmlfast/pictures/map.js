@@ -61,6 +61,8 @@
   const sizeOf = (point) => (isItem(point) ? base * (0.6 + (1.3 * Math.log1p(likes[point])) / most) : base * 0.9);
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const scale = () => (dark.matches ? colour.scale : [...colour.scale].reverse());
+  const span = values && values.reduce(([a, b], one) => (Number.isNaN(one) ? [a, b] : [Math.min(a, one), Math.max(b, one)]), [Infinity, -Infinity]);
+  const hidden = new Set(); // looks that the legend has turned off
   const numberOf = (value) => (colour.log ? Math.log1p(value) : value);
 
   const groups = [];
@@ -177,6 +179,12 @@
     if (x < 40 || y < 40 || x > width - 40 || y > height - 40) shift(view, x / width - 0.5, 0.5 - y / height);
   }
 
+  const SHAPES = {
+    circle: "M7 2a5 5 0 1 0 .01 0z", square: "M2.5 2.5h9v9h-9z", diamond: "M7 1l6 6-6 6-6-6z",
+    "triangle-up": "M7 1.5l6 10.5H1z", "triangle-down": "M7 12.5L1 2h12z", cross: "M5 1h4v4h4v4H9v4H5V9H1V5h4z",
+    x: "M3 1l4 4 4-4 2 2-4 4 4 4-2 2-4-4-4 4-2-2 4-4-4-4z",
+  };
+
   // Marks over the points: who is chosen, and who is near, liked or recommended.
 
   const pixel = (view, point) => {
@@ -189,9 +197,20 @@
   };
   let chosen = null, hovered = null, pointed = null;
 
+  // A point's colour and shape, as they are drawn.
+  function lookOf(point) {
+    if (!isItem(point)) return data.people.look;
+    if (codes) return colour.looks[codes[point]];
+    if (Number.isNaN(values[point])) return colour.rest;
+    const colours = scale(), [low, high] = span.map(numberOf);
+    const place = high > low ? (numberOf(values[point]) - low) / (high - low) : 0;
+    return { colour: colours[Math.round(place * (colours.length - 1))], shape: "circle" };
+  }
+
   function mark(view) {
     view.over.replaceChildren();
     const subject = hovered ?? chosen;
+    view.plot.classList.toggle("behind", subject !== null);
     const there = (point) => 2 * point < view.where.length && shown(view.where, point);
     const add = (tag, properties, text) => {
       const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -201,13 +220,17 @@
     };
     const ring = (point, radius, kind = "ring") => {
       const [cx, cy] = pixel(view, point);
+      const { colour: fill, shape } = lookOf(point);
+      const size = radius / 9.5;
       if (kind === "ring") add("circle", { cx, cy, r: radius, class: "back" });
+      add("path", { d: SHAPES[shape], fill, transform: `translate(${cx - 7 * size} ${cy - 7 * size}) scale(${size})` });
       add("circle", { cx, cy, r: radius, class: kind });
     };
+    if (subject === null) writeNames(view, add);
     if (subject !== null) {
       const related = (isItem(subject) ? nearTo(subject) : recommendedTo(subject - nItems)).filter(there);
       const places = isItem(subject) ? nearTo(subject) : recommendedTo(subject - nItems);
-      if (!isItem(subject)) for (const item of likedBy(subject - nItems)) if (there(item)) ring(item, 6, "liked");
+      if (!isItem(subject)) for (const item of likedBy(subject - nItems)) if (there(item)) ring(item, 6.5, "liked");
       if (there(subject)) {
         const [x1, y1] = pixel(view, subject);
         for (const item of related) {
@@ -217,7 +240,7 @@
       }
       for (const item of related) {
         const [x, y] = pixel(view, item);
-        ring(item, 6);
+        ring(item, 7);
         add("text", { x: x + 8, y: y - 5 }, String(places.indexOf(item) + 1));
       }
       if (there(subject)) named(subject, 9);
@@ -229,6 +252,32 @@
       const [x, y] = pixel(view, point);
       const left = x > view.root.clientWidth - 180;
       add("text", { x: x + (left ? -14 : 14), y: y + 18, "text-anchor": left ? "end" : "start" }, short(nameOf(point), 42));
+    }
+  }
+
+  // The best liked items by name, as many as have room beside each other; more of them come in sight on the way nearer.
+  const famous = data.titles ? everything.slice(0, nItems).sort((a, b) => likes[b] - likes[a]) : [];
+  function writeNames(view, add) {
+    const { width, height } = view.root.getBoundingClientRect();
+    const taken = [];
+    let tried = 0;
+    for (const item of famous) {
+      if (taken.length === 24 || tried === 150) return;
+      if (!shown(view.where, item) || hidden.has(lookOf(item))) continue;
+      const [x, y] = pixel(view, item);
+      if (x < 0 || y < 0 || x > width || y > height) continue;
+      tried += 1;
+      const text = short(titles[item], 34);
+      const long = text.length * 6.1;
+      for (const [left, up] of [[x + 6, y - 4], [x - 6 - long, y - 4], [x + 6, y + 12], [x - 6 - long, y + 12]]) {
+        const box = [left - 4, up - 12, left + long + 4, up + 5];
+        const out = box[0] < 0 || box[1] < 0 || box[2] > width || box[3] > height;
+        if (out || taken.some((other) => box[0] < other[2] && other[0] < box[2] && box[1] < other[3] && other[1] < box[3])) continue;
+        taken.push(box);
+        add("circle", { cx: x, cy: y, r: 3.2, class: "dot" });
+        add("text", { x: left, y: up, class: "famous" }, text);
+        break;
+      }
     }
   }
   const markAll = () => views.forEach(mark);
@@ -346,11 +395,6 @@
 
   // The legend.
 
-  const SHAPES = {
-    circle: "M7 2a5 5 0 1 0 .01 0z", square: "M2.5 2.5h9v9h-9z", diamond: "M7 1l6 6-6 6-6-6z",
-    "triangle-up": "M7 1.5l6 10.5H1z", "triangle-down": "M7 12.5L1 2h12z", cross: "M5 1h4v4h4v4H9v4H5V9H1V5h4z",
-    x: "M3 1l4 4 4-4 2 2-4 4 4 4-2 2-4-4-4 4-2-2 4-4-4-4z",
-  };
   function swatch(look) {
     const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
     picture.setAttribute("viewBox", "0 0 14 14");
@@ -364,8 +408,7 @@
   function drawLegend() {
     const parts = [element("h3", {}, short(colour.label, 80))];
     if (values) {
-      const known = Array.from(values).filter((one) => !Number.isNaN(one));
-      const [low, high] = known.reduce(([a, b], one) => [Math.min(a, one), Math.max(b, one)], [Infinity, -Infinity]);
+      const [low, high] = span;
       const middle = colour.log ? Math.expm1((Math.log1p(low) + Math.log1p(high)) / 2) : (low + high) / 2;
       const bar = element("div", { class: "bar" });
       bar.style.background = `linear-gradient(to right, ${scale().join(",")})`;
@@ -382,6 +425,7 @@
       const toggle = () => {
         const on = button.getAttribute("aria-pressed") !== "true";
         button.setAttribute("aria-pressed", on);
+        hidden[on ? "delete" : "add"](group.look);
         views.forEach((view) => Plotly.restyle(view.plot, { visible: on }, [place]));
       };
       const name = element("span", {}, short(group.name, 80));

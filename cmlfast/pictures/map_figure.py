@@ -118,7 +118,7 @@ def _names(panel: Any, data: MapData, places: Places) -> None:
                 ha=across, va=along, fontsize=7.5, color="#15181D", zorder=5, parse_math=False,
                 path_effects=[library("matplotlib.patheffects", "map").withStroke(linewidth=2.2, foreground="white")],
             )  # fmt: skip
-            mine = text.get_window_extent(renderer).padded(2)
+            mine = text.get_window_extent(renderer).padded(4)
             inside = box.x0 <= mine.x0 and mine.x1 <= box.x1 and box.y0 <= mine.y0 and mine.y1 <= box.y1
             if inside and not any(mine.overlaps(other) for other in taken):
                 taken.append(mine)
@@ -133,4 +133,3 @@ def _printable(text: str) -> str:
     line = "".join(one if one.isprintable() else " " for one in text)
     line = " ".join(line.split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
-
