@@ -44,6 +44,9 @@ TEXT_OPTIONS: dict[str, Any] = {
 # Of cmlfast.CML.build_index; a test compares.
 INDEXES = ("exact", "annoy", "hnsw", "ivf")
 
+# Of cmlfast.CML.plot; a test compares.
+PICTURES = (".html", ".png", ".pdf", ".svg")
+
 DESCRIPTION = """\
 Recommend by Collaborative Metric Learning: users and items in one space, the nearest items are the answer.
 
@@ -446,9 +449,8 @@ def _complaints(options: argparse.Namespace) -> Iterator[tuple[Any, str]]:
         asked = given("users") or given("users_from")
         yield given("unknown") == "popular" and not asked, "--unknown goes with users' ids"
     if options.command == "map":
-        kinds = (".html", ".png", ".pdf", ".svg")  # of cmlfast.pictures; a test compares
-        ending = not options.output.lower().endswith(kinds)
-        yield ending, f"--output is {options.output}; its name must end in one of {', '.join(kinds)}"
+        ending = not options.output.lower().endswith(PICTURES)
+        yield ending, f"--output is {options.output}; its name must end in one of {', '.join(PICTURES)}"
         unnamed = given("color") != "popularity" and not given("titles")
         yield unnamed, f"--color {given('color')} goes with --titles, a table that has this column"
         yield options.users == 0, "--users is 0; it must be at least 1, or all"

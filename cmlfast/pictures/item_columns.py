@@ -166,7 +166,7 @@ def _colouring(label: str | None, values: Sequence[Any]) -> Colouring:
         far = len(some) > 0 and some.min() >= 0 and bool(some.max() > MUCH * np.median(some))
         numbers[~np.isfinite(numbers)] = np.nan
         return Numbers(
-            label or "value", numbers, far, ["" if np.isnan(one) else f"{one:,.6g}" for one in numbers.tolist()]
+            label or "value", numbers, far, ["" if np.isnan(one) else f"{one:.6g}" for one in numbers.tolist()]
         )
     return _categories(label or "category", [_parts(one) for one in values])
 
