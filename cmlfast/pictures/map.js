@@ -96,7 +96,7 @@
     const root = element("div", { class: "view", tabindex: "0", role: "group", "aria-label": label }, plot, over);
     if (data.featurePlaces) root.prepend(element("div", { class: "name" }, name));
     byId("views").append(root);
-    views.push({ name, where, root, plot, over, groups: [], ranges: null });
+    views.push({ name, where, root, plot, over, groups: [], ranges: null, drawn: null, size: null, resting: null, dragged: false });
   };
   if (data.featurePlaces) addView("Original features", unpack(data.featurePlaces, Float32Array));
   addView("Learned space", places);
@@ -143,39 +143,93 @@
     view.groups = [];
     const layout = {
       margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      dragmode: "pan", hovermode: "closest", hoverdistance: 12, showlegend: false,
+      dragmode: false, hovermode: "closest", hoverdistance: 12, showlegend: false,
       xaxis: { ...axis, range: x }, yaxis: { ...axis, range: y, scaleanchor: "x" },
     };
-    const config = { displayModeBar: false, scrollZoom: true, doubleClick: false, responsive: true, showTips: false };
+    const config = { displayModeBar: false, scrollZoom: false, doubleClick: false, responsive: true, showTips: false };
     await Plotly.newPlot(view.plot, groups.map((group) => traceOf(view, group)), layout, config);
-    const moved = () => {
+    const drawn = () => {
       const { xaxis, yaxis } = view.plot._fullLayout;
-      view.ranges = { x: xaxis.range, y: yaxis.range };
+      view.drawn = { x: [...xaxis.range], y: [...yaxis.range] };
+      view.size = view.root.getBoundingClientRect();
+      if (!view.resting) view.ranges = view.drawn;
+      stretch(view);
       mark(view);
     };
-    view.plot.on("plotly_relayouting", moved);
-    view.plot.on("plotly_relayout", moved);
-    view.plot.on("plotly_afterplot", moved);
+    view.plot.on("plotly_afterplot", drawn);
+    drawn();
     const pointOf = (event) => view.groups[event.points[0].curveNumber][event.points[0].pointNumber];
-    view.plot.on("plotly_hover", (event) => hover(pointOf(event), event.event));
+    view.plot.on("plotly_hover", (event) => { if (!view.resting) hover(pointOf(event), event.event); });
     view.plot.on("plotly_unhover", () => hover(null));
-    view.plot.on("plotly_click", (event) => choose(pointOf(event)));
+    view.plot.on("plotly_click", (event) => { if (!view.dragged) choose(pointOf(event)); });
   }
 
-  const move = (view, x, y) => Plotly.relayout(view.plot, { "xaxis.range": x, "yaxis.range": y });
-  function zoom(view, factor) {
-    const around = ([from, to]) => [(from + to) / 2 - ((to - from) / 2) * factor, (from + to) / 2 + ((to - from) / 2) * factor];
-    move(view, around(view.ranges.x), around(view.ranges.y));
+  // While a view moves, what was drawn last is moved and scaled as a picture, which takes no time however many points
+  // there are; when it rests, it is drawn anew.
+  function move(view, x, y) {
+    view.ranges = { x, y };
+    hover(null);
+    clearTimeout(view.resting);
+    view.resting = setTimeout(() => {
+      view.resting = null;
+      Plotly.relayout(view.plot, { "xaxis.range": view.ranges.x, "yaxis.range": view.ranges.y });
+    }, 150);
+    view.frame = view.frame || requestAnimationFrame(() => { view.frame = null; stretch(view); mark(view); });
+  }
+  function stretch(view) {
+    const { ranges: { x, y }, drawn, size: { width, height } } = view;
+    const scale = (drawn.x[1] - drawn.x[0]) / (x[1] - x[0]);
+    const left = ((drawn.x[0] - x[0]) / (x[1] - x[0])) * width, top = ((y[1] - drawn.y[1]) / (y[1] - y[0])) * height;
+    const still = view.ranges === view.drawn;
+    view.plot.querySelector(".gl-container").style.transform = still ? "" : `translate(${left}px, ${top}px) scale(${scale})`;
+  }
+  function zoom(view, factor, across = 0.5, along = 0.5) {
+    const { x, y } = view.ranges;
+    const around = ([from, to], share) => {
+      const middle = from + (to - from) * share;
+      return [middle + (from - middle) * factor, middle + (to - middle) * factor];
+    };
+    move(view, around(x, across), around(y, 1 - along));
   }
   function shift(view, across, along) {
     const by = ([from, to], share) => [from + (to - from) * share, to + (to - from) * share];
     move(view, by(view.ranges.x, across), by(view.ranges.y, along));
   }
-  const showAll = (view) => { const { x, y } = extent(view); return move(view, x, y); };
+  const showAll = (view) => { const { x, y } = extent(view); move(view, x, y); };
+
+  function followPointer(view) {
+    view.root.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const lines = event.deltaMode === 1 ? 20 : 1;
+      const { left, top, width, height } = view.size;
+      zoom(view, Math.exp(0.0018 * lines * event.deltaY), (event.clientX - left) / width, (event.clientY - top) / height);
+    }, { passive: false });
+    view.root.addEventListener("pointerdown", (down) => {
+      if (down.button !== 0) return;
+      let [x, y] = [down.clientX, down.clientY];
+      view.dragged = false;
+      const dragging = (event) => {
+        if (!view.dragged && Math.hypot(event.clientX - down.clientX, event.clientY - down.clientY) < 4) return;
+        view.dragged = true;
+        shift(view, (x - event.clientX) / view.size.width, (event.clientY - y) / view.size.height);
+        [x, y] = [event.clientX, event.clientY];
+      };
+      const done = () => {
+        removeEventListener("pointermove", dragging);
+        removeEventListener("pointerup", done);
+        removeEventListener("pointercancel", done);
+      };
+      addEventListener("pointermove", dragging);
+      addEventListener("pointerup", done);
+      addEventListener("pointercancel", done);
+    });
+    view.root.addEventListener("mouseleave", () => hover(null));
+  }
+
   function bringIntoView(view, point) {
     if (2 * point >= view.where.length || !shown(view.where, point)) return;
     const [x, y] = pixel(view, point);
-    const { width, height } = view.root.getBoundingClientRect();
+    const { width, height } = view.size;
     if (x < 40 || y < 40 || x > width - 40 || y > height - 40) shift(view, x / width - 0.5, 0.5 - y / height);
   }
 
@@ -188,8 +242,7 @@
   // Marks over the points: who is chosen, and who is near, liked or recommended.
 
   const pixel = (view, point) => {
-    const { width, height } = view.root.getBoundingClientRect();
-    const { x, y } = view.ranges;
+    const { ranges: { x, y }, size: { width, height } } = view;
     return [
       ((view.where[2 * point] - x[0]) / (x[1] - x[0])) * width,
       (1 - (view.where[2 * point + 1] - y[0]) / (y[1] - y[0])) * height,
@@ -250,7 +303,7 @@
     function named(point, radius) {
       ring(point, radius);
       const [x, y] = pixel(view, point);
-      const left = x > view.root.clientWidth - 180;
+      const left = x > view.size.width - 180;
       add("text", { x: x + (left ? -14 : 14), y: y + 18, "text-anchor": left ? "end" : "start" }, short(nameOf(point), 42));
     }
   }
@@ -258,7 +311,7 @@
   // The best liked items by name, as many as have room beside each other; more of them come in sight on the way nearer.
   const famous = data.titles ? everything.slice(0, nItems).sort((a, b) => likes[b] - likes[a]) : [];
   function writeNames(view, add) {
-    const { width, height } = view.root.getBoundingClientRect();
+    const { width, height } = view.size;
     const taken = [];
     let tried = 0;
     for (const item of famous) {
@@ -286,6 +339,7 @@
 
   function hover(point, event) {
     const tip = byId("tip");
+    if (point === null && hovered === null) return;
     hovered = point;
     markAll();
     tip.hidden = point === null;
@@ -332,7 +386,10 @@
     } else {
       panel.replaceChildren(...(isItem(point) ? aboutItem(point) : aboutUser(point - nItems)));
       byId("told").textContent = `${short(nameOf(point), 120)} is chosen.`;
-      if (moving) views.forEach((view) => bringIntoView(view, point));
+      if (moving) {
+        views.forEach((view) => bringIntoView(view, point));
+        panel.querySelector("h2").focus({ preventScroll: true }); // from where Tab goes into its lists
+      }
     }
     markAll();
   }
@@ -343,7 +400,7 @@
     const id = data.titles && titles[item] !== data.ids[item] ? `id ${data.ids[item]}; ` : "";
     const list = near.map((other, place) => element("li", {}, numbered(row(other, far(place)))));
     return [
-      element("h2", {}, short(nameOf(item), 2000)),
+      element("h2", { tabindex: "-1" }, short(nameOf(item), 2000)),
       element("p", {}, id + factsOf(item)),
       element("h3", {}, near.length ? "Nearest in the learned space" : "Nothing is known of it, and nothing is near"),
       element("ol", { id: "nearest" }, ...list),
@@ -366,7 +423,7 @@
       onclick: () => { list.append(...liked.slice(first).map((item) => element("li", {}, row(item)))); rest.remove(); },
     }, `Show all ${many.format(liked.length)}`);
     return [
-      element("h2", {}, nameOf(user + nItems)),
+      element("h2", { tabindex: "-1" }, nameOf(user + nItems)),
       element("p", {}, `likes ${counted(liked.length, "item")}`),
       element("h3", {}, "Recommended"),
       element("ol", { id: "recommended" }, ...recommended),
@@ -413,8 +470,9 @@
       const bar = element("div", { class: "bar" });
       bar.style.background = `linear-gradient(to right, ${scale().join(",")})`;
       const digits = high - low > 20 ? 0 : 2;
-      const year = colour.log || Math.abs(high) >= 10000;
-      const end = (one) => element("span", {}, one.toLocaleString(undefined, { maximumFractionDigits: digits, useGrouping: year }));
+      const grouped = colour.log || Math.abs(high) >= 10000; // years are not
+      const form = new Intl.NumberFormat(undefined, { maximumFractionDigits: digits, useGrouping: grouped });
+      const end = (one) => element("span", {}, form.format(one));
       parts.push(bar, element("div", { class: "ends" }, end(low), end(middle), end(high)));
     }
     const inOrder = [...groups.keys()].sort((a, b) => (groups[a].code ?? 99) - (groups[b].code ?? 99));
@@ -533,7 +591,7 @@
       KEYS[event.key](view);
       event.preventDefault();
     });
-    view.root.addEventListener("mouseleave", () => hover(null));
+    followPointer(view);
   }
   byId("closer").addEventListener("click", () => views.forEach((view) => zoom(view, 0.7)));
   byId("farther").addEventListener("click", () => views.forEach((view) => zoom(view, 1 / 0.7)));

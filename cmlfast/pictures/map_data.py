@@ -174,7 +174,9 @@ def map_data(
     places = project(everything, learned.near, seed, "items and users" if len(users) else "items")
     by_features = None
     if features is not None:
-        by_features = project(of_features(features, seed).to(items.device), learned.near, seed, "items with features")
+        points = of_features(features, seed).to(items.device)
+        points[items.isnan().any(1)] = torch.nan  # both views have the same items
+        by_features = project(points, learned.near, seed, "items with features")
     nearest, distances = _nearest(items, learned.near)
     ids = [str(one) for one in learned.known.item_ids.tolist()]
     people = _people(learned, users) if len(users) else None

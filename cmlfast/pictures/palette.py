@@ -13,6 +13,6 @@ CATEGORIES = (
     ("#56B4E9", "cross", "P"),
 )
 REST = ("#8A8F98", "circle", "o")
-PEOPLE = ("#5B6069", "x", "x")
+PEOPLE = ("#7A808A", "x", "x")
 # Perceptually uniform, and monotone in lightness; dark is much on white, light is much on black.
 NUMBERS = "viridis"

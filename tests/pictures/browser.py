@@ -39,10 +39,11 @@ def start(profile: Path, *more: str, size: tuple[int, int] = (1360, 860)) -> Any
 def requests(chromium: Any) -> list[str]:
     """Return the addresses of everything that pages have asked for since the last call."""
     messages = [json.loads(entry["message"])["message"] for entry in chromium.get_log("performance")]
-    asked = ("Network.requestWillBeSent", "Network.webSocketCreated", "Network.webTransportCreated")
-    return [
-        one["params"].get("request", one["params"])["url"] for one in messages if one["method"] in asked
-    ]  # a frame's own address is among them
+    kinds = ("Network.requestWillBeSent", "Network.webSocketCreated", "Network.webTransportCreated")
+    asked = [one["params"] for one in messages if one["method"] in kinds]
+    # What Chromium's own pages ask for is left out, by whose it is.
+    asked = [one for one in asked if not one.get("documentURL", "").startswith("chrome")]
+    return [one.get("request", one)["url"] for one in asked]
 
 
 def complaints(chromium: Any) -> list[str]:
