@@ -96,7 +96,7 @@
     const root = element("div", { class: "view", tabindex: "0", role: "group", "aria-label": label }, plot, over);
     if (data.featurePlaces) root.prepend(element("div", { class: "name" }, name));
     byId("views").append(root);
-    views.push({ name, where, root, plot, over, groups: [], ranges: null, drawn: null, size: null, resting: null, dragged: false });
+    views.push({ name, where, root, plot, over, groups: [], ranges: null, drawn: null, size: null, resting: null, pause: 150, dragged: false });
   };
   if (data.featurePlaces) addView("Original features", unpack(data.featurePlaces, Float32Array));
   addView("Learned space", places);
@@ -146,7 +146,8 @@
       dragmode: false, hovermode: "closest", hoverdistance: 12, showlegend: false,
       xaxis: { ...axis, range: x }, yaxis: { ...axis, range: y, scaleanchor: "x" },
     };
-    const config = { displayModeBar: false, scrollZoom: false, doubleClick: false, responsive: true, showTips: false };
+    const config = { displayModeBar: false, scrollZoom: false, doubleClick: false, responsive: true, showTips: false,
+      plotGlPixelRatio: devicePixelRatio };
     await Plotly.newPlot(view.plot, groups.map((group) => traceOf(view, group)), layout, config);
     const drawn = () => {
       const { xaxis, yaxis } = view.plot._fullLayout;
@@ -165,15 +166,18 @@
   }
 
   // While a view moves, what was drawn last is moved and scaled as a picture, which takes no time however many points
-  // there are; when it rests, it is drawn anew.
+  // there are; when it rests, it is drawn anew: the later, the longer that takes.
   function move(view, x, y) {
     view.ranges = { x, y };
     hover(null);
     clearTimeout(view.resting);
     view.resting = setTimeout(() => {
       view.resting = null;
-      Plotly.relayout(view.plot, { "xaxis.range": view.ranges.x, "yaxis.range": view.ranges.y });
-    }, 150);
+      const began = performance.now();
+      const seen = () => { view.pause = Math.min(1500, Math.max(150, 2 * (performance.now() - began))); };
+      Plotly.relayout(view.plot, { "xaxis.range": view.ranges.x, "yaxis.range": view.ranges.y })
+        .then(() => requestAnimationFrame(() => requestAnimationFrame(seen)));
+    }, view.pause);
     view.frame = view.frame || requestAnimationFrame(() => { view.frame = null; stretch(view); mark(view); });
   }
   function stretch(view) {
