@@ -31,7 +31,7 @@ def figure(data: MapData) -> Any:
     sides = [] if data.feature_places is None else [("Original features", data.feature_places)]
     sides.append(("Learned space", data.places))
     # A figure of its own, not pyplot's: nobody's open figures and settings take part.
-    drawn = library("matplotlib.figure", "map").Figure(figsize=(8 * len(sides), 6.6), dpi=DPI, layout="constrained")
+    drawn = library("matplotlib.figure", "map").Figure(figsize=(8 * len(sides), 5.9), dpi=DPI, layout="constrained")
     panels = drawn.subplots(1, len(sides), squeeze=False)[0]
     for panel, (name, places) in zip(panels, sides, strict=True):
         _points(panel, data, places)
