@@ -47,5 +47,5 @@ def requests(chromium: Any) -> list[str]:
 
 
 def complaints(chromium: Any) -> list[str]:
-    """Return the warnings and errors of the console."""
-    return [entry["message"] for entry in chromium.get_log("browser") if entry["level"] in ("WARNING", "SEVERE")]
+    """Return the errors of the console."""
+    return [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE"]

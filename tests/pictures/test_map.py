@@ -190,7 +190,7 @@ def test_no_title_gets_out_of_its_place(written):
     assert [tag for tag, _ in page.tags].count("script") == 3
     assert not {"img", "b", "iframe", "link", "object"} & {tag for tag, _ in page.tags}
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
-    assert "alert(1)</script>" not in written
+    assert not set("<>&") & set(page.scripts[0])
     # Only the two scripts that belong there may run, and nothing may be asked for.
     policy = next(one["content"] for _, one in page.tags if one.get("http-equiv") == "Content-Security-Policy")
     digests = re.findall(r"'sha256-[^']+'", policy)
