@@ -821,7 +821,7 @@ class CML:
             the features that they were fitted on.
         random_state : int
             Of the t-SNE, and of the choice of users. The same model and the same number give the same map, on the same
-            machine with the same versions of the libraries.
+            machine with the same versions of the libraries and as many threads.
 
         Returns
         -------

@@ -28,7 +28,7 @@ def project(points: Tensor, near: Near, seed: int, what: str) -> Places:
     """Return places in the plane of points [n, r], float32 [n, 2]; NaN where a point has NaN.
 
     The nearest neighbours are exact, the start is PCA's, the rest is openTSNE's with its defaults. The same points and
-    seed give the same bits on the same machine with the same versions of the libraries, for any number of threads.
+    seed give the same bits on the same machine with the same versions of the libraries and as many threads.
 
     Parameters
     ----------
