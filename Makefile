@@ -12,7 +12,7 @@ SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
 .PHONY: demo test test-lowest test-sanitized fuzz test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
 
-demo: $(VENV)/package
+demo: $(VENV)/map
 	$(BIN)/python -m cmlfast_cli.demo
 
 test: $(VENV)/test

@@ -26,6 +26,8 @@ from cmlfast.evaluation.evaluate import auc, evaluate, validation_score
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.indexes import parameters_of
 from cmlfast.ops import backend
+from cmlfast.pictures.draw_map import draw_map
+from cmlfast.pictures.map_data import Learned
 from cmlfast.serving import index_file, persistence
 from cmlfast.serving.everyone import everyone, progress
 from cmlfast.serving.explain import Explanation, check_asked, explain
@@ -845,6 +847,76 @@ class CML:
         """
         fitted = self._require_fitted()
         return auc(fitted, self._kernels(fitted), self._points(fitted), held_out, exclude)
+
+    @backend.undisturbed
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        titles: Any = None,
+        color: Any = "popularity",
+        users: Any = None,
+        item_features: Any = None,
+        random_state: int = 0,
+    ) -> Any:
+        """Draw a map of the items, and of users among them: near are those whom the model has near (paper, figure 5).
+
+        The learned space is brought to a plane by t-SNE, with exact neighbours, begun by PCA. Needs
+        ``pip install 'cmlfast[map]'``. docs/map.md shows what the page can do.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            What to write, all or nothing: a page that works offline ("map.html": search, zoom, what is near, what is
+            recommended and why), or a picture (".png", ".pdf", ".svg"). Without, the figure is returned.
+        titles : table, dict or sequence of length n_items, optional
+            The items' titles: a table (pandas, Polars, DuckDB, pyarrow) with a column of ids, named as in
+            `Interactions.from_frame`, and one of titles; a dict from ids; or a sequence in the order of ``item_ids_``.
+            Items without one are called by their ids.
+        color : str, dict or sequence of length n_items
+            What colours the items: "popularity", their number of likes; the name of a column of the table that
+            ``titles`` is; a dict from ids, or a sequence. Numbers have a scale. Anything else is a category, of which
+            the six most frequent have a colour and a shape of their own; an item of several ("Action|War", a list, or
+            several rows of the table) has that of the rarest of these.
+        users : int, sequence of ids or "all", optional
+            Whom to show in the same space: so many, drawn at random; these; or everybody of whom something is known.
+            By default nobody.
+        item_features : SciPy sparse matrix, Interactions, array or Tensor, optional
+            As in :meth:`fit`: the items are then shown by these, too, beside the learned space. Models do not keep
+            the features that they were fitted on.
+        random_state : int
+            Of the t-SNE, and of the choice of users. The same model and the same number give the same map, on the same
+            machine with the same versions of the libraries and as many threads.
+
+        Returns
+        -------
+        Path or matplotlib.figure.Figure
+            The file that was written; the figure where ``path`` is None.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ImportError
+            If openTSNE, plotly or matplotlib is missing.
+        OSError
+            If the file cannot be written; what was there is then unchanged.
+        ValueError, TypeError
+            If the file's name ends in something else; if there are fewer than eight items of which something is known;
+            if titles, colours or features do not fit the items; for users when the training matrix was not kept.
+        KeyError, IndexError
+            For a user whom the model does not know.
+        """
+        fitted, by_position = self._require_fitted(), self.by_position()
+        given = read_features(fitted.known, Sides(None, item_features), fitted.tables.item.device).item
+        learned = Learned(
+            fitted.known, fitted.has_pairs, fitted.item_likes, Sides(fitted.near("user"), fitted.near("item")),
+            partial(nearest, self._kernels(fitted)), lambda rows, n: by_position.recommend(rows, N=n),
+        )  # fmt: skip
+        return draw_map(
+            path, learned, titles=titles, color=color, users=users, features=None if given is None else given.rows,
+            seed=random_state,
+        )  # fmt: skip
 
     def summary(self) -> dict[str, Any]:
         """Return what the model is: its sizes, the training, the parameters and what "auto" came to."""

@@ -47,9 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, parser = parse(sys.argv[1:] if arguments is None else arguments)
         check(options, parser, can_print)
         log.setLevel(logging.ERROR if options.quiet else logging.INFO)
-        from cmlfast_cli import answers, commands  # and torch: only now that there is something to do
+        from cmlfast_cli import answers, commands, drawing  # and torch: only now that there is something to do
 
-        run = getattr(answers if options.command in ("recommend", "similar", "explain") else commands, options.command)
+        home = {"map": drawing, **dict.fromkeys(("recommend", "similar", "explain"), answers)}.get(
+            options.command, commands
+        )
+        run = getattr(home, options.command)
         code: int | None = run(options, parser)
         sys.stdout.flush()
         return code or OK
