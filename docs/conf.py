@@ -37,6 +37,7 @@ nb_execution_mode = "force"
 nb_execution_timeout = 600  # a cell, on a machine that is busy with something else
 nb_execution_show_tb = True
 nb_execution_in_temp = True
+nb_output_stderr = "remove"  # progress bars
 nb_merge_streams = True
 
 autodoc_typehints = "none"  # the docstrings say them, with shapes and units
