@@ -85,7 +85,11 @@ def test_what_no_test_runs_is_counted() -> None:
 
 def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:
     listed = {*re.findall(r"^- \[[^\]]+\]\(([\w./-]+)\)", (DOCS / "README.md").read_text(), re.MULTILINE)}
-    pages = {file.relative_to(DOCS).as_posix() for kind in ("*.md", "api/*.rst", "examples/*.ipynb") for file in DOCS.glob(kind)}
+    pages = {
+        file.relative_to(DOCS).as_posix()
+        for kind in ("*.md", "api/*.rst", "examples/*.ipynb")
+        for file in DOCS.glob(kind)
+    }
     assert pages == {*listed, "README.md", "index.md"}
     for page in (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", FENCE.sub("", page.read_text())):
