@@ -47,9 +47,8 @@ python_maximum_signature_line_length = 100
 numpydoc_show_class_members = False  # the pages under api/ list them, in groups
 numpydoc_class_members_toctree = False
 numpydoc_validation_checks = {"PR01", "PR02", "SS01"}
-numpydoc_validation_exclude = {
-    r"cmlfast\.(reference|training|datasets\.Dataset|tuning\.Tuned|indexes\.Index$)"
-}  # fields, twins
+# Not of twins, whose parameters are their operators'; of rules; of classes that document their fields.
+numpydoc_validation_exclude = {r"cmlfast\.(reference|training|datasets\.Dataset|tuning\.Tuned|indexes\.Index$)"}
 
 html_theme = "furo"
 html_title = f"cmlfast {version}"

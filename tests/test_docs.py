@@ -1,7 +1,7 @@
 """Every block on a page of the documentation runs, one after the other, as a reader would run them.
 
-Blocks of Python share their names down a page, and with the commands ``cmlfast ...`` a folder. What no test can run says
-so above the block, in words that `NOT_RUN` has, and is counted here.
+Blocks of Python share their names down a page, and with the commands ``cmlfast ...`` a folder. What no test can run
+says so above the block, in words that `NOT_RUN` has, and is counted here.
 """
 
 import json
@@ -19,7 +19,7 @@ from cmlfast_cli import main
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md")) + [ROOT / "README.md"]
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md"]
 OPTIONAL = {"hnswlib"}  # no extra of ours brings it
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NOT_RUN = "Not run by the tests"
@@ -62,7 +62,9 @@ RUNS = [page for page in PAGES if any(b.language == "python" or commands(b) for 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUNS, ids=lambda page: page.name)
-def test_page(page, monkeypatch, tmp_path, shared_data):
+def test_page(page, monkeypatch, tmp_path, request):
+    if 'load("movielens-100k")' in page.read_text():
+        request.getfixturevalue("shared_data")
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     names: dict = {}
@@ -85,12 +87,8 @@ def test_what_no_test_runs_is_counted() -> None:
 
 def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:
     listed = {*re.findall(r"^- \[[^\]]+\]\(([\w./-]+)\)", (DOCS / "README.md").read_text(), re.MULTILINE)}
-    pages = {
-        file.relative_to(DOCS).as_posix()
-        for kind in ("*.md", "api/*.rst", "examples/*.ipynb")
-        for file in DOCS.glob(kind)
-    }
-    assert pages == {*listed, "README.md", "index.md"}
+    files = [file for kind in ("*.md", "api/*.rst", "examples/*.ipynb") for file in DOCS.glob(kind)]
+    assert {file.relative_to(DOCS).as_posix() for file in files} == {*listed, "README.md", "index.md"}
     for page in (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"):
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", FENCE.sub("", page.read_text())):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,7 +1,7 @@
-"""The site's front page and its navigation are docs/README.md, as a forge shows it: a part of the menu for each heading.
+"""The site's front page and its menu are docs/README.md, as a forge shows it: a part of the menu for each heading.
 
-A page under a heading's list is one line, ``- [title](page.md): what it says``. Pages that stand for a file outside this
-folder (contributing.md and the like) show that file, and links to it lead to them.
+A page is one line there, ``- [title](page.md): what it says``. Pages that stand for a file outside this folder
+(contributing.md and the like) show that file, and links to it lead to them.
 """
 
 import re
