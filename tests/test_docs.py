@@ -85,13 +85,21 @@ def test_what_no_test_runs_is_counted() -> None:
     assert sum(not block.runs for page in PAGES for block in blocks(page.read_text())) == EXPECTED_NOT_RUN
 
 
+def anchors(page: Path) -> set[str]:
+    """Return what a forge calls a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_every_page_is_linked_and_every_link_leads_somewhere() -> None:
     listed = {*re.findall(r"^- \[[^\]]+\]\(([\w./-]+)\)", (DOCS / "README.md").read_text(), re.MULTILINE)}
     files = [file for kind in ("*.md", "api/*.rst", "examples/*.ipynb") for file in DOCS.glob(kind)]
     assert {file.relative_to(DOCS).as_posix() for file in files} == {*listed, "README.md", "index.md"}
     for page in (*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"):
-        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", FENCE.sub("", page.read_text())):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+        for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", FENCE.sub("", page.read_text())):
+            file = page.parent / target if target else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in anchors(file), f"{page.name}: {target}#{anchor}"
 
 
 def test_every_public_name_has_its_place_in_the_reference() -> None:

@@ -21,7 +21,7 @@ def _menu(text: str) -> str:
     _, *parts = PART.split(text)
     trees = []
     for caption, part in zip(parts[::2], parts[1::2], strict=True):
-        pages = [page for _, page in ENTRY.findall(part)]
+        pages = [f"{title} <{page}>" for title, page in ENTRY.findall(part)]
         if pages:
             trees.append("\n".join(("```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```")))
     return "\n\n".join(trees)
