@@ -4,11 +4,14 @@ A page is one line there, ``- [title](page.md): what it says``. Pages that stand
 (contributing.md and the like) show that file, and links to it lead to them.
 """
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:  # tests look at this file without Sphinx
+    from sphinx.application import Sphinx
 
 DOCS = Path(__file__).parents[1]
 STANDS_FOR = {"index": "README.md", "contributing": "../CONTRIBUTING.md", "security": "../SECURITY.md"}

@@ -1,11 +1,13 @@
 """The site is one that can be read without a network: a page that loads anything from one is an error of the build."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
-from sphinx.util import logging
+if TYPE_CHECKING:  # tests look at this file without Sphinx
+    from sphinx.application import Sphinx
 
 LOADS = re.compile(
     r"<(?:script|img|iframe|source|video|audio|embed|object)\b[^>]*?\b(?:src|srcset|data)\s*=\s*[\"'](?:https?:)?//[^\"']+"
@@ -23,6 +25,8 @@ def loads(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _check(app: Sphinx, error: Exception | None) -> None:
+    from sphinx.util import logging
+
     if error is None and app.builder.name == "html":
         for file, text in loads(Path(app.outdir)):
             logging.getLogger(__name__).warning("%s loads from the network: %s", file, text)
