@@ -41,7 +41,8 @@ def test_links_and_own_files_are_no_requests(tmp_path) -> None:
 
 
 def test_the_menu_is_the_list_of_pages() -> None:
-    text = "# A\n\nintro\n\n## Begin\n\n- [Install](install.md): how\n- [First](examples/first.ipynb): a notebook\n\n## End\n"
+    pages = "- [Install](install.md): how\n- [First](examples/first.ipynb): a notebook\n"
+    text = f"# A\n\nintro\n\n## Begin\n\n{pages}\n## End\n"
     lines = part("navigation")._menu(text).splitlines()
     assert lines == [
         "```{toctree}", ":hidden:", ":caption: Begin", "", "Install <install>", "First <examples/first>", "```",
