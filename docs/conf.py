@@ -21,6 +21,7 @@ extensions = [
     "offline",
 ]
 exclude_patterns = ["README.md", "_site", "examples/README.md"]
+default_role = "autolink"  # `Interactions` in a docstring leads there; what leads nowhere is set as emphasis
 nitpicky = True
 # Types of other libraries: their documentation lies elsewhere, and this site is made without a network.
 nitpick_ignore_regex = [("py:.*", r"(torch|numpy|scipy|pyarrow|optuna|collections|pathlib)\..*")]
