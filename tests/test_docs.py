@@ -41,11 +41,11 @@ def blocks(text: str) -> Iterator[Block]:
 
 def commands(block: Block) -> list[list[str]]:
     """Return the lines of a block of commands that is about this package and the files of its page alone."""
-    lines = [shlex.split(line, comments=True) for line in block.code.splitlines()]
-    lines = [words for words in lines if words]
-    ours = [words[0] in ("cmlfast", "head") for words in lines]
-    assert all(ours) or not any(words[0] == "cmlfast" for words in lines), f"line {block.line}: commands of two kinds"
-    return lines if all(ours) else []
+    lines = [line for line in block.code.splitlines() if line.strip()]
+    ours = [line.split()[0] in ("cmlfast", "head") for line in lines]
+    about_this = any(line.startswith("cmlfast ") for line in lines)
+    assert all(ours) or not about_this, f"line {block.line}: commands of two kinds"
+    return [shlex.split(line, comments=True) for line in lines] if all(ours) else []
 
 
 def run(block: Block, page: Path, names: dict) -> None:
