@@ -32,32 +32,34 @@ __global__ void check_csr_kernel(DeviceIds indptr, int64_t n_rows, int64_t nnz, 
   if (row < n_rows && !csr_row_is_sound(indptr, row, nnz)) atomicExch(fault, 1);
 }
 
-// A batch whose negatives are drawn: of users of both a table and a CSR matrix, and of items.
-struct PairIds {
-  DeviceIds users;      // [N]
-  DeviceIds positives;  // [N]
-  int64_t n_pairs;
+// What a pair whose negatives are drawn may name: users of both a table and a CSR matrix, and items.
+struct PairLimits {
   DeviceIds indptr;  // [n_csr_rows + 1]
   int64_t n_csr_rows;
   int64_t nnz;
   int64_t n_users;
   int64_t n_items;
+
+  __device__ __forceinline__ bool allow(int64_t user, int64_t positive) const {
+    return user >= 0 && user < n_users && user < n_csr_rows && positive >= 0 && positive < n_items &&
+           csr_row_is_sound(indptr, user, nnz);
+  }
 };
 
-__global__ void check_pairs_kernel(PairIds a, int* fault) {
+__global__ void check_pairs_kernel(DeviceIds users, DeviceIds positives, int64_t n_pairs, PairLimits limits,
+                                   int* fault) {
   const int64_t n = thread_number();
-  if (n >= a.n_pairs) return;
-  const int64_t user = a.users[n];
-  const int64_t positive = a.positives[n];
-  const bool sound = user >= 0 && user < a.n_users && user < a.n_csr_rows && positive >= 0 && positive < a.n_items &&
-                     csr_row_is_sound(a.indptr, user, a.nnz);
-  if (!sound) atomicExch(fault, 1);
+  if (n < n_pairs && !limits.allow(users[n], positives[n])) atomicExch(fault, 1);
 }
 
 // A row of negatives is all items or all -1.
 __global__ void check_mixed_kernel(DeviceIds negatives, int64_t n, int64_t n_negatives, int* fault) {
   const int64_t i = thread_number();
   if (i < n && (negatives[i] < 0) != (negatives[i - i % n_negatives] < 0)) atomicExch(fault, 1);
+}
+
+inline PairLimits pair_limits(const Ids& indptr, const Ids& indices, int64_t n_users, int64_t n_items) {
+  return {DeviceIds(indptr), indptr.size() - 1, indices.size(), n_users, n_items};
 }
 
 class IdChecks {
@@ -73,11 +75,9 @@ class IdChecks {
     const int64_t n_rows = indptr.size() - 1;
     launch(stream_, n_rows, kBlock, check_csr_kernel, DeviceIds(indptr), n_rows, indices.size(), fault_);
   }
-  void pairs(const Ids& indptr, const Ids& indices, const Ids& users, int64_t n_users, const Ids& positives,
-             int64_t n_items) const {
-    const PairIds ids{DeviceIds(users),  DeviceIds(positives), users.size(), DeviceIds(indptr),
-                      indptr.size() - 1, indices.size(),       n_users,      n_items};
-    launch(stream_, users.size(), kBlock, check_pairs_kernel, ids, fault_);
+  void pairs(const Ids& users, const Ids& positives, const PairLimits& limits) const {
+    launch(stream_, users.size(), kBlock, check_pairs_kernel, DeviceIds(users), DeviceIds(positives), users.size(),
+           limits, fault_);
   }
   void mixed(const Ids& negatives, int64_t n_negatives) const {
     launch(stream_, negatives.size(), kBlock, check_mixed_kernel, DeviceIds(negatives), negatives.size(), n_negatives,

@@ -17,17 +17,17 @@
 namespace cmlfast {
 namespace {
 
-// Brings the new rows of `fresh` to their place in the table.
+// Brings the new row of `fresh` that place p names to its place in the table. Rows with several runs are there already.
 template <typename L>
-__global__ void __launch_bounds__(kBlock)
-    store_fresh_rows(RowGroups groups, const typename L::Storage* fresh, typename L::Storage* table, int64_t r) {
+__device__ __forceinline__ void store_fresh_row(const Team& team, int64_t p, const RowGroups& groups,
+                                                const typename L::Storage* fresh, typename L::Storage* table,
+                                                int64_t r) {
   using Storage = typename L::Storage;
-  const Team team;
-  const int64_t p = Team::number();
   if (p >= groups.n) return;
   const int64_t row = groups.row(p);
-  if (row < 0 || !groups.is_first(p)) return;
+  if (row < 0 || !groups.is_first(p) || groups.reaches(p, kRunLength)) return;
   constexpr int kAtOnce = L::kVector ? 4 : 1;
+#pragma unroll L::kChunks
   for (int64_t e = kAtOnce * team.thread; e < r; e += kAtOnce * kTeam) {
     Storage values[kAtOnce];
     if constexpr (L::kVector) {
@@ -36,6 +36,34 @@ __global__ void __launch_bounds__(kBlock)
     } else {
       table[row * r + e] = fresh[p * r + e];
     }
+  }
+}
+
+template <typename L>
+struct Sides {
+  RowGroups users, items;
+  Update<L> user_update, item_update;
+  const float* user_partials;
+  const float* item_partials;
+  const typename L::Storage* fresh;  // [N, r], new rows of users by the place where their occurrences begin
+};
+
+// What is left when all gradients are summed: blocks finish long rows of users, then of items, and bring fresh rows to
+// the table. No gradient is taken any more, so that all may change what they will, and no two change the same.
+template <typename L>
+__global__ void __launch_bounds__(kBlock, kBlocks)
+    finish_step(Sides<L> sides, int64_t user_blocks, int64_t item_blocks) {
+  const Team team;
+  const int64_t number = Team::number();
+  const int64_t first_item = user_blocks * kTeamsInBlock;
+  const int64_t first_fresh = first_item + item_blocks * kTeamsInBlock;
+  if (number < first_item) {
+    finish_long_row<L>(team, number * kRunLength, sides.users, sides.user_update, sides.user_partials);
+  } else if (number < first_fresh) {
+    finish_long_row<L>(team, (number - first_item) * kRunLength, sides.items, sides.item_update, sides.item_partials);
+  } else {
+    store_fresh_row<L>(team, number - first_fresh, sides.users, sides.fresh, sides.user_update.table,
+                       sides.user_update.r);
   }
 }
 
@@ -54,35 +82,49 @@ __device__ __forceinline__ int64_t fold_warp(int64_t lanes) {
   return lanes;
 }
 
-// The sums of each run of kBatchRun pairs, a warp to a run and a thread to a lane: loads stand in no one's way.
-__global__ void __launch_bounds__(kBlock)
-    add_runs(const float* loss, const int32_t* impostors, RowEntries entries, int64_t n_pairs, Totals runs) {
-  const int64_t run = thread_number() / kLanes;
+// The batch's sums, by one block: a warp adds up a run of kBatchRun pairs, a thread to a lane, and the first adds up
+// the runs. `fault` is not 0 if the batch names what it may not.
+constexpr int kSumBlock = 1024;
+constexpr int kAtOnce = 8;  // pairs of a thread whose numbers are on their way
+__global__ void __launch_bounds__(kSumBlock) add_up(const float* loss, const int32_t* impostors, RowEntries entries,
+                                                    int64_t n_pairs, Totals runs, const int* fault, Totals totals) {
+  const int64_t n_runs = (n_pairs + kBatchRun - 1) / kBatchRun;
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  if (run * kBatchRun >= n_pairs) return;
-  double loss_sum = 0;
-  int64_t n_impostors = 0;
-  int64_t n_active = 0;
-#pragma unroll 8
-  for (int i = 0; i < kBatchRun / kLanes; ++i) {
-    const int64_t n = run * kBatchRun + i * kLanes + lane;
-    const bool there = n < n_pairs;
-    loss_sum += there ? loss[n] : 0.0f;
-    n_impostors += there ? impostors[n] : 0;
-    n_active += there && entries.keys[n] < entries.n_users;
+  for (int64_t run = threadIdx.x / kLanes; run < n_runs; run += kSumBlock / kLanes) {
+    double loss_sum = 0;
+    int64_t n_impostors = 0;
+    int64_t n_active = 0;
+    for (int i = 0; i < kBatchRun / kLanes; i += kAtOnce) {
+      float losses[kAtOnce];
+      int32_t counts[kAtOnce];
+      uint32_t keys[kAtOnce];
+#pragma unroll
+      for (int a = 0; a < kAtOnce; ++a) {
+        // Beyond the end the last pair is read, and not counted: no load stands behind a branch.
+        const int64_t n = run * kBatchRun + (i + a) * kLanes + lane;
+        const int64_t at = n < n_pairs ? n : n_pairs - 1;
+        losses[a] = loss[at];
+        counts[a] = impostors[at];
+        keys[a] = entries.keys[at];
+      }
+#pragma unroll
+      for (int a = 0; a < kAtOnce; ++a) {
+        const bool there = run * kBatchRun + (i + a) * kLanes + lane < n_pairs;
+        loss_sum += there ? losses[a] : 0.0f;
+        n_impostors += there ? counts[a] : 0;
+        n_active += there && keys[a] < entries.n_users;
+      }
+    }
+    loss_sum = fold_warp(loss_sum);
+    n_impostors = fold_warp(n_impostors);
+    n_active = fold_warp(n_active);
+    if (lane > 0) continue;
+    runs.loss[run] = loss_sum;
+    runs.impostors[run] = n_impostors;
+    runs.active[run] = n_active;
   }
-  loss_sum = fold_warp(loss_sum);
-  n_impostors = fold_warp(n_impostors);
-  n_active = fold_warp(n_active);
-  if (lane > 0) return;
-  runs.loss[run] = loss_sum;
-  runs.impostors[run] = n_impostors;
-  runs.active[run] = n_active;
-}
-
-// The batch's sums, by one warp.
-__global__ void __launch_bounds__(kLanes) add_up(Totals runs, int64_t n_runs, const int* fault, Totals totals) {
-  const int lane = threadIdx.x;
+  __syncthreads();
+  if (threadIdx.x >= kLanes) return;
   double loss_sum = 0;
   int64_t n_impostors = 0;
   int64_t n_active = 0;
@@ -140,12 +182,10 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const auto run_active = arena.reserve<int64_t>(n_runs);
   const PairGroups groups(arena, n, user_table.n_rows(), n_items, r);
   const auto fresh = arena.reserve<char>(n * r * bytes_of(user_w.scalar_type()));
-  const auto unclipped = arena.reserve<float>(needs_unclipped(user_w, one_tile) ? 2 * n * r : 0);
+  const auto unclipped = arena.reserve<float>(needs_unclipped(user_w, one_tile) ? 3 * n * r : 0);
   arena.allocate(users);
 
-  const IdChecks checks(stream, arena.at(fault));
-  checks.pairs(row_ends, liked, user, user_table.n_rows(), positive, n_items);
-  store_rank_weights(stream, rank_weights(n_items, n_negatives, rank_weight), arena.at(weights));
+  store_rank_weights(stream, rank_weights(n_items, n_negatives, rank_weight), arena.at(weights), arena.at(fault));
   Negatives negatives;
   negatives.drawn = true;
   negatives.sampler = Sampler(row_ends, liked, n_items, seed, offset);
@@ -165,22 +205,33 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
     const ScanResults results{arena.at(loss), DeviceIdsOut(arena.at(hardest)), DeviceIdsOut(arena.at(impostors)),
                               arena.at(factor), groups.entries(arena)};
     launch(stream, n, kTeamsInBlock, scan_pairs<L, Metric::kSquaredEuclidean>,
-           ScanArguments<Storage>{batch, arena.at(weights), results, arena.at(fault)});
+           ScanArguments<Storage>{batch, arena.at(weights), results, arena.at(fault),
+                                  pair_limits(row_ends, liked, user_table.n_rows(), n_items)});
     groups.sort(arena, stream);
 
     // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read
     // old item rows), item rows change in place (they read old user rows), then the fresh rows move in.
+    const RowGroups user_groups = groups.users(arena, arena.at(fault));
+    const RowGroups item_groups = groups.items(arena, arena.at(fault));
     const UserShares<L> user_shares{item_table.data<Storage>(), DeviceIds(arena.at(hardest)), DeviceIds(positive),
                                     arena.at(factor), r};
-    const Update<L> user_update{
+    Update<L> user_update{
         user_table.data<Storage>(), user_sums.data(), fresh_rows, arena.at(unclipped), r, sizes, of_users};
-    sum_rows<L>(stream, groups.users(arena), user_shares, user_update, groups.partials(arena));
+    launch(stream, n, kTeamsInBlock, sum_runs<L, UserShares<L>, Update<L>>, user_groups, user_shares, user_update,
+           groups.user_partials(arena));
     const ItemShares<L> item_shares{user_table.data<Storage>(), DeviceIds(user), arena.at(factor), false, r};
     const Update<L> item_update{
-        item_table.data<Storage>(), item_sums.data(), nullptr, arena.at(unclipped), r, sizes, of_items};
-    sum_rows<L>(stream, groups.items(arena), item_shares, item_update, groups.partials(arena));
-    launch(stream, n, kTeamsInBlock, store_fresh_rows<L>, groups.users(arena), const_cast<const Storage*>(fresh_rows),
-           user_table.data<Storage>(), r);
+        item_table.data<Storage>(), item_sums.data(), nullptr, arena.at(unclipped) + n * r, r, sizes, of_items};
+    launch(stream, 2 * n, kTeamsInBlock, sum_runs<L, ItemShares<L>, Update<L>>, item_groups, item_shares, item_update,
+           groups.item_partials(arena));
+    user_update.fresh = nullptr;
+    const auto blocks = [](int64_t n) { return (n + kTeamsInBlock - 1) / kTeamsInBlock; };
+    const int64_t user_blocks = blocks(n_long_rows(user_groups));
+    const int64_t item_blocks = blocks(n_long_rows(item_groups));
+    launch(stream, user_blocks + item_blocks + blocks(n), 1, finish_step<L>,
+           Sides<L>{user_groups, item_groups, user_update, item_update, groups.user_partials(arena),
+                    groups.item_partials(arena), fresh_rows},
+           user_blocks, item_blocks);
   });
   for (Matrix* matrix : {&user_table, &item_table, &user_sums, &item_sums}) matrix->store();
 
@@ -190,9 +241,9 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const Totals totals{static_cast<double*>(loss_total.data_ptr()), static_cast<int64_t*>(impostor_total.data_ptr()),
                       static_cast<int64_t*>(active_total.data_ptr())};
   const Totals runs{arena.at(run_loss), arena.at(run_impostors), arena.at(run_active)};
-  launch(stream, n_runs, kBlock / kLanes, add_runs, const_cast<const float*>(arena.at(loss)),
-         const_cast<const int32_t*>(arena.at(impostors)), groups.entries(arena), n, runs);
-  launch<kLanes>(stream, 1, 1, add_up, runs, n_runs, const_cast<const int*>(arena.at(fault)), totals);
+  launch<kSumBlock>(stream, 1, 1, add_up, const_cast<const float*>(arena.at(loss)),
+                    const_cast<const int32_t*>(arena.at(impostors)), groups.entries(arena), n, runs,
+                    const_cast<const int*>(arena.at(fault)), totals);
   return {loss_total, impostor_total, active_total};
 }
 

@@ -18,15 +18,17 @@ constexpr int kTeamsInBlock = kBlock / kTeam;
 
 // How a kernel reads rows: Storage is a number's type in memory; kVector reads four at a time, which needs aligned rows
 // of 4 n elements; kOneTile keeps a whole row in registers, which needs at most kTile elements. A thread holds kChunks
-// times four elements of a row at a time: few where each takes a load of its own.
-template <typename Storage_, bool kVector_, bool kOneTile_>
+// times four elements of a row at a time: few where each takes a load of its own, or where rows have no more.
+template <typename Storage_, bool kVector_, bool kOneTile_, int kChunks_ = kVector_ ? 4 : 1>
 struct Layout {
   using Storage = Storage_;
   static constexpr bool kVector = kVector_;
   static constexpr bool kOneTile = kOneTile_;
-  static constexpr int kChunks = kVector_ ? 4 : 1;
+  static constexpr int kChunks = kChunks_;
   static constexpr int kTile = kChunks * kLanes;
   static constexpr int kStride = kVector_ ? 1 : kTeam;  // from one of a thread's four elements to the next
+  template <typename Other>
+  using Of = Layout<Other, kVector_, kOneTile_, kChunks_>;  // for rows of the same elements, stored otherwise
 };
 constexpr int kLargestTile = Layout<float, true, true>::kTile;
 
@@ -133,6 +135,22 @@ __device__ __forceinline__ Tile<L> zero_tile() {
 #pragma unroll
   for (int c = 0; c < L::kChunks; ++c) tile.chunk[c] = zero4();
   return tile;
+}
+
+// Asks for a row's first kPrefetched bytes at most, so that the second-level cache has them when they are loaded. It
+// takes no registers and nobody waits.
+constexpr int kPrefetched = 512;
+constexpr int kLine = 128;  // bytes of that cache's lines
+template <typename Number>
+__device__ __forceinline__ void prefetch_row(const Number* row, int64_t r) {
+#ifdef __CUDA_ARCH__
+  const int64_t n_bytes = r * static_cast<int64_t>(sizeof(Number));
+#pragma unroll
+  for (int first = 0; first < kPrefetched; first += kLine) {
+    if (first >= n_bytes) break;
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(row) + first));
+  }
+#endif
 }
 
 template <typename L>

@@ -22,6 +22,8 @@ struct StoreGradient {
   Storage* out;          // [n_rows, r]
   int64_t r;
 
+  __device__ __forceinline__ void prefetch(const Team&, int64_t) const {}
+
   class Row {
    public:
     __device__ __forceinline__ Row(const StoreGradient& to, const Team& team, int64_t row, int64_t)
@@ -57,7 +59,7 @@ template <typename L>
 struct Update {
   static constexpr bool kReadsOwn = true;
   using Storage = typename L::Storage;
-  using Wide = Layout<float, L::kVector, L::kOneTile>;
+  using Wide = typename L::template Of<float>;
   Storage* table;    // [n_rows, r]
   float* state;      // [n_rows, r]
   Storage* fresh;    // [n, r]: where the new row goes, by the place p where its occurrences begin; null: into the table
@@ -65,6 +67,12 @@ struct Update {
   int64_t r;
   StepSizes sizes;
   Rounding rounding;
+
+  // Both are read after the sums, the row by some sums before.
+  __device__ __forceinline__ void prefetch(const Team& team, int64_t row) const {
+    if (team.thread == 0) prefetch_row(table + row * r, r);
+    if (team.thread == 1) prefetch_row(state + row * r, r);
+  }
 
   class Row {
    public:

@@ -18,11 +18,13 @@ struct RowGroups {
   const uint32_t* keys;      // [n], ascending
   const int32_t* positions;  // [n], ascending where keys are equal
   int64_t n;
-  uint32_t first_key;  // the key of row 0
-  uint32_t n_rows;     // other keys name no row
+  uint32_t first_key;          // the key of row 0
+  uint32_t n_rows;             // other keys name no row
+  const int* fault = nullptr;  // not 0: nothing is to be done, as if no place named a row; null without
 
   // The row that place p names, or -1.
   __device__ __forceinline__ int64_t row(int64_t p) const {
+    if (fault && *fault) return -1;
     const uint32_t row = keys[p] - first_key;
     return row < n_rows ? static_cast<int64_t>(row) : -1;
   }
@@ -99,7 +101,8 @@ class PairGroups {
         positions_(arena.reserve<int32_t>(3 * n_pairs)),
         sorted_positions_(arena.reserve<int32_t>(3 * n_pairs)),
         scratch_(arena.reserve<char>(static_cast<int64_t>(scratch_bytes_))),
-        partials_(arena.reserve<float>(n_partial_slots(2 * n_pairs) * r)) {}
+        user_partials_(arena.reserve<float>(n_partial_slots(n_pairs) * r)),
+        item_partials_(arena.reserve<float>(n_partial_slots(2 * n_pairs) * r)) {}
 
   // Where a kernel writes the entries.
   RowEntries entries(const Arena& arena) const { return {arena.at(keys_), arena.at(positions_), n_users_, n_items_}; }
@@ -108,14 +111,19 @@ class PairGroups {
                 3 * n_pairs_, n_bits_},
                arena.at(scratch_), scratch_bytes_, stream);
   }
-  RowGroups users(const Arena& arena) const {
-    return {arena.at(sorted_keys_), arena.at(sorted_positions_), n_pairs_, 0, n_users_};
+  RowGroups users(const Arena& arena, const int* fault = nullptr) const {
+    return {arena.at(sorted_keys_), arena.at(sorted_positions_), n_pairs_, 0, n_users_, fault};
   }
-  RowGroups items(const Arena& arena) const {
-    return {arena.at(sorted_keys_) + n_pairs_, arena.at(sorted_positions_) + n_pairs_, 2 * n_pairs_, n_users_ + 1,
-            n_items_};
+  RowGroups items(const Arena& arena, const int* fault = nullptr) const {
+    return {arena.at(sorted_keys_) + n_pairs_,
+            arena.at(sorted_positions_) + n_pairs_,
+            2 * n_pairs_,
+            n_users_ + 1,
+            n_items_,
+            fault};
   }
-  float* partials(const Arena& arena) const { return arena.at(partials_); }
+  float* user_partials(const Arena& arena) const { return arena.at(user_partials_); }
+  float* item_partials(const Arena& arena) const { return arena.at(item_partials_); }
 
  private:
   int64_t n_pairs_;
@@ -126,7 +134,7 @@ class PairGroups {
   Slot<uint32_t> keys_, sorted_keys_;
   Slot<int32_t> positions_, sorted_positions_;
   Slot<char> scratch_;
-  Slot<float> partials_;
+  Slot<float> user_partials_, item_partials_;
 };
 
 }  // namespace cmlfast

@@ -22,6 +22,8 @@ template <typename Storage, typename Visit>
 void with_shape(int64_t r, bool vector, const Visit& visit) {
   if (!vector) return visit(Layout<Storage, false, false>());
   if (r > kLargestTile) return visit(Layout<Storage, true, false>());
+  using Small = Layout<Storage, true, true, 2>;
+  if (r <= Small::kTile) return visit(Small());
   return visit(Layout<Storage, true, true>());
 }
 
@@ -44,7 +46,7 @@ inline void check_batch_size(const Tensor& ids, const char* name) {
 }
 
 inline void check_few_negatives(int64_t n_negatives) {
-  constexpr int64_t kMost = INT32_MAX - 8;
+  constexpr int64_t kMost = INT32_MAX - 16;
   check_value(n_negatives <= kMost, "n_negatives is ", n_negatives, "; on a GPU it must be at most ", kMost);
 }
 

@@ -37,7 +37,7 @@ Tensor sample_negatives(const Tensor& indptr, const Tensor& indices, const Tenso
   const auto fault = arena.reserve<int>(1);
   arena.allocate(users);
   const IdChecks checks(device.stream, arena.at(fault));
-  checks.pairs(row_ends, liked, user, row_ends.size() - 1, positive, n_items);
+  checks.pairs(user, positive, pair_limits(row_ends, liked, row_ends.size() - 1, n_items));
   checks.finish([&] {
     check_sample_negatives_ids(on_host(indptr), on_host(indices), on_host(users), on_host(positives), n_items);
   });

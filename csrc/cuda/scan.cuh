@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "../warp_math.h"
+#include "check_ids.cuh"
 #include "draw.cuh"
 #include "eight_threads.cuh"
 #include "group.cuh"
@@ -50,7 +51,8 @@ struct ScanArguments {
   PairBatch<Storage> batch;
   const float* weights;  // [U + 1], the rank weight of each number of impostors
   ScanResults results;
-  const int* fault;  // not 0 if the ids are bad, and nothing may be looked at; null without
+  int* fault = nullptr;  // becomes 1 if a pair names what it may not; null where the ids are known to be good
+  PairLimits limits{};   // of what it may name
 };
 
 template <typename L, Metric kMetric>
@@ -59,9 +61,9 @@ __global__ void __launch_bounds__(kBlock, kScanBlocks) scan_pairs(ScanArguments<
   const Team team;
   const int64_t n = Team::number();
   if (n >= a.batch.n_pairs) return;
-  const bool sound = a.fault == nullptr || *a.fault == 0;
-  const int64_t user = sound ? a.batch.users[n] : 0;
-  const int64_t positive = sound ? a.batch.positives[n] : 0;
+  const int64_t user = a.batch.users[n];
+  const int64_t positive = a.batch.positives[n];
+  const bool sound = a.fault == nullptr || a.limits.allow(user, positive);
   const int n_negatives = static_cast<int>(a.batch.negatives.n);
 
   PairScan scan;
@@ -70,11 +72,18 @@ __global__ void __launch_bounds__(kBlock, kScanBlocks) scan_pairs(ScanArguments<
   const auto look_at_all = [&](const auto& negative) {  // negative(q) is the q-th negative
     const Storage* user_row = a.batch.user_vectors + user * a.batch.r;
     const Tile<L> user_tile = L::kOneTile ? load_tile<L>(team, user_row, 0, a.batch.r) : zero_tile<L>();
-    // Slot 0 is the positive, slot 1 + q the q-th negative.
+    // Slot 0 is the positive, slot 1 + q the q-th negative. Rows are asked for before those in front of them are
+    // waited for.
+    const auto name = [&](int slot, bool ahead) {
+      if (slot > n_negatives) return 0;
+      const int32_t id = static_cast<int32_t>(slot == 0 ? positive : negative(slot - 1));
+      if (ahead) prefetch_row(a.batch.item_vectors + id * a.batch.r, a.batch.r);
+      return id;
+    };
+    int32_t next = name(team.thread, team.thread >= 4);
     for (int eight = 0; eight <= n_negatives; eight += kTeam) {
-      const int slot = eight + team.thread;
-      int32_t id = 0;
-      if (slot <= n_negatives) id = static_cast<int32_t>(slot == 0 ? positive : negative(slot - 1));
+      const int32_t id = next;
+      next = name(eight + kTeam + team.thread, true);
 #pragma unroll
       for (int four = 0; four < kTeam; four += 4) {
         const int left = n_negatives + 1 - eight - four;
@@ -111,6 +120,7 @@ __global__ void __launch_bounds__(kBlock, kScanBlocks) scan_pairs(ScanArguments<
   }
 
   if (team.thread != 0) return;
+  if (!sound) atomicExch(a.fault, 1);
   const float value = hardest < 0 ? 0.0f : hinge(a.batch.margin, positive_distance, scan.nearest);
   const float weight = a.weights[scan.impostors];
   a.results.loss[n] = weighted_relu(weight, value);

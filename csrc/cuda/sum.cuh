@@ -3,8 +3,9 @@
 // for each run, and finished by a second kernel that adds the runs in order.
 //
 // `Shares` says what a position adds: entry(position) is what is worth fetching eight at a time, one for each thread;
-// fetch(team, entry, first) brings the rows' tiles, add(sum, own, entry, fetched) adds them. `Finish` makes
-// `Finish::Row`s, which take the row's tiles one by one and then end().
+// prefetch(entry) and fetch(team, entry, first) bring the rows' tiles near and here, add(sum, own, entry, fetched) adds
+// them. `Finish` makes `Finish::Row`s, which take the row's tiles one by one and then end(); its prefetch(team, row)
+// brings near what they read.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -38,6 +39,10 @@ struct UserShares {
   };
   __device__ __forceinline__ Entry entry(int32_t n) const {
     return {static_cast<int32_t>(hardest[n]), static_cast<int32_t>(positives[n]), factor[n]};
+  }
+  __device__ __forceinline__ void prefetch(const Entry& entry) const {
+    prefetch_row(items + entry.hardest * r, r);
+    prefetch_row(items + entry.positive * r, r);
   }
   struct Fetched {
     Tile<L> hardest, positive;
@@ -76,6 +81,7 @@ struct ItemShares {
     const int32_t n = position / 2;
     return {user_ids[n], position % 2 == 0 ? factor[n] : -factor[n]};
   }
+  __device__ __forceinline__ void prefetch(const Entry& entry) const { prefetch_row(users + entry.user * r, r); }
   using Fetched = Tile<L>;
   __device__ __forceinline__ Fetched fetch(const Team& team, const Entry& entry, int first) const {
     return load_tile<L>(team, users + entry.user * r, first, r);
@@ -93,7 +99,7 @@ struct ItemShares {
 template <typename L>
 struct GivenShares {
   static constexpr bool kReadsOwn = false;
-  using Wide = Layout<float, L::kVector, L::kOneTile>;
+  using Wide = typename L::template Of<float>;
   const float* grads;  // [P, r]
   int64_t r;
 
@@ -102,6 +108,7 @@ struct GivenShares {
     __device__ __forceinline__ Entry from(const Team& team, int thread) const { return {team.from(position, thread)}; }
   };
   __device__ __forceinline__ Entry entry(int32_t position) const { return {position}; }
+  __device__ __forceinline__ void prefetch(const Entry& entry) const { prefetch_row(grads + entry.position * r, r); }
   using Fetched = Tile<L>;
   __device__ __forceinline__ Fetched fetch(const Team& team, const Entry& entry, int first) const {
     return load_tile<Wide>(team, grads + entry.position * r, first, r);
@@ -128,6 +135,7 @@ __global__ void __launch_bounds__(kBlock, kBlocks)
   const bool only_run = first_run && !groups.reaches(p, kRunLength);
   const int64_t r = finish.r;
   typename Finish::Row finished(finish, team, row, p);
+  if (only_run) finish.prefetch(team, row);
 
   for (int first = 0; L::kOneTile ? first == 0 : first < r; first += L::kTile) {
     const auto own_tile = [&] { return load_tile<L>(team, finish.table + row * r, first, r); };
@@ -138,6 +146,7 @@ __global__ void __launch_bounds__(kBlock, kBlocks)
       typename Shares::Entry mine{};
       if (named) mine = shares.entry(groups.positions[p + eight + team.thread]);
       const int n = team.count(named);
+      if (first == 0 && n > 2 && team.thread >= 2 && named) shares.prefetch(mine);
       // Two at a time, so that the second is on its way while the first is waited for.
       for (int i = 0; i < n; i += 2) {
         const typename Shares::Entry one = mine.from(team, i);
@@ -169,13 +178,11 @@ __global__ void __launch_bounds__(kBlock, kBlocks)
   if (only_run) finished.end();
 }
 
-// A team for every kRunLength places; it finishes the row with several runs that begins among them, if one does.
+// Finishes the row with several runs that begins among kRunLength places from `begin` on, if one does.
 template <typename L, typename Finish>
-__global__ void __launch_bounds__(kBlock, kBlocks)
-    finish_long_rows(RowGroups groups, Finish finish, const float* partials) {
-  using Wide = Layout<float, L::kVector, L::kOneTile>;
-  const Team team;
-  const int64_t begin = Team::number() * kRunLength;
+__device__ __forceinline__ void finish_long_row(const Team& team, int64_t begin, const RowGroups& groups,
+                                                const Finish& finish, const float* partials) {
+  using Wide = typename L::template Of<float>;
   // Such a row still goes on at the last of the places.
   const int64_t last = begin + kRunLength - 1;
   if (last >= groups.n) return;
@@ -200,11 +207,20 @@ __global__ void __launch_bounds__(kBlock, kBlocks)
   finished.end();
 }
 
+inline int64_t n_long_rows(const RowGroups& groups) { return groups.n / kRunLength; }  // at most
+
+template <typename L, typename Finish>
+__global__ void __launch_bounds__(kBlock, kBlocks)
+    finish_long_rows(RowGroups groups, Finish finish, const float* partials) {
+  const Team team;
+  finish_long_row<L>(team, Team::number() * kRunLength, groups, finish, partials);
+}
+
 template <typename L, typename Shares, typename Finish>
 void sum_rows(cudaStream_t stream, const RowGroups& groups, const Shares& shares, const Finish& finish,
               float* partials) {
   launch(stream, groups.n, kTeamsInBlock, sum_runs<L, Shares, Finish>, groups, shares, finish, partials);
-  launch(stream, groups.n / kRunLength, kTeamsInBlock, finish_long_rows<L, Finish>, groups, finish,
+  launch(stream, n_long_rows(groups), kTeamsInBlock, finish_long_rows<L, Finish>, groups, finish,
          const_cast<const float*>(partials));
 }
 

@@ -42,7 +42,7 @@ Outputs scan(const Device& device, const Tensor& user_vectors, const Tensor& ite
     const ScanResults results{static_cast<float*>(loss.data_ptr()), DeviceIdsOut(Ids(hardest)),
                               DeviceIdsOut(Ids(impostors)), nullptr, RowEntries()};
     const auto kernel = metric == Metric::kDot ? scan_pairs<L, Metric::kDot> : scan_pairs<L, Metric::kSquaredEuclidean>;
-    launch(device.stream, n, kTeamsInBlock, kernel, ScanArguments<Storage>{batch, arena.at(weights), results, nullptr});
+    launch(device.stream, n, kTeamsInBlock, kernel, ScanArguments<Storage>{batch, arena.at(weights), results});
   });
   return {loss, hardest, impostors};
 }
@@ -87,7 +87,7 @@ Outputs warp_hinge_sampled(const Tensor& user_vectors, const Tensor& item_vector
   const auto fault = arena.reserve<int>(1);
   arena.allocate(users);
   const IdChecks checks(device.stream, arena.at(fault));
-  checks.pairs(row_ends, liked, Ids(users), user_vectors.size(0), Ids(positives), n_items);
+  checks.pairs(Ids(users), Ids(positives), pair_limits(row_ends, liked, user_vectors.size(0), n_items));
   checks.finish([&] {
     check_warp_hinge_sampled_ids(user_vectors, item_vectors, on_host(indptr), on_host(indices), on_host(users),
                                  on_host(positives));

@@ -90,8 +90,8 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
                                     r};
     const StoreGradient<L> of_users{user_table.data<Storage>(), static_cast<Storage*>(user_grad.data_ptr()), r};
     const StoreGradient<L> of_items{item_table.data<Storage>(), static_cast<Storage*>(item_grad.data_ptr()), r};
-    sum_rows<L>(stream, groups.users(arena), user_shares, of_users, groups.partials(arena));
-    sum_rows<L>(stream, groups.items(arena), item_shares, of_items, groups.partials(arena));
+    sum_rows<L>(stream, groups.users(arena), user_shares, of_users, groups.user_partials(arena));
+    sum_rows<L>(stream, groups.items(arena), item_shares, of_items, groups.item_partials(arena));
   });
   return {user_grad, item_grad};
 }

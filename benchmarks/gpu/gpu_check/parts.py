@@ -47,9 +47,9 @@ def operators(folder: Path, files: Sequence[Path]) -> Part:
 
 
 def determinism(folder: Path) -> Part:
-    """Look for the same bits on every run, alone, captured and on another stream."""
-    file = Path(__file__).with_name("determinism.py")
-    return Part("determinism", [Program("determinism", pytest_command("determinism", folder, str(file)))], 40, least=8)
+    """Look for the same bits on every run, alone, captured, on another stream and in other odd places."""
+    files = [str(Path(__file__).with_name(name)) for name in ("determinism.py", "places.py")]
+    return Part("determinism", [Program("determinism", pytest_command("determinism", folder, *files))], 50, least=12)
 
 
 def kernels(folder: Path) -> Part:
