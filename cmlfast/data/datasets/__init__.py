@@ -103,7 +103,7 @@ def movielens_100k(min_rating: float = 4) -> Dataset:
     It is taken from the copy in the package RecBole, which pip downloads from the user's package index
     without installing it, or else from the publisher. Both give the same interactions. Titles may differ in
     small ways, such as spelling; articles stand behind the title in both ("Usual Suspects, The (1995)"). Features are
-    the films' 19 genres, in the order of ``cmlfast.data.datasets.movielens.GENRES``; times of likes are seconds since 1970.
+    the films' 19 genres, in the order of ``cmlfast.data.datasets.movielens.GENRES``; times are seconds since 1970.
 
     Parameters
     ----------
