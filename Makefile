@@ -22,7 +22,7 @@ test: $(VENV)/test
 LOWEST := .venv-lowest
 test-lowest: $(LOWEST)/ready
 	$(LOWEST)/bin/python -m pytest -n auto --dist loadfile -m "not slow" $(addprefix tests/,data features training serving \
-	evaluation model tuning cli)
+	evaluation pictures model tuning cli)
 
 $(LOWEST)/ready: $(VENV)/package constraints-lowest.txt
 	$(PYTHON) -m venv $(LOWEST)

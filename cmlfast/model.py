@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
-from typing import IO, Any, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from cmlfast.indexes import parameters_of
 from cmlfast.ops import backend
 from cmlfast.serving import index_file, persistence
 from cmlfast.serving.everyone import everyone, progress
+from cmlfast.serving.explain import Explanation, check_asked, explain
 from cmlfast.serving.indexed import Indexed
 from cmlfast.serving.indexed import build as build_index
 from cmlfast.serving.nearest import Scores, Search, nearest
@@ -35,6 +36,8 @@ from cmlfast.serving.neighbours import near_vectors, similar
 from cmlfast.serving.queries import Query, check_count, query_of
 from cmlfast.serving.recommend import popular, predict, recommend, recommend_users
 from cmlfast.serving.summary import as_html, summary
+from cmlfast.serving.told import Told
+from cmlfast.training import DivergedError
 from cmlfast.training.auto import is_auto
 from cmlfast.training.checkpoint import Checkpoints, what_is_trained
 from cmlfast.training.course import Record
@@ -44,6 +47,9 @@ from cmlfast.training.interrupts import Interrupts
 from cmlfast.training.partial_fit import partial_fit
 from cmlfast.training.settings import Settings, resolve
 from cmlfast.training.side_information import lifts_of, read_features
+
+if TYPE_CHECKING:
+    from cmlfast.pictures.training import Training
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="CML")
@@ -169,8 +175,9 @@ class CML:
         The names of the features' columns, if they were `Interactions`.
     history_ : list of dict
         For every epoch: ``epoch``, ``loss`` (mean of the pairs), ``impostors`` (share of the negatives inside the
-        margin), ``active`` (share of the pairs with a loss), ``learning_rate``, ``margin``, ``seconds`` and, where
-        validation was looked at, the measure by its name. The softmax has no impostors, active pairs and margin.
+        margin), ``active`` (share of the pairs with a loss), ``clipped_users`` and ``clipped_items`` (shares of them on
+        the edge of the ball after it), ``learning_rate``, ``margin``, ``pairs`` (how many it visited), ``seconds`` and,
+        where validation was looked at, the measure by its name. The softmax has no impostors, active pairs and margin.
     n_negatives_, batch_size_, seed_ : int
         What "auto" and ``random_state`` came to.
     auto_ : dict
@@ -210,6 +217,7 @@ class CML:
     skipped_ = _Learned[dict[str, int]](lambda fitted: fitted.skipped)
 
     _fitted: Fitted | None = None
+    _last: Told | None = None
     _index: Indexed | None = None
 
     def __init__(
@@ -341,13 +349,23 @@ class CML:
                 )
             of = what_is_trained(settings, train, features, networks, validation)
             checkpoints = Checkpoints.in_folder(checkpoint_dir, checkpoint_every, of)
+        told = Told(train.shape, train.nnz, self.get_params(), settings, (), str(device))
         with interrupts.deferred():
+            try:
+                fitted = fit(
+                    train, features, Sides(*map(tag_ids_of, given)), networks, settings, kernels, device,
+                    keep_pairs=self.keep_user_items, score=score, show_progress=show_progress, callback=callback,
+                    checkpoints=checkpoints, interrupts=interrupts,
+                )  # fmt: skip
+            except DivergedError as error:
+                self._last = replace(told, history=error.history, end=f"{error}.")
+                raise
+            end = "" if interrupts.arrived is None else "The training was interrupted."
+            self._last = replace(told, end=end)
+            if fitted is not None:
+                self._last = replace(told, end=end, history=fitted.history, skipped=fitted.skipped)
             # One assignment, of all that was found: a fit that fails leaves the old model.
-            self._fitted = fit(
-                train, features, Sides(*map(tag_ids_of, given)), networks, settings, kernels, device,
-                keep_pairs=self.keep_user_items, score=score, show_progress=show_progress, callback=callback,
-                checkpoints=checkpoints, interrupts=interrupts,
-            ) or self._fitted  # fmt: skip
+            self._fitted = fitted or self._fitted
         self._let_go_of_index()
         return self
 
@@ -412,6 +430,7 @@ class CML:
             fitted, new, liked, Sides(user_features, item_features), settings, kernels, device,
             freeze_items=freeze_items, keep_pairs=self.keep_user_items,
         )  # fmt: skip
+        self._last = None
         self._let_go_of_index()
         return self
 
@@ -770,6 +789,52 @@ class CML:
             raise ValueError("user_items are given without recalculate_user: known users are where training put them")
         return similar(fitted, self._kernels(fitted), "user", userid, N, filter_users, users)
 
+    @backend.undisturbed
+    def explain(
+        self,
+        userid: Any,
+        itemid: Any,
+        user_items: Any = None,
+        N: int = 10,  # noqa: N803 (implicit's name)
+        recalculate_user: bool = False,
+    ) -> Explanation:
+        """Say why an item is near to a user: which of the user's likes lie nearest to it, and how near.
+
+        The item itself is left out where the user likes it, and so are likes of which nothing was learned. Of a user
+        who likes nothing else, the explanation is empty, and says so when it is printed.
+
+        Parameters
+        ----------
+        userid, user_items, recalculate_user
+            As in :meth:`recommend`, of one user.
+        itemid : id
+            One item, recommended or not.
+        N : int
+            How many likes to show, the nearest; shares and bounds are of all.
+
+        Returns
+        -------
+        Explanation
+            See :class:`cmlfast.serving.explain.Explanation`: distances (Euclidean, not squared), shares, and the bounds
+            that the triangle inequality sets. ``print`` and notebooks show it as a table.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        KeyError
+            For an id that the model does not have.
+        IndexError
+            For a row or column number out of range, where ids are such numbers.
+        ValueError
+            For several users or items; as :meth:`recommend`, for ``user_items``; if nothing was learned of the item.
+        """
+        fitted = self._require_fitted()
+        check_count(N, "N")
+        check_asked(fitted, userid, itemid, user_items)
+        query = self._query(fitted, userid, user_items, recalculate_user, None, leave_out=True)
+        return explain(fitted, self._points(fitted), query, userid, itemid, N)
+
     def popular_items(self, N: int = 10) -> tuple[npt.NDArray[Any], Counts]:  # noqa: N803
         """Return the items that most users like, and how many do: for users of whom nothing is known.
 
@@ -845,6 +910,40 @@ class CML:
     def summary(self) -> dict[str, Any]:
         """Return what the model is: its sizes, the training, the parameters and what "auto" came to."""
         return summary(self._require_fitted(), self.get_params(), self.index["kind"])
+
+    def plot_history(self, path: str | os.PathLike[str] | None = None) -> Any:
+        """Show what the last training went through, or write it as a report.
+
+        Loss, impostors, validation, users and items on the edge of the ball, speed and learning rate, by epoch. After a
+        ``fit`` that diverged or was interrupted it is what there was of that. A model that was loaded has the same
+        numbers, and does not know why a training ended.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            A file to write: .html is a page that needs no network, with the data, all settings and the machine beside;
+            .png is the curves alone. Without it, they come back as a figure of plotly.
+
+        Returns
+        -------
+        plotly.graph_objects.Figure or None
+            Without ``path``, the figure, which notebooks show.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ImportError
+            Without plotly, or matplotlib for a PNG: ``pip install 'cmlfast[report]'``.
+        ValueError
+            For a name that ends in neither .html nor .png.
+        OSError
+            If the file cannot be written; what was there is then unchanged.
+        """
+        from cmlfast.pictures import training_report
+
+        training = self._training()
+        return training_report.figure(training) if path is None else training_report.write(path, training)
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the fitted model to one safetensors file, in one step, or to an open binary file.
@@ -992,6 +1091,19 @@ class CML:
         from sklearn.utils import InputTags, Tags, TargetTags
 
         return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(sparse=True))
+
+    def _training(self) -> Training:
+        """Return what there is to tell of the last training, in plain values."""
+        from cmlfast.pictures.training import Training
+
+        told = self._last
+        if told is None:
+            fitted = self._require_fitted()
+            told = Told(
+                fitted.known.shape, int(fitted.item_likes.sum()), self.get_params(), fitted.settings, fitted.history,
+                str(fitted.tables.item.device), fitted.skipped,
+            )  # fmt: skip
+        return Training(**told.plain())
 
     def _require_fitted(self) -> Fitted:
         if self._fitted is None:

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.setLevel(logging.ERROR if options.quiet else logging.INFO)
         from cmlfast_cli import answers, commands  # and torch: only now that there is something to do
 
-        run = getattr(answers if options.command in ("recommend", "similar") else commands, options.command)
+        run = getattr(answers if options.command in ("recommend", "similar", "explain") else commands, options.command)
         code: int | None = run(options, parser)
         sys.stdout.flush()
         return code or OK

@@ -1,4 +1,4 @@
-"""The commands that ask a model: recommend and similar."""
+"""The commands that ask a model: recommend, similar and explain."""
 
 from __future__ import annotations
 
@@ -75,6 +75,39 @@ def similar(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int
 
     _write(options, (kind, "similar"), wanted, answers)
     return _tell_missing(kind, missing)
+
+
+def explain(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int | None:
+    """Write the likes of a user that are nearest to an item, their distances and shares."""
+    model = _model(options)
+    likes = _new_likes(options, model)
+    by_likes = {} if likes is None else dict.fromkeys(likes.user_ids.tolist())
+    asked = list[Any]()
+    for kind, text, known in (
+        ("user", options.user_id, (*model.user_ids_.tolist(), *by_likes)),
+        ("item", options.item_id, model.item_ids_.tolist()),
+    ):
+        one, missing = _find(_wanted([text], None) or [], dict.fromkeys(known))
+        if missing:
+            raise ValueError(f"the model knows no {kind} {missing[0]!r}")
+        asked += one
+    user, item = asked
+    new = user in by_likes
+    found = model.explain(user, item, likes if new else None, options.n, recalculate_user=new)
+    table = pa.table(
+        {
+            "user": pa.array([user] * len(found.liked)),
+            "item": pa.array([item] * len(found.liked)),
+            "liked": pa.array(found.liked.tolist()),
+            "distance": pa.array(found.distances),
+            "user_distance": pa.array(found.user_distances),
+            "share": pa.array(found.shares),
+        }
+    )
+    write_answers(options.output, options.format, _titled([table], "liked", options))
+    if not options.quiet:
+        complain(f"cmlfast: {found.title}. {found.guarantee}")
+    return None
 
 
 def _model(options: argparse.Namespace) -> CML:

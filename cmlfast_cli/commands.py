@@ -14,6 +14,8 @@ from cmlfast.data.sides import KINDS
 from cmlfast.data.sources import expand
 from cmlfast.data.tensor_file import check_target, is_model
 from cmlfast.evaluation.popularity import popularity_recall
+from cmlfast.pictures.training_report import check_report
+from cmlfast.training import DivergedError
 from cmlfast.training.settings import check
 from cmlfast_cli.options import DEFAULTS, SEARCHED, parse_also, text_words
 from cmlfast_cli.reading import called_as, read_likes, read_with_features
@@ -43,6 +45,10 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         raise ValueError(f"--model {options.model} is a file of data; give the model a name of its own")
     if target.exists() and target.stat().st_size and not is_model(target):
         raise ValueError(f"--model {options.model} is there and is no model; give another name, or remove that file")
+    if options.report:
+        report = check_report(options.report)
+        if report in (target, *(Path(file).resolve() for file in files)):
+            raise ValueError(f"--report {options.report} is the model or a file of data; give it a name of its own")
     likes, features = read_with_features(options)
     validation = read_likes(options.validation, options, likes) if options.validation else None
     if validation and options.drop_unknown:
@@ -51,13 +57,30 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     how = {"checkpoint_dir": options.checkpoint, "checkpoint_every": options.checkpoint_every}
     try:
         model.fit(likes, **features, validation=validation, show_progress=False if options.quiet else None, **how)
+    except DivergedError:
+        _report_what_there_was(model, options)
+        raise
     except KeyboardInterrupt:
+        _report_what_there_was(model, options)
         if options.checkpoint and any(Path(options.checkpoint).glob("checkpoint-*")):
             complain(f"\n{options.checkpoint} keeps what was learned; the same command goes on from it")
         raise
     _tell_training(model, options)
     model.save(options.model)
     _say(f"wrote {options.model}", options)
+    if options.report:
+        model.plot_history(options.report)
+        _say(f"wrote {options.report}", options)
+
+
+def _report_what_there_was(model: CML, options: argparse.Namespace) -> None:
+    """Write the report of a training that did not come to its end; what goes wrong hides not why."""
+    if options.report:
+        try:
+            model.plot_history(options.report)
+            complain(f"cmlfast: {options.report} shows what there was of the training")
+        except (OSError, ValueError) as error:
+            complain(f"cmlfast: there is no report: {error}")
 
 
 def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:

@@ -58,6 +58,7 @@ a first session:
   cmlfast train likes.csv --model likes.model       train on all of it
   cmlfast recommend likes.model alice bob -n 5      user,item,score as CSV on standard output
   cmlfast similar likes.model "Star Wars"           the items nearest to an item
+  cmlfast explain likes.model alice "Star Wars"     which of alice's likes lie near to it
 
 ratings: --value rating --min-value 4 takes rows with a rating of at least 4 as likes
 times:   --time timestamp: evaluate on what came last
@@ -116,6 +117,11 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     _add_data(train)
     _add_features(train)
     train.add_argument("--model", required=True, metavar="FILE", help="where to write the model")
+    train.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write what the training went through: .html is a page that needs no network, .png the curves alone",
+    )
     train.add_argument("--validation", metavar="FILE", help="held-out likes: stop early, keep the best epoch")
     train.add_argument("--drop-unknown", action="store_true", help="with --validation: leave out what is not in DATA")
     train.add_argument(
@@ -223,6 +229,21 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     similar.add_argument("--users", action="store_true", help="the ids are users', and so are the answers")
     _add_features(similar, "the model places new ones")
     _add_output(similar)
+
+    explain = command(
+        "explain",
+        "say why an item is near to a user",
+        "A table of the user's likes that are nearest to the item: their distances to it and to the user (Euclidean, "
+        "not squared), and their shares of the nearness. What the triangle inequality says goes to standard error.",
+    )
+    explain.add_argument("model", metavar="MODEL", help="a trained model")
+    explain.add_argument("user_id", metavar="USER", help="the user's id")
+    explain.add_argument("item_id", metavar="ITEM", help="the item's id")
+    explain.add_argument("-n", type=int, default=10, help="how many likes (default: 10)")
+    explain.add_argument("--likes", metavar="FILE", help="likes of new users, or new likes of known ones, as recommend")
+    _add_columns(explain)
+    _add_features(explain, "with --user-features and --item-features the model places new ones")
+    _add_output(explain)
 
     index = command(
         "index",
@@ -403,12 +424,13 @@ def _complaints(options: argparse.Namespace) -> Iterator[tuple[Any, str]]:
             yield given("model") and changed.get(name, given(name)), says
     if options.command == "tune":
         yield options.trials < 1, f"--trials is {options.trials}; it must be at least 1"
-    if options.command in ("recommend", "similar"):
+    if options.command in ("recommend", "similar", "explain"):
         yield options.n < 1, f"-n is {options.n}; it must be at least 1"
-    if options.command == "recommend":
+    if options.command in ("recommend", "explain"):
         reading = {"user": None, "item": None, "value": None, "min_value": None, **TEXT_OPTIONS}
         for name, default in reading.items():
             yield given(name) != default and not given("likes"), f"--{name.replace('_', '-')} goes with --likes"
+    if options.command == "recommend":
         asked = given("users") or given("users_from")
         yield given("unknown") == "popular" and not asked, "--unknown goes with users' ids"
     if options.command == "similar":

@@ -13,11 +13,12 @@ MAY_KNOW = {
     "ops": set(),
     "data": set(),
     "indexes": set(),
+    "pictures": {"data"},
     "features": {"data"},
     "training": {"ops", "data", "features"},
     "serving": {"ops", "data", "indexes", "features", "training"},
     "evaluation": {"ops", "data", "features", "training", "serving"},
-    "model": {"ops", "data", "indexes", "features", "training", "serving", "evaluation"},
+    "model": {"ops", "data", "indexes", "features", "training", "serving", "evaluation", "pictures"},
     "tuning": {"data", "features", "training", "evaluation", "model"},
 }
 FILES = {

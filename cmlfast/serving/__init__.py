@@ -5,6 +5,7 @@ Other rooms take the modules named below.
 
 __all__ = [
     "everyone",
+    "explain",
     "index_file",
     "indexed",
     "nearest",
@@ -13,4 +14,5 @@ __all__ = [
     "queries",
     "recommend",
     "summary",
+    "told",
 ]

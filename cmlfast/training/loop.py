@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -18,7 +18,7 @@ from cmlfast.training.course import Course, Record
 from cmlfast.training.interrupts import Interrupts
 from cmlfast.training.loss import Step
 from cmlfast.training.pairs import Batch, Pairs
-from cmlfast.training.progress import hides_bar
+from cmlfast.training.progress import FORMAT, figures, hides_bar
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
@@ -26,11 +26,20 @@ from cmlfast.training.tables import AnyTables
 
 LOG = logging.getLogger("cmlfast")
 EVALUATIONS = 10  # how often a fit looks at its validation matrix, before it cools down
+EDGE = 0.999  # of max_norm: a row of this length lies on the ball's edge, rounding apart
 COOLING = 0.1  # of the epochs: how long the rate takes to fall once more epochs at it bring nothing
 
 
 class DivergedError(ArithmeticError):
-    """Training produced numbers that are not finite."""
+    """Training produced numbers that are not finite.
+
+    Attributes
+    ----------
+    history : list of dict
+        The epochs before.
+    """
+
+    history: Sequence[Record] = ()
 
 
 def run_epoch(
@@ -43,7 +52,7 @@ def run_epoch(
     """
     course = Course.start(1)
     go_on(step, tables, pairs, settings, epoch, progress, course)
-    return record_of(course, pairs, settings, epoch, progress)
+    return record_of(course, tables, pairs, settings, epoch, progress)
 
 
 def go_on(
@@ -84,18 +93,44 @@ def go_on(
     return course.n_batches == n_batches
 
 
-def record_of(course: Course, pairs: Pairs, settings: Settings, epoch: int, progress: Schedule) -> Record:
+def record_of(
+    course: Course, tables: AnyTables, pairs: Pairs, settings: Settings, epoch: int, progress: Schedule
+) -> Record:
     """Return what was seen in a whole epoch, or raise ``DivergedError`` if it was not finite."""
     totals = [math.fsum(column) for column in zip(*course.totals, strict=True)]
     record = {
         "epoch": epoch + 1,
         **settings.loss.record(totals, len(pairs)),
+        **clipped(tables, settings.max_norm),
         "learning_rate": Schedule(settings.learning_rate, 0.0).at(progress.first),
         **settings.loss.scheduled(progress.first),
+        "pairs": len(pairs),
         "seconds": course.seconds,
     }
     check_finite(record, settings)
     return record
+
+
+def clipped(tables: AnyTables, max_norm: float) -> dict[str, float]:
+    """Return the shares of users and of items on the edge of the ball, to which a step clips (section 3.4)."""
+    edge = EDGE * max_norm
+    counts = [
+        (torch.linalg.vector_norm(table, dim=1, dtype=torch.float32) >= edge).sum()
+        for table in (tables.user, tables.item)
+    ]
+    # Read at once: on a GPU, reading waits.
+    users, items = torch.stack(counts).tolist()
+    return {"clipped_users": users / len(tables.user), "clipped_items": items / len(tables.item)}
+
+
+@contextmanager
+def _telling(course: Course) -> Iterator[None]:
+    """Let whoever is told that a training diverged know what there was before."""
+    try:
+        yield
+    except DivergedError as error:
+        error.history = course.history
+        raise
 
 
 def check_finite(record: Record, settings: Settings, *tables: Tensor) -> None:
@@ -137,10 +172,8 @@ def fit_tables(
     def is_enough() -> bool:
         return interrupts.arrived is not None or (checkpoints is not None and checkpoints.due_within_epoch())
 
-    bar = tqdm(
-        total=settings.n_epochs, initial=course.epoch, desc="CML", unit="epoch", disable=hides_bar(show_progress)
-    )
-    with bar, checkpoints or nullcontext():
+    bar = tqdm(total=settings.n_epochs, initial=course.epoch, bar_format=FORMAT, disable=hides_bar(show_progress))
+    with _telling(course), bar, checkpoints or nullcontext():
         while course.left:
             epoch, progress = course.epoch, course.progress
             if not go_on(step, tables, pairs, settings, epoch, progress, course, is_enough):
@@ -149,7 +182,7 @@ def fit_tables(
                 if interrupts.arrived is not None:
                     break
                 continue
-            record = record_of(course, pairs, settings, epoch, progress)
+            record = record_of(course, tables, pairs, settings, epoch, progress)
             course.end_epoch(record)
             if score and (course.epoch % every == 0 or not course.left):
                 record[measure] = score(tables)
@@ -168,10 +201,7 @@ def fit_tables(
                     course.stride = (1 - course.done) / max(course.left, 1)
             LOG.debug("fit: %s", record)
             bar.update()
-            shown = {"loss": f"{record['loss']:.3f}"}
-            if score and course.best_score >= 0:
-                shown[f"best {measure}"] = f"{course.best_score:.4f}"
-            bar.set_postfix(shown)
+            bar.set_postfix_str(figures(record, course.best_score))
             if callback and callback(dict(record)) is True:
                 course.left = 0
             ends = interrupts.arrived is not None
@@ -179,8 +209,8 @@ def fit_tables(
                 checkpoints.save(course, tables, best)
             if ends:
                 break
-    if course.history:
-        check_finite(course.history[-1], settings, tables.user, tables.item)
+        if course.history:
+            check_finite(course.history[-1], settings, tables.user, tables.item)
     if course.left:
         LOG.warning(
             "fit was interrupted in epoch %d of %d: the model is what had been learned by then",

@@ -42,6 +42,10 @@ class Loss(Protocol):
     def n_negatives(self) -> int:
         """How many negatives are drawn for a pair."""
 
+    @property
+    def scale(self) -> float:
+        """What is near by it and what is far, in squared distance, when a training ends."""
+
     def at_end(self) -> Loss:
         """Return the loss as it is when a training ends, whatever of it has a schedule."""
 

@@ -44,6 +44,11 @@ class Softmax:
             integer("n_negatives", params["n_negatives"], 1, "or 'auto'"),
         )
 
+    @property
+    def scale(self) -> float:
+        """The temperature."""
+        return self.temperature
+
     def at_end(self) -> Softmax:
         """Return the loss as it is when a training ends."""
         return self

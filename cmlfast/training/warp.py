@@ -46,6 +46,11 @@ class Warp:
             rank_weight=boolean("rank_weight", params["rank_weight"]),
         )
 
+    @property
+    def scale(self) -> float:
+        """The last margin."""
+        return self.margin.last
+
     def at_end(self) -> Warp:
         """Return the loss as it is when a training ends."""
         return replace(self, margin=Schedule(self.margin.last, self.margin.last))

@@ -88,7 +88,9 @@ def test_it_finds_groups_and_repeats_to_the_bit(likes, dtype) -> None:
     nearest, _ = first.recommend(np.arange(60), N=10, filter_already_liked_items=False)
     liked = np.take_along_axis(likes.matrix.toarray(), nearest, 1)
     assert liked.mean() > 0.5  # by chance 0.17
-    assert set(first.history_[0]) == {"epoch", "loss", "learning_rate", "seconds"}
+    assert set(first.history_[0]) == {
+        "epoch", "loss", "clipped_users", "clipped_items", "learning_rate", "pairs", "seconds",
+    }  # fmt: skip
     assert first.auto_["n_negatives"] == likes.n_items == first.n_negatives_
     assert items.float().norm(dim=1).max() <= 1 + 2**-7
 
