@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPP_SOURCES := $(shell find csrc tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
-.PHONY: demo test test-lowest test-sanitized fuzz test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
+.PHONY: demo test test-lowest test-sanitized fuzz test-emulated instructions cuda-check gpu-check lint wheel docs bench accuracy clean
 
 demo: $(VENV)/map
 	$(BIN)/python -m cmlfast_cli.demo
@@ -72,6 +72,15 @@ wheel: $(VENV)/lint
 	rm -rf dist
 	$(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 	$(BIN)/abi3audit --strict --report dist/*.whl
+
+# The site of docs/, its notebooks run; a warning is an error. One thread for each of the notebooks that run at once. What
+# they train on is fetched first, so that the build itself needs no network.
+DOCS := build/docs
+docs: export OMP_NUM_THREADS := 1
+docs: $(VENV)/docs
+	$(BIN)/python -c "from cmlfast import datasets; datasets.load('movielens-100k')"
+	$(BIN)/sphinx-build -W --keep-going -q -E -j 2 -b html -d $(DOCS).doctrees docs $(DOCS)
+	@echo "$(CURDIR)/$(DOCS)/index.html"
 
 bench: $(VENV)/bench
 	$(BIN)/python -m pytest benchmarks/ --benchmark-only

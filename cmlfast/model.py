@@ -509,8 +509,10 @@ class CML:
 
         Parameters
         ----------
-        N, filter_already_liked_items
-            As in :meth:`recommend`.
+        N : int
+            How many items for each.
+        filter_already_liked_items : bool
+            Leave out what the training matrix has for a user.
         show_progress : bool, optional
             Whether to show a progress bar; by default on a terminal and in a notebook.
 
@@ -540,6 +542,13 @@ class CML:
         show_progress: bool | None = None,
     ) -> None:
         """Write :meth:`recommend_all` to a file, all or nothing: CSV, JSON lines or Parquet by its name.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; its name ends in .csv, .jsonl or .parquet.
+        N, filter_already_liked_items, show_progress
+            As in :meth:`recommend_all`.
 
         Raises
         ------
@@ -616,6 +625,7 @@ class CML:
         Parameters
         ----------
         itemid : id or array of Q ids
+            Own ids, or column numbers for a model fitted on a matrix.
         N : int
             How many users.
         filter_already_liked_users : bool
@@ -713,7 +723,25 @@ class CML:
         """Return the items nearest to an item (or to each of several), first the item itself.
 
         Items of which nothing is known, neither likes nor features, are near to none, and none is near to them.
-        Parameters and results as in :meth:`recommend`.
+
+        Parameters
+        ----------
+        itemid : id or array of Q ids
+            Own ids, or column numbers for a model fitted on a matrix.
+        N : int
+            How many items, the item itself among them.
+        filter_items, items : ids, optional
+            Items to leave out; the only items to choose from.
+
+        Returns
+        -------
+        ids, scores : ndarray of shape (n,) or (Q, n)
+            As :meth:`recommend` returns them.
+
+        Raises
+        ------
+        NotFittedError, KeyError, IndexError
+            As :meth:`recommend`.
         """
         fitted = self._require_fitted()
         return similar(fitted, self._kernels(fitted), "item", itemid, N, filter_items, items)
@@ -732,8 +760,28 @@ class CML:
     ) -> tuple[npt.NDArray[Any], Scores]:
         """Return the users nearest to a user (or to each of several), first the user themselves.
 
-        As :meth:`similar_items`. With ``recalculate_user`` and ``user_items``, or ``user_features``, of new users, as
-        in :meth:`recommend`: nobody comes first then but who is nearest.
+        Parameters
+        ----------
+        userid : id or array of Q ids, optional
+            Own ids, or row numbers for a model fitted on a matrix.
+        N : int
+            How many users, the user themselves among them.
+        filter_users, users : ids, optional
+            Users to leave out; the only users to choose from.
+        user_items, recalculate_user, user_features
+            Of new users, as in :meth:`recommend`: nobody comes first then but who is nearest.
+
+        Returns
+        -------
+        ids, scores : ndarray of shape (n,) or (Q, n)
+            As :meth:`recommend` returns items.
+
+        Raises
+        ------
+        NotFittedError, KeyError, IndexError
+            As :meth:`recommend`.
+        ValueError
+            As :meth:`recommend`; if there are ``user_items`` without ``recalculate_user``.
         """
         fitted = self._require_fitted()
         if recalculate_user or user_features is not None:
@@ -792,6 +840,11 @@ class CML:
     def popular_items(self, N: int = 10) -> tuple[npt.NDArray[Any], Counts]:  # noqa: N803
         """Return the items that most users like, and how many do: for users of whom nothing is known.
 
+        Parameters
+        ----------
+        N : int
+            How many items.
+
         Returns
         -------
         ids, likes : ndarray of shape (n,)
@@ -843,7 +896,15 @@ class CML:
         A mean over users with held-out items. It ranks the whole catalogue for each, which takes longer than
         :meth:`evaluate`, and says more about its middle than about what is recommended.
 
-        Parameters and errors as of :meth:`evaluate`.
+        Parameters
+        ----------
+        held_out, exclude
+            As in :meth:`evaluate`, which raises the same errors.
+
+        Returns
+        -------
+        float
+            0.5 is what chance has, 1 is a ranking without an error.
         """
         fitted = self._require_fitted()
         return auc(fitted, self._kernels(fitted), self._points(fitted), held_out, exclude)
@@ -962,6 +1023,11 @@ class CML:
         Networks of your own are stored by their ``state_dict`` alone. An index gets a file beside, whose name begins
         with the model's: it belongs to the model and is copied and moved with it. Open files take no index.
 
+        Parameters
+        ----------
+        path : str, path or open binary file
+            Where to; a file of that name is replaced.
+
         Raises
         ------
         NotFittedError
@@ -1027,11 +1093,22 @@ class CML:
         return {parameter.name: parameter.default for parameter in parameters}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters by name; ``deep`` is there for scikit-learn and changes nothing."""
+        """Return the constructor's parameters by name.
+
+        Parameters
+        ----------
+        deep : bool
+            There for scikit-learn; changes nothing.
+        """
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self: Self, **params: Any) -> Self:
         """Set parameters by name and return the estimator itself.
+
+        Parameters
+        ----------
+        **params
+            The constructor's, by name.
 
         Raises
         ------
