@@ -38,7 +38,8 @@ test-emulated: $(VENV)/test
 test-sanitized: $(VENV)/test
 	cd tests && ../$(BIN)/python -m sanitized_cpu $(SANITIZED)
 
-# Operators with random arguments, readers with damaged files: FUZZ="--minutes 10" each.
+# Operators with random arguments, readers with damaged files: FUZZ="--minutes 10" for all
+# operators, and again for all files.
 fuzz: $(VENV)/test
 	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ)
 

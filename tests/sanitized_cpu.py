@@ -43,8 +43,8 @@ def run(name: str, *arguments: str, folder: Path) -> int:
     done = subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout[-10_000:], done.stderr[-10_000:], sep="\n")
-    last = done.stdout.strip().splitlines()[-1:] or ["no output"]
-    print(f"{name}: {last[0]}, {time.monotonic() - began:.0f} s", flush=True)
+    last = done.stdout.strip().splitlines()[-10 if "ops.fuzz" in arguments else -1 :] or ["no output"]
+    print(f"{name}: {'; '.join(last)}, {time.monotonic() - began:.0f} s", flush=True)
     return done.returncode
 
 

@@ -442,12 +442,12 @@ def cml_step_(
     checks.check_state(user_state, "user_state", user_w, "user_w")
     checks.check_state(item_state, "item_state", item_w, "item_w")
     checks.check_floats({"user_w": user_w, "item_w": item_w}, user_state=user_state, item_state=item_state)
-    checks.check_sampling(indptr, indices, users, positives, len(item_w), n_negatives)
     checks.check_optimizer(lr, eps, max_norm)
     checks.check_in_place(
         {"user_w": user_w, "item_w": item_w, "user_state": user_state, "item_state": item_state},
         {"indptr": indptr, "indices": indices, "users": users, "positives": positives},
     )
+    checks.check_sampling(indptr, indices, users, positives, len(item_w), n_negatives)
     _check_pairs(users, positives, user_w, "user_w", item_w, "item_w")
     negatives = sample_negatives(indptr, indices, users, positives, len(item_w), n_negatives, seed, offset)
     loss, hardest, impostors, weight = _scan_pairs(
