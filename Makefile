@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPP_SOURCES := $(shell find csrc tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
-.PHONY: demo test test-lowest test-sanitized fuzz test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
+.PHONY: demo test test-lowest test-sanitized test-tsan fuzz test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
 
 demo: $(VENV)/package
 	$(BIN)/python -m cmlfast_cli.demo
@@ -37,6 +37,10 @@ test-emulated: $(VENV)/test
 # SANITIZED="--minutes 60" tries more of these.
 test-sanitized: $(VENV)/test
 	cd tests && ../$(BIN)/python -m sanitized_cpu $(SANITIZED)
+
+# The CPU's kernels under ThreadSanitizer, and that it sees a race: TSAN="--minutes 10" tries more random cases.
+test-tsan: $(VENV)/test
+	cd tests && ../$(BIN)/python -m tsan_cpu $(TSAN)
 
 # Operators with random arguments, readers with damaged files: FUZZ="--minutes 10" for all
 # operators, and again for all files.
