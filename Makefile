@@ -42,10 +42,10 @@ test-sanitized: $(VENV)/test
 test-tsan: $(VENV)/test
 	cd tests && ../$(BIN)/python -m tsan_cpu $(TSAN)
 
-# Operators with random arguments, readers with damaged files: FUZZ="--minutes 10" for all
-# operators, and again for all files.
+# Operators with random arguments, readers with damaged files, random command lines: FUZZ="--minutes 10" for each.
 fuzz: $(VENV)/test
-	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ)
+	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ) && \
+	../$(BIN)/python -W ignore -m cli.fuzz $(FUZZ)
 
 # A training step's instructions, counted by valgrind, against the stored budget; `-m benchmarks.instructions --update`
 # stores a new one. Says so where valgrind is missing or another compiler has built the extension.
