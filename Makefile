@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPP_SOURCES := $(shell find csrc tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
-.PHONY: demo test test-lowest test-sanitized test-tsan fuzz test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
+.PHONY: demo test test-lowest test-sanitized test-tsan fuzz test-emulated instructions cuda-check gpu-check lint supply-chain wheel bench accuracy clean
 
 demo: $(VENV)/package
 	$(BIN)/python -m cmlfast_cli.demo
@@ -71,6 +71,11 @@ lint: $(VENV)/lint
 	$(BIN)/ruff format --check
 	$(BIN)/clang-format --dry-run --Werror $(CPP_SOURCES)
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+# Licences of all that is installed with the package and its extras, and advisories where the service can be reached.
+supply-chain: $(VENV)/lint $(VENV)/test
+	$(BIN)/python .ci/supply_chain.py
 
 # Builds the wheel and shows that it holds to Python's limited API, so that one binary serves every CPython >= 3.10.
 wheel: $(VENV)/lint
