@@ -114,7 +114,7 @@ def resident() -> int:
 
 def in_process(kind: str, times: int) -> tuple[int, int]:
     """Return what :func:`watch` does in a new process."""
-    script = f"from benchmarks.memory import watch; print(*watch({kind!r}, {times}))"
+    script = f"from {__spec__.name} import watch; print(*watch({kind!r}, {times}))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{kind} failed: {done.stderr[-3000:]}")
