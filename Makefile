@@ -10,7 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPP_SOURCES := $(shell find csrc tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
-.PHONY: demo test test-lowest test-sanitized fuzz test-emulated instructions cuda-check gpu-check lint wheel docs bench accuracy clean
+.PHONY: demo test test-lowest test-sanitized test-tsan fuzz test-emulated instructions cuda-check gpu-check lint \
+	supply-chain wheel docs bench accuracy clean
 
 demo: $(VENV)/map
 	$(BIN)/python -m cmlfast_cli.demo
@@ -38,9 +39,14 @@ test-emulated: $(VENV)/test
 test-sanitized: $(VENV)/test
 	cd tests && ../$(BIN)/python -m sanitized_cpu $(SANITIZED)
 
-# Operators with random arguments, readers with damaged files: FUZZ="--minutes 10" each.
+# The CPU's kernels under ThreadSanitizer, and that it sees a race: TSAN="--minutes 10" tries more random cases.
+test-tsan: $(VENV)/test
+	cd tests && ../$(BIN)/python -m tsan_cpu $(TSAN)
+
+# Operators with random arguments, readers with damaged files, random command lines: FUZZ="--minutes 10" for each.
 fuzz: $(VENV)/test
-	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ)
+	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ) && \
+	../$(BIN)/python -W ignore -m cli.fuzz $(FUZZ)
 
 # A training step's instructions, counted by valgrind, against the stored budget; `-m benchmarks.instructions --update`
 # stores a new one. Says so where valgrind is missing or another compiler has built the extension.
@@ -66,6 +72,11 @@ lint: $(VENV)/lint
 	$(BIN)/ruff format --check
 	$(BIN)/clang-format --dry-run --Werror $(CPP_SOURCES)
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+# Licences of all that is installed with the package and its extras, and advisories where the service can be reached.
+supply-chain: $(VENV)/lint $(VENV)/test
+	$(BIN)/python .ci/supply_chain.py
 
 # Builds the wheel and shows that it holds to Python's limited API, so that one binary serves every CPython >= 3.10.
 wheel: $(VENV)/lint

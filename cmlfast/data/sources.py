@@ -19,12 +19,61 @@ PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".tab", ".psv", ".inter")
 # What a compressed file begins with, and what Arrow calls it, or how to unpack it where Arrow cannot.
 MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+ENOUGH = 2**28  # bytes that any packed file may unpack to, and
+TIMES = 200  # what more may be of its size: tables are some 5 times as long unpacked, bombs 1,000 times
 UNREADABLE = {b"PK\x03\x04": "unzip", b"\xfd7zXZ": "xz -d", b"PAR1": "from_parquet"}
+
+
+class UnpackedTooLongError(ValueError):
+    """A file unpacks to more than can be meant."""
+
+
+class Unpacked:
+    """A packed file's content, up to where it is no longer believed: a stream of bytes as Arrow reads them."""
+
+    def __init__(self, name: str, packed: Any, codec: str) -> None:
+        self._name, self._size, self._read = name, packed.size(), 0
+        self._stream = pa.CompressedInputStream(packed, codec)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be read any more."""
+        return bool(self._stream.closed)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._stream.close()
+
+    def __enter__(self) -> Unpacked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return so many bytes, or all.
+
+        Raises
+        ------
+        UnpackedTooLongError
+            If more has come of the file than `ENOUGH`, and than `TIMES` its size.
+        """
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(1 << 20), b""))
+        content: bytes = self._stream.read(size)
+        self._read += len(content)
+        believed = max(ENOUGH, TIMES * self._size)
+        if self._read > believed:
+            raise UnpackedTooLongError(
+                f"{self._name} has {self._size} bytes and unpacks to more than {believed}: that is hardly a table; "
+                "unpack it yourself, and give the file that comes of it, if it is one"
+            )
+        return content
 
 
 @dataclass(frozen=True)
 class Source:
-    """A text: what to call it, and how to open it as often as one likes, as a stream of Arrow of its bytes."""
+    """A text: what to call it, and how to open it as often as one likes, as a stream of its bytes."""
 
     name: str
     open: Callable[[], Any]
@@ -103,4 +152,4 @@ def _unpacked(name: str, raw: Callable[[], Any]) -> Source:
         if begin.startswith(magic):
             raise ValueError(f"{name} is no text: unpack it first, or read it with {remedy}")
     codec = next((codec for magic, codec in MAGIC.items() if begin.startswith(magic)), None)
-    return Source(name, raw if codec is None else lambda: pa.CompressedInputStream(raw(), codec))
+    return Source(name, raw if codec is None else lambda: Unpacked(name, raw(), codec))

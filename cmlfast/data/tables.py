@@ -17,6 +17,9 @@ import pyarrow as pa
 from cmlfast.data.columns import Roles, choose
 from cmlfast.data.sources import Where, expand
 
+ENOUGH_ROWS = 2**24  # that any Parquet file may hold, and
+ROWS_A_BYTE = 100  # what more may be for each of its bytes: an item's number alone takes a byte or two
+
 
 def read_frame(frame: Any, roles: Roles) -> Any:
     """Take the columns from anything that exports Arrow streams (pandas, Polars, DuckDB, pyarrow).
@@ -53,10 +56,21 @@ def read_parquet(where: Where, roles: Roles) -> Any:
     name = repr(os.fspath(where)) if isinstance(where, str | os.PathLike) else "the files"
     try:
         data = _dataset(where)
+        _believe(data)
         columns = choose(data.schema.names, roles, name)
         return _select(data.to_table(columns=list(columns.values())), columns)
     except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
         raise ValueError(f"{name}: {error}") from error
+
+
+def _believe(data: Any) -> None:
+    """Raise ``ValueError`` for a file that says of itself that it has more rows than its bytes can mean."""
+    for part in data.get_fragments():
+        rows, size = part.metadata.num_rows, os.stat(part.path).st_size
+        if rows > max(ENOUGH_ROWS, ROWS_A_BYTE * size):
+            raise ValueError(
+                f"{part.path!r} has {size} bytes and says that it holds {rows} rows: that is hardly a table of likes"
+            )
 
 
 def _dataset(where: Where) -> Any:

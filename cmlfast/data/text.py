@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmlfast.data.columns import LOG, Roles, choose, is_known
-from cmlfast.data.sources import Source, Where, expand, text_source
+from cmlfast.data.sources import Source, UnpackedTooLongError, Where, expand, text_source
 
 HEAD = 1 << 16  # bytes that are looked at to tell what a file is like
 LINES = 50
@@ -128,6 +128,8 @@ def _read(source: Source, roles: Roles, form: Format) -> Any:
                 strings_can_be_null=True,
             ),
         )
+    except UnpackedTooLongError:
+        raise
     except (ValueError, UnicodeError) as error:  # ArrowInvalid is one
         if bad:
             raise ValueError(
@@ -229,26 +231,20 @@ def _for_arrow(source: Source, dialect: _Dialect) -> tuple[Any, str, str]:
 
 def _undecodable(source: Source, dialect: _Dialect, error: Exception) -> ValueError:
     """Return an error that names the first line that is not in the encoding, or else the error itself."""
-    decode = codecs.getincrementaldecoder(dialect.encoding)()
+    decoder, number = codecs.getincrementaldecoder(dialect.encoding)(), 1
     with source.open() as stream:
-        for number, line in enumerate(_lines(stream), 1):
+        while chunk := stream.read(1 << 20):  # not by lines, of which one may be as long as the file
             try:
-                decode.decode(line)
+                decoder.decode(chunk)
             except UnicodeDecodeError as wrong:
+                number += wrong.object[: wrong.start].count(b"\n")
                 return ValueError(
                     f"{source.name}: line {number} is not in {dialect.encoding} ({wrong.reason}, byte "
                     f"0x{wrong.object[wrong.start]:02x}): say what it is in with encoding=... (--encoding), for "
                     "example latin-1"
                 )
+            number += chunk.count(b"\n")
     return ValueError(f"{source.name} with delimiter {dialect.delimiter!r}: {error}")
-
-
-def _lines(stream: Any) -> Any:
-    kept = b""
-    while chunk := stream.read(1 << 20):
-        *whole, kept = (kept + chunk).split(b"\n")
-        yield from (line + b"\n" for line in whole)
-    yield kept
 
 
 def _short(text: str) -> str:
