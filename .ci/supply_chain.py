@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
 
-EXTRAS = ("annoy", "hnsw", "ivf", "tune")
+EXTRAS = ("annoy", "hnsw", "ivf", "map", "report", "serve", "tensorboard", "tune")
 ALLOWED = (
     "MIT", "BSD", "0BSD", "Apache", "Python Software Foundation", "PSF", "MPL", "Mozilla Public License", "ISC", "Zlib",
     "CC0", "BSL-1.0", "Public Domain", "Unlicense",
