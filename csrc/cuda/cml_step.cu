@@ -167,7 +167,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
                  max_norm);
   check_batch_size(users, "users");
   check_few_negatives(n_negatives);
-  check_n_rows(user_w, "user_w");
+  check_n_keys(user_w, "user_w");
   const Device device = enter_device(user_w);
   const cudaStream_t stream = device.stream;
   Matrix user_table(user_w);
