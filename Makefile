@@ -13,7 +13,9 @@ SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 .PHONY: demo test test-lowest test-sanitized test-tsan fuzz test-emulated instructions cuda-check gpu-check lint \
 	supply-chain wheel docs bench accuracy clean
 
-demo: $(VENV)/map
+# Without the map where its libraries have no wheels.
+demo: $(VENV)/package
+	@$(MAKE) --no-print-directory $(VENV)/map || echo "the libraries of the map cannot be installed here"
 	$(BIN)/python -m cmlfast_cli.demo
 
 test: $(VENV)/test
