@@ -10,9 +10,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CPP_SOURCES := $(shell find csrc tests/simt -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
 SOURCES := setup.py pyproject.toml $(shell find csrc -type f)
 
-.PHONY: demo test test-lowest test-sanitized fuzz test-emulated instructions cuda-check gpu-check lint wheel bench accuracy clean
+.PHONY: demo test test-lowest test-sanitized test-tsan fuzz test-emulated instructions cuda-check gpu-check lint \
+	supply-chain wheel docs bench accuracy clean
 
+# Without the map where its libraries have no wheels.
 demo: $(VENV)/package
+	@$(MAKE) --no-print-directory $(VENV)/map || echo "the libraries of the map cannot be installed here"
 	$(BIN)/python -m cmlfast_cli.demo
 
 test: $(VENV)/test
@@ -38,9 +41,14 @@ test-emulated: $(VENV)/test
 test-sanitized: $(VENV)/test
 	cd tests && ../$(BIN)/python -m sanitized_cpu $(SANITIZED)
 
-# Operators with random arguments, readers with damaged files: FUZZ="--minutes 10" each.
+# The CPU's kernels under ThreadSanitizer, and that it sees a race: TSAN="--minutes 10" tries more random cases.
+test-tsan: $(VENV)/test
+	cd tests && ../$(BIN)/python -m tsan_cpu $(TSAN)
+
+# Operators with random arguments, readers with damaged files, random command lines: FUZZ="--minutes 10" for each.
 fuzz: $(VENV)/test
-	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ)
+	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ) && \
+	../$(BIN)/python -W ignore -m cli.fuzz $(FUZZ)
 
 # A training step's instructions, counted by valgrind, against the stored budget; `-m benchmarks.instructions --update`
 # stores a new one. Says so where valgrind is missing or another compiler has built the extension.
@@ -66,12 +74,26 @@ lint: $(VENV)/lint
 	$(BIN)/ruff format --check
 	$(BIN)/clang-format --dry-run --Werror $(CPP_SOURCES)
 	$(BIN)/mypy
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+# Licences of all that is installed with the package and its extras, and advisories where the service can be reached.
+supply-chain: $(VENV)/lint $(VENV)/test
+	$(BIN)/python .ci/supply_chain.py
 
 # Builds the wheel and shows that it holds to Python's limited API, so that one binary serves every CPython >= 3.10.
 wheel: $(VENV)/lint
 	rm -rf dist
 	$(PIP) wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 	$(BIN)/abi3audit --strict --report dist/*.whl
+
+# The site of docs/, its notebooks run; a warning is an error. One thread for each of the notebooks that run at once. What
+# they train on is fetched first, so that the build itself needs no network.
+DOCS := build/docs
+docs: export OMP_NUM_THREADS := 1
+docs: $(VENV)/docs
+	$(BIN)/python -c "from cmlfast import datasets; datasets.load('movielens-100k')"
+	$(BIN)/sphinx-build -W --keep-going -q -E -j 2 -b html -d $(DOCS).doctrees docs $(DOCS)
+	@echo "$(CURDIR)/$(DOCS)/index.html"
 
 bench: $(VENV)/bench
 	$(BIN)/python -m pytest benchmarks/ --benchmark-only

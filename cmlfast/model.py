@@ -28,6 +28,8 @@ from cmlfast.evaluation.evaluate import auc, evaluate, validation_score
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.indexes import parameters_of
 from cmlfast.ops import backend
+from cmlfast.pictures.draw_map import draw_map
+from cmlfast.pictures.map_data import Learned
 from cmlfast.serving import index_file, persistence
 from cmlfast.serving.everyone import everyone, progress
 from cmlfast.serving.explain import Explanation, check_asked, explain
@@ -543,8 +545,10 @@ class CML:
 
         Parameters
         ----------
-        N, filter_already_liked_items
-            As in :meth:`recommend`.
+        N : int
+            How many items for each.
+        filter_already_liked_items : bool
+            Leave out what the training matrix has for a user.
         show_progress : bool, optional
             Whether to show a progress bar; by default on a terminal and in a notebook.
 
@@ -574,6 +578,13 @@ class CML:
         show_progress: bool | None = None,
     ) -> None:
         """Write :meth:`recommend_all` to a file, all or nothing: CSV, JSON lines or Parquet by its name.
+
+        Parameters
+        ----------
+        path : str or path
+            The file; its name ends in .csv, .jsonl or .parquet.
+        N, filter_already_liked_items, show_progress
+            As in :meth:`recommend_all`.
 
         Raises
         ------
@@ -650,6 +661,7 @@ class CML:
         Parameters
         ----------
         itemid : id or array of Q ids
+            Own ids, or column numbers for a model fitted on a matrix.
         N : int
             How many users.
         filter_already_liked_users : bool
@@ -747,7 +759,25 @@ class CML:
         """Return the items nearest to an item (or to each of several), first the item itself.
 
         Items of which nothing is known, neither likes nor features, are near to none, and none is near to them.
-        Parameters and results as in :meth:`recommend`.
+
+        Parameters
+        ----------
+        itemid : id or array of Q ids
+            Own ids, or column numbers for a model fitted on a matrix.
+        N : int
+            How many items, the item itself among them.
+        filter_items, items : ids, optional
+            Items to leave out; the only items to choose from.
+
+        Returns
+        -------
+        ids, scores : ndarray of shape (n,) or (Q, n)
+            As :meth:`recommend` returns them.
+
+        Raises
+        ------
+        NotFittedError, KeyError, IndexError
+            As :meth:`recommend`.
         """
         fitted = self._require_fitted()
         return similar(fitted, self._kernels(fitted), "item", itemid, N, filter_items, items)
@@ -766,8 +796,28 @@ class CML:
     ) -> tuple[npt.NDArray[Any], Scores]:
         """Return the users nearest to a user (or to each of several), first the user themselves.
 
-        As :meth:`similar_items`. With ``recalculate_user`` and ``user_items``, or ``user_features``, of new users, as
-        in :meth:`recommend`: nobody comes first then but who is nearest.
+        Parameters
+        ----------
+        userid : id or array of Q ids, optional
+            Own ids, or row numbers for a model fitted on a matrix.
+        N : int
+            How many users, the user themselves among them.
+        filter_users, users : ids, optional
+            Users to leave out; the only users to choose from.
+        user_items, recalculate_user, user_features
+            Of new users, as in :meth:`recommend`: nobody comes first then but who is nearest.
+
+        Returns
+        -------
+        ids, scores : ndarray of shape (n,) or (Q, n)
+            As :meth:`recommend` returns items.
+
+        Raises
+        ------
+        NotFittedError, KeyError, IndexError
+            As :meth:`recommend`.
+        ValueError
+            As :meth:`recommend`; if there are ``user_items`` without ``recalculate_user``.
         """
         fitted = self._require_fitted()
         if recalculate_user or user_features is not None:
@@ -826,6 +876,11 @@ class CML:
     def popular_items(self, N: int = 10) -> tuple[npt.NDArray[Any], Counts]:  # noqa: N803
         """Return the items that most users like, and how many do: for users of whom nothing is known.
 
+        Parameters
+        ----------
+        N : int
+            How many items.
+
         Returns
         -------
         ids, likes : ndarray of shape (n,)
@@ -877,10 +932,88 @@ class CML:
         A mean over users with held-out items. It ranks the whole catalogue for each, which takes longer than
         :meth:`evaluate`, and says more about its middle than about what is recommended.
 
-        Parameters and errors as of :meth:`evaluate`.
+        Parameters
+        ----------
+        held_out, exclude
+            As in :meth:`evaluate`, which raises the same errors.
+
+        Returns
+        -------
+        float
+            0.5 is what chance has, 1 is a ranking without an error.
         """
         fitted = self._require_fitted()
         return auc(fitted, self._kernels(fitted), self._points(fitted), held_out, exclude)
+
+    @backend.undisturbed
+    def plot(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        titles: Any = None,
+        color: Any = "popularity",
+        users: Any = None,
+        item_features: Any = None,
+        random_state: int = 0,
+    ) -> Any:
+        """Draw a map of the items, and of users among them: near are those whom the model has near (paper, figure 5).
+
+        The learned space is brought to a plane by t-SNE, with exact neighbours, begun by PCA. Needs
+        ``pip install 'cmlfast[map]'``. docs/map.md shows what the page can do.
+
+        Parameters
+        ----------
+        path : str or path, optional
+            What to write, all or nothing: a page that works offline ("map.html": search, zoom, what is near, what is
+            recommended and why), or a picture (".png", ".pdf", ".svg"). Without, the figure is returned.
+        titles : table, dict or sequence of length n_items, optional
+            The items' titles: a table (pandas, Polars, DuckDB, pyarrow) with a column of ids, named as in
+            `Interactions.from_frame`, and one of titles; a dict from ids; or a sequence in the order of ``item_ids_``.
+            Items without one are called by their ids.
+        color : str, dict or sequence of length n_items
+            What colours the items: "popularity", their number of likes; the name of a column of the table that
+            ``titles`` is; a dict from ids, or a sequence. Numbers have a scale. Anything else is a category, of which
+            the six most frequent have a colour and a shape of their own; an item of several ("Action|War", a list, or
+            several rows of the table) has that of the rarest of these.
+        users : int, sequence of ids or "all", optional
+            Whom to show in the same space: so many, drawn at random; these; or everybody of whom something is known.
+            By default nobody.
+        item_features : SciPy sparse matrix, Interactions, array or Tensor, optional
+            As in :meth:`fit`: the items are then shown by these, too, beside the learned space. Models do not keep
+            the features that they were fitted on.
+        random_state : int
+            Of the t-SNE, and of the choice of users. The same model and the same number give the same map, on the same
+            machine with the same versions of the libraries and as many threads.
+
+        Returns
+        -------
+        Path or matplotlib.figure.Figure
+            The file that was written; the figure where ``path`` is None.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        ImportError
+            If openTSNE, plotly or matplotlib is missing.
+        OSError
+            If the file cannot be written; what was there is then unchanged.
+        ValueError, TypeError
+            If the file's name ends in something else; if there are fewer than eight items of which something is known;
+            if titles, colours or features do not fit the items; for users when the training matrix was not kept.
+        KeyError, IndexError
+            For a user whom the model does not know.
+        """
+        fitted, by_position = self._require_fitted(), self.by_position()
+        given = read_features(fitted.known, Sides(None, item_features), fitted.tables.item.device).item
+        learned = Learned(
+            fitted.known, fitted.has_pairs, fitted.item_likes, Sides(fitted.near("user"), fitted.near("item")),
+            partial(nearest, self._kernels(fitted)), lambda rows, n: by_position.recommend(rows, N=n),
+        )  # fmt: skip
+        return draw_map(
+            path, learned, titles=titles, color=color, users=users, features=None if given is None else given.rows,
+            seed=random_state,
+        )  # fmt: skip
 
     def summary(self) -> dict[str, Any]:
         """Return what the model is: its sizes, the training, the parameters and what "auto" came to."""
@@ -925,6 +1058,11 @@ class CML:
 
         Networks of your own are stored by their ``state_dict`` alone. An index gets a file beside, whose name begins
         with the model's: it belongs to the model and is copied and moved with it. Open files take no index.
+
+        Parameters
+        ----------
+        path : str, path or open binary file
+            Where to; a file of that name is replaced.
 
         Raises
         ------
@@ -991,11 +1129,22 @@ class CML:
         return {parameter.name: parameter.default for parameter in parameters}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the constructor's parameters by name; ``deep`` is there for scikit-learn and changes nothing."""
+        """Return the constructor's parameters by name.
+
+        Parameters
+        ----------
+        deep : bool
+            There for scikit-learn; changes nothing.
+        """
         return {name: getattr(self, name) for name in self._defaults()}
 
     def set_params(self: Self, **params: Any) -> Self:
         """Set parameters by name and return the estimator itself.
+
+        Parameters
+        ----------
+        **params
+            The constructor's, by name.
 
         Raises
         ------

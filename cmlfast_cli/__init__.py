@@ -47,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, parser = parse(sys.argv[1:] if arguments is None else arguments)
         check(options, parser, can_print)
         log.setLevel(logging.ERROR if options.quiet else logging.INFO)
-        from cmlfast_cli import answers, commands, update  # and torch: only now that there is something to do
+        from cmlfast_cli import answers, commands, drawing, update  # and torch: only now that there is something to do
 
-        files = {"recommend": answers, "similar": answers, "explain": answers, "update": update}
-        run = getattr(files.get(options.command, commands), options.command)
+        homes = {"map": drawing, "update": update, **dict.fromkeys(("recommend", "similar", "explain"), answers)}
+        run = getattr(homes.get(options.command, commands), options.command)
         code: int | None = run(options, parser)
         sys.stdout.flush()
         return code or OK

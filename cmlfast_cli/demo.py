@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from cmlfast import CML, build_info, datasets, split_per_user
+from cmlfast.data.datasets.movielens import GENRES
 from cmlfast.evaluation.popularity import popularity_recall
 
 USER = 1
+MAP, N_SHOWN = Path("cmlfast-map.html"), 200
 WELL_KNOWN = ("Star Wars (1977)", "Toy Story (1995)", "Pulp Fiction (1994)", "Alien (1979)")
 
 
@@ -48,6 +52,21 @@ def main() -> None:
     for title in WELL_KNOWN:
         found, _ = model.similar_items(ids[np.flatnonzero(titles == title)[0]], N=5)
         print(f"  {title:22} {'; '.join(_titles(found[1:], ids, titles))}")
+    print(f"\nDrawing a map of the films, coloured by genre, and of {N_SHOWN} users ...")
+    try:
+        model.plot(MAP, titles=film_table(films), color="genre", users=N_SHOWN, item_features=films.item_features)
+    except ImportError as error:
+        print(f"  left out: {error}")
+    else:
+        print(f"Open it in a browser: {MAP.resolve()}")
+
+
+def film_table(films: datasets.Dataset) -> Any:
+    """Return the films' ids, titles and genres as a table, for :meth:`cmlfast.CML.plot`."""
+    assert films.item_features is not None
+    genres = films.item_features.tocsr()
+    of_each = [[GENRES[column] for column in row.indices] for row in genres]
+    return pa.table({"item_id": films.interactions.item_ids, "title": films.item_titles, "genre": of_each})
 
 
 def _titles(found: Any, ids: Any, titles: Any) -> list[str]:

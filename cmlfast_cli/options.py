@@ -54,6 +54,9 @@ COLUMN_OPTIONS: dict[str, Any] = {
 # Of cmlfast.CML.build_index; a test compares.
 INDEXES = ("exact", "annoy", "hnsw", "ivf")
 
+# Of cmlfast.CML.plot; a test compares.
+PICTURES = (".html", ".png", ".pdf", ".svg")
+
 DESCRIPTION = """\
 Recommend by Collaborative Metric Learning: users and items in one space, the nearest items are the answer.
 
@@ -71,6 +74,7 @@ a first session:
   cmlfast recommend likes.model alice bob -n 5      user,item,score as CSV on standard output
   cmlfast similar likes.model "Star Wars"           the items nearest to an item
   cmlfast explain likes.model alice "Star Wars"     which of alice's likes lie near to it
+  cmlfast map likes.model -o map.html               a page to look at what was learned
 
 ratings: --value rating --min-value 4 takes rows with a rating of at least 4 as likes
 times:   --time timestamp: evaluate on what came last; --last-days 90 leaves out what is older
@@ -301,6 +305,33 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
     )
     index.add_argument("-o", "--output", metavar="FILE", help="write the model there (default: where it is)")
 
+    map_ = command(
+        "map",
+        "draw a map of what a model has learned",
+        "Items, and users if wanted, in a plane by t-SNE: near are those whom the model has near. A page that works "
+        "offline (.html), or a picture (.png, .pdf, .svg). Needs openTSNE, plotly and matplotlib: pip install "
+        "'cmlfast[map]'.",
+    )
+    map_.add_argument("model", metavar="MODEL", help="a trained model")
+    map_.add_argument("-o", "--output", required=True, metavar="FILE", help="where to write, all or nothing")
+    map_.add_argument("--titles", metavar="FILE", help="a table of items, their titles and, for --color, more columns")
+    map_.add_argument(
+        "--color",
+        default="popularity",
+        metavar="COLUMN",
+        help="of --titles: categories, a|b for several, or numbers (default: %(default)s, an item's likes)",
+    )
+    map_.add_argument(
+        "--users", type=_number_or_all, metavar="N", help="show so many users, drawn at random, or all (default: none)"
+    )
+    map_.add_argument(
+        "--item-features",
+        metavar="FILE",
+        help="items and their tags, as train takes them: items are shown by these, too, beside the learned space",
+    )
+    map_.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same map (default: 0)")
+    map_.set_defaults(user_features=None)
+
     info = command("info", "tell about a model, or this installation", "")
     info.add_argument("model", nargs="?", metavar="MODEL", help="a trained model")
     return parser, commands.choices
@@ -413,6 +444,12 @@ def _epochs_or_time(text: str) -> int | str:
     return int(text) if text.lstrip("-").isdecimal() else text
 
 
+def _number_or_all(text: str) -> int | str:
+    if text == "all" or text.isdecimal():
+        return text if text == "all" else int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor 'all'")
+
+
 def _int_or_auto(text: str) -> int | str:
     if text == "auto" or text.lstrip("-").isdecimal():
         return text if text == "auto" else int(text)
@@ -489,6 +526,12 @@ def _complaints(options: argparse.Namespace) -> Iterator[tuple[Any, str]]:
     if options.command == "recommend":
         asked = given("users") or given("users_from")
         yield given("unknown") == "popular" and not asked, "--unknown goes with users' ids"
+    if options.command == "map":
+        ending = not options.output.lower().endswith(PICTURES)
+        yield ending, f"--output is {options.output}; its name must end in one of {', '.join(PICTURES)}"
+        unnamed = given("color") != "popularity" and not given("titles")
+        yield unnamed, f"--color {given('color')} goes with --titles, a table that has this column"
+        yield options.users == 0, "--users is 0; it must be at least 1, or all"
     if options.command == "similar":
         yield not (given("ids") or given("ids_from")), "the following arguments are required: ID (or --ids-from)"
         yield given("users") and given("titles"), "--titles does not go with --users: they are items'"

@@ -91,10 +91,21 @@ def read_tags(options: argparse.Namespace, known: CML | Interactions) -> dict[st
 
 def read_titles(path: str) -> dict[Any, str]:
     """Return the title of each item of a file, by its id as text."""
-    roles = Roles(describes="item titles")
-    table = read_parquet(path, roles) if are_parquet(expand(path)) else read_csv(path, roles, Format())
-    rows = table.whole()
-    return dict(zip(map(str, rows["user"].to_pylist()), map(str, rows["item"].to_pylist()), strict=True))
+    table = read_item_table(path)
+    return dict(zip(map(str, table["item_id"].to_pylist()), map(str, table["title"].to_pylist()), strict=True))
+
+
+def read_item_table(path: str, column: str | None = None) -> Any:
+    """Return a file's items as a pyarrow.Table of "item_id", "title" and, if named, one more column."""
+    roles = Roles(describes="item titles", value=column)
+    try:
+        table = read_parquet(path, roles) if are_parquet(expand(path)) else read_csv(path, roles, Format())
+        rows = table.whole()
+    except ValueError as error:
+        if column is None:
+            raise
+        raise ValueError(f"--color {column}: {error}") from error
+    return rows.rename_columns(["item_id", "title", *([column] if column else [])])
 
 
 def read_ids(path: str) -> list[str]:

@@ -44,6 +44,7 @@ inline void check_sampling(const Tensor& indptr, const Tensor& indices, const Te
   check_id_arrays({{&users, "users"}, {&positives, "positives"}, {&indptr, "indptr"}, {&indices, "indices"}});
   check_value(indptr.size(0) >= 1, "indptr is empty; a CSR matrix of n users has n + 1 entries");
   check_same_length(positives, "positives", users, "users");
+  check_n_pairs(users);
   check_n_items(n_items);
   check_n_negatives(n_negatives);
 }
@@ -89,6 +90,7 @@ inline void check_warp_hinge(const Tensor& user_vectors, const Tensor& item_vect
   check_ids(negatives, "negatives", users, "users");
   check_same_length(positives, "positives", users, "users");
   check_same_length(negatives, "negatives", users, "users");
+  check_n_pairs(users);
   check_n_negatives(negatives.size(1));
   check_n_items(n_items);
 }
@@ -141,6 +143,7 @@ inline void check_warp_hinge_backward(const Tensor& grad_loss, const Tensor& use
                             Named{&grad_loss, "grad_loss"}}) {
     check_same_length(*each.first, each.second, users, "users");
   }
+  check_n_pairs(users);
   check_n_negatives(n_negatives);
   check_n_items(n_items);
 }
@@ -201,7 +204,9 @@ inline void check_adagrad_clip(const Tensor& weight, const Tensor& state, const 
   check_dim(weight, "weight", 2);
   check_storage(weight, "weight");
   check_state(state, "state", weight, "weight");
+  check_n_rows(weight, "weight");
   check_id_arrays({{&rows, "rows"}});
+  check_n_rows(rows, "rows");
   check_dim(grads, "grads", 2);
   check_float32(grads, "grads");
   check_one_device({{&weight, "weight"}, {&state, "state"}, {&rows, "rows"}, {&grads, "grads"}});

@@ -70,6 +70,19 @@ inline void check_storage(const Tensor& tensor, const char* name) {
               " must be float32, bfloat16 or float16; convert it with .float()");
 }
 
+// Rows and positions of a batch are grouped as 32-bit numbers.
+inline void check_n_rows(const Tensor& tensor, const char* name) {
+  check_value(tensor.size(0) <= INT32_MAX, name, " has ", tensor.size(0), " rows; at most ", INT32_MAX,
+              " can be told apart");
+}
+
+constexpr int64_t kMostPairs = INT32_MAX / 3;  // a pair has three rows
+
+inline void check_n_pairs(const Tensor& users) {
+  check_value(users.size(0) <= kMostPairs, "users has ", users.size(0), " pairs; at most ", kMostPairs,
+              " can be in one batch, so split it");
+}
+
 inline void check_tables(const Tensor& users, const char* user_name, const Tensor& items, const char* item_name) {
   check_dim(users, user_name, 2);
   check_dim(items, item_name, 2);
@@ -81,6 +94,7 @@ inline void check_tables(const Tensor& users, const char* user_name, const Tenso
               items.size(1), "; users and items live in one space, so both need the same");
   check_value(items.size(0) <= INT32_MAX, item_name, " has ", items.size(0), " rows; at most ", INT32_MAX,
               " items can be drawn from");
+  check_n_rows(users, user_name);
 }
 
 inline void check_state(const Tensor& state, const char* state_name, const Tensor& weight, const char* weight_name) {

@@ -18,7 +18,7 @@ MAY_KNOW = {
     "training": {"ops", "data", "features"},
     "serving": {"ops", "data", "indexes", "features", "training"},
     "evaluation": {"ops", "data", "features", "training", "serving"},
-    "model": {"ops", "data", "indexes", "features", "training", "serving", "evaluation", "pictures"},
+    "model": {"ops", "data", "indexes", "pictures", "features", "training", "serving", "evaluation"},
     "tuning": {"data", "features", "training", "evaluation", "model"},
 }
 FILES = {

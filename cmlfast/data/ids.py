@@ -184,7 +184,7 @@ class Numbering:
         ValueError
             If ids are not among the known ones, or have another type than those.
         """
-        column = _plain_integers(self._known) if written else self._known
+        column = plain_integers(self._known) if written else self._known
         if known is None:
             order = pc.sort_indices(column)
             places = np.empty(len(column), dtype=np.int64)
@@ -210,7 +210,7 @@ def _kind(column: Any) -> str:
     return "integers" if pa.types.is_integer(column.type) else "strings"
 
 
-def _plain_integers(column: Any) -> Any:
+def plain_integers(column: Any) -> Any:
     """Turn strings into int64 if no digit, sign or zero is lost by that, else leave them."""
     try:
         integers = column.cast(pa.int64())

@@ -73,7 +73,13 @@ class Interactions:
         self.by_position = False
 
     def with_pairs(self, matrix: Any) -> Interactions:
-        """Return the same users and items with other pairs, a matrix of the same shape."""
+        """Return the same users and items with other pairs.
+
+        Parameters
+        ----------
+        matrix : SciPy sparse matrix or array of shape (n_users, n_items)
+            As for the class.
+        """
         other = Interactions(matrix, self.user_ids, self.item_ids)
         other.by_position = self.by_position
         return other
@@ -152,7 +158,7 @@ class Interactions:
         Parameters
         ----------
         path : str, path, or several
-            A file, also compressed by gzip, bzip2, Zstandard or LZ4; a pattern such as "likes/*.csv"; a folder, for
+            A file, also compressed by gzip, bzip2, Zstandard or LZ4; a pattern such as ``"likes/*.csv"``; a folder, for
             all tables in it; "-" for standard input.
         user, item, value, min_value, user_ids, item_ids, time, min_count
             As in `from_frame`.
@@ -196,7 +202,17 @@ class Interactions:
         min_count: int = 1,
         show_progress: bool | None = None,
     ) -> Interactions:
-        """Make interactions of a Parquet file, a folder, a pattern or several of them; otherwise as `from_csv`."""
+        """Make interactions of a Parquet file, a folder, a pattern or several of them; otherwise as `from_csv`.
+
+        Parameters
+        ----------
+        path : str, path, or several
+            A file; a pattern such as ``"likes/*.parquet"``; a folder, for all tables in it.
+        user, item, value, min_value, user_ids, item_ids, time, min_count
+            As in `from_frame`.
+        show_progress : bool, optional
+            As in `from_csv`.
+        """
         table = tables.read_parquet(path, Roles(user, item, value, time))
         return cls._of(gather(table, min_value, user_ids, item_ids, min_count, show_progress))
 
@@ -366,6 +382,11 @@ class Interactions:
     def user_index(self, ids: Any) -> Any:
         """Return the row of a user id (int), or the rows of n of them (ndarray of shape (n,), int64).
 
+        Parameters
+        ----------
+        ids : id or sequence of ids
+            Own ids, each known.
+
         Raises
         ------
         UnknownIdError
@@ -374,7 +395,13 @@ class Interactions:
         return look_up(ids, self._user_positions, "user id")
 
     def item_index(self, ids: Any) -> Any:
-        """Return the column of an item id (int), or the columns of n of them; otherwise as `user_index`."""
+        """Return the column of an item id (int), or the columns of n of them; otherwise as `user_index`.
+
+        Parameters
+        ----------
+        ids : id or sequence of ids
+            Own ids, each known.
+        """
         return look_up(ids, self._item_positions, "item id")
 
     @cached_property

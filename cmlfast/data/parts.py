@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from cmlfast.data.ids import plain_integers
 from cmlfast.data.progress import hides_bar
 
 
@@ -71,8 +72,14 @@ class Table:
                 bar.update(part.size)
 
     def whole(self) -> Any:
-        """Return all rows as a pyarrow.Table, of what is small."""
-        return pa.concat_tables([part.table for part in self.parts], promote_options="permissive")
+        """Return all rows as a pyarrow.Table, of what is small; ids of text are integers if all are written as such."""
+        parts = [part.table for part in self.parts]
+        if not parts:
+            raise ValueError("the table has no rows")
+        table = pa.concat_tables(parts, promote_options="permissive")
+        for position, name in enumerate(("user", "item") if self.strings else ()):
+            table = table.set_column(position, name, plain_integers(table[name]))
+        return table
 
 
 def after(parts: Iterator[Part], n_seen: int) -> Iterator[Part]:

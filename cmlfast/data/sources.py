@@ -20,7 +20,56 @@ PARQUET = (".parquet", ".pq")
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".tab", ".psv", ".inter")
 # What a compressed file begins with, and what Arrow calls it, or how to unpack it where Arrow cannot.
 MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
+ENOUGH = 2**28  # bytes that any packed file may unpack to, and
+TIMES = 200  # what more may be of its size: tables are some 5 times as long unpacked, bombs 1,000 times
 UNREADABLE = {b"PK\x03\x04": "unzip", b"\xfd7zXZ": "xz -d", b"PAR1": "from_parquet"}
+
+
+class UnpackedTooLongError(ValueError):
+    """A file unpacks to more than can be meant."""
+
+
+class Unpacked:
+    """A packed file's content, up to where it is no longer believed: a stream of bytes as Arrow reads them."""
+
+    def __init__(self, name: str, packed: Any, codec: str) -> None:
+        self._name, self._size, self._read = name, packed.size(), 0
+        self._stream = pa.CompressedInputStream(packed, codec)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be read any more."""
+        return bool(self._stream.closed)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._stream.close()
+
+    def __enter__(self) -> Unpacked:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, size: int | None = None) -> bytes:
+        """Return so many bytes, or all.
+
+        Raises
+        ------
+        UnpackedTooLongError
+            If more has come of the file than `ENOUGH`, and than `TIMES` its size.
+        """
+        if size is None or size < 0:
+            return b"".join(iter(lambda: self.read(1 << 20), b""))
+        content: bytes = self._stream.read(size)
+        self._read += len(content)
+        believed = max(ENOUGH, TIMES * self._size)
+        if self._read > believed:
+            raise UnpackedTooLongError(
+                f"{self._name} has {self._size} bytes and unpacks to more than {believed}: that is hardly a table; "
+                "unpack it yourself, and give the file that comes of it, if it is one"
+            )
+        return content
 
 
 HEAD = 1 << 16  # bytes that are looked at to tell what a file is like
@@ -28,7 +77,7 @@ HEAD = 1 << 16  # bytes that are looked at to tell what a file is like
 
 @dataclass(frozen=True)
 class Source:
-    """A text: what to call it, and how to open it as often as one likes, as a stream of Arrow."""
+    """A text: what to call it, and how to open it as often as one likes, as a stream of its bytes."""
 
     name: str
     _raw: Callable[[], Any]
@@ -37,7 +86,7 @@ class Source:
     def open_both(self) -> tuple[Any, Any]:
         """Return a stream of the file's bytes, which tells how far it is, and that of the unpacked ones over it."""
         raw = self._raw()
-        return raw, raw if self._codec is None else pa.CompressedInputStream(raw, self._codec)
+        return raw, raw if self._codec is None else Unpacked(self.name, raw, self._codec)
 
     def open(self) -> Any:
         """Return a stream of the unpacked bytes."""

@@ -27,7 +27,7 @@ def split_per_user(
     interactions : SciPy sparse matrix or Interactions of shape (n_users, n_items)
         What to split.
     seed : int
-        Decides the parts, together with `interactions` alone.
+        Decides the parts, together with ``interactions`` alone.
     fraction : float
         The share c / n of a user's n items that goes into validation, and again into test; in (0, 0.5).
     min_ratings : int
@@ -40,7 +40,7 @@ def split_per_user(
     Returns
     -------
     train, validation, test : Interactions of shape (n_users, n_items)
-        Disjoint, with the ids of `interactions`.
+        Disjoint, with the ids of ``interactions``.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def split_last(
     Returns
     -------
     train, validation, test : Interactions of shape (n_users, n_items)
-        Disjoint, with the ids of `interactions`; together all of it.
+        Disjoint, with the ids of ``interactions``; together all of it.
 
     Raises
     ------
@@ -141,7 +141,7 @@ def split_by_time(
     Returns
     -------
     train, validation, test : Interactions of shape (n_users, n_items)
-        Disjoint, with the ids of `interactions`.
+        Disjoint, with the ids of ``interactions``.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def k_fold(interactions: Any, k: int, seed: int) -> Iterator[tuple[Interactions,
     k : int
         How many folds, at least 2. Of users with fewer than k items, all that they have is tested once too.
     seed : int
-        Decides the folds, together with `interactions` alone.
+        Decides the folds, together with ``interactions`` alone.
 
     Yields
     ------

@@ -17,6 +17,8 @@ from cmlfast.data.parts import Part, Table
 from cmlfast.data.sources import Where, expand
 
 BATCH = 1 << 20  # rows of Parquet that are read at once
+ENOUGH_ROWS = 2**24  # that any Parquet file may hold, and
+ROWS_A_BYTE = 100  # what more may be for each of its bytes: an item's number alone takes a byte or two
 
 
 def read_frame(frame: Any, roles: Roles) -> Table:
@@ -57,10 +59,21 @@ def read_parquet(where: Where, roles: Roles) -> Table:
         data = _dataset(where)
         columns = choose(data.schema.names, roles, name)
         fragments = list(data.get_fragments())
-        total = sum(fragment.metadata.num_rows for fragment in fragments)
+        total = sum(_believed(fragment) for fragment in fragments)
     except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
         raise ValueError(f"{name}: {error}") from error
     return Table(_of_fragments(fragments, data.schema, columns), total, "row")
+
+
+def _believed(fragment: Any) -> int:
+    """Return a file's rows; raise ``ValueError`` if it says that it has more than its bytes can mean."""
+    rows: int = fragment.metadata.num_rows
+    size = os.stat(fragment.path).st_size
+    if rows > max(ENOUGH_ROWS, ROWS_A_BYTE * size):
+        raise ValueError(
+            f"{fragment.path!r} has {size} bytes and says that it holds {rows} rows: that is hardly a table of likes"
+        )
+    return rows
 
 
 def _of_fragments(fragments: list[Any], schema: Any, columns: dict[str, str]) -> Iterator[Part]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from cmlfast.data.columns import LOG, Roles, choose
 from cmlfast.data.dialect import Dialect, Format, check_format, dialect_of
 from cmlfast.data.parts import Part, Table, after
-from cmlfast.data.sources import Source, Where, expand, text_source
+from cmlfast.data.sources import Source, UnpackedTooLongError, Where, expand, text_source
 
 BLOCK = 1 << 24  # bytes that Arrow reads at once; no line may be longer
 SEPARATOR = "\x1f"  # what takes the place of a delimiter of several characters, which Arrow does not know
@@ -79,6 +79,8 @@ def _of_file(source: Source, dialect: Dialect, columns: dict[str, str], form: Fo
                 yield part
                 n_seen += part.table.num_rows
             break
+        except UnpackedTooLongError:
+            raise
         except (ValueError, UnicodeError) as error:  # ArrowInvalid is one
             wider = {} if reading.stopped else reading.wider(error)
             if not wider:
@@ -182,6 +184,8 @@ def _for_arrow(source: Source, dialect: Dialect) -> tuple[Any, Any, str, str]:
     raw, stream = source.open_both()
     if len(dialect.delimiter) == 1:
         return raw, stream, dialect.delimiter, dialect.encoding.replace("utf-8-sig", "utf-8")
+    if not isinstance(stream, pa.NativeFile):
+        stream = pa.PythonFile(stream, mode="r")
     return raw, pa.TransformInputStream(stream, _OneCharacter(dialect)), SEPARATOR, "utf-8"
 
 
@@ -204,26 +208,20 @@ class _OneCharacter:
 
 def _undecodable(source: Source, dialect: Dialect, error: Exception) -> ValueError:
     """Return an error that names the first line that is not in the encoding, or else the error itself."""
-    decode = codecs.getincrementaldecoder(dialect.encoding)()
+    decoder, number = codecs.getincrementaldecoder(dialect.encoding)(), 1
     with source.open() as stream:
-        for number, line in enumerate(_lines(stream), 1):
+        while chunk := stream.read(1 << 20):  # not by lines, of which one may be as long as the file
             try:
-                decode.decode(line)
+                decoder.decode(chunk)
             except UnicodeDecodeError as wrong:
+                number += wrong.object[: wrong.start].count(b"\n")
                 return ValueError(
                     f"{source.name}: line {number} is not in {dialect.encoding} ({wrong.reason}, byte "
                     f"0x{wrong.object[wrong.start]:02x}): say what it is in with encoding=... (--encoding), for "
                     "example latin-1"
                 )
+            number += chunk.count(b"\n")
     return ValueError(f"{source.name} with delimiter {dialect.delimiter!r}: {error}")
-
-
-def _lines(stream: Any) -> Any:
-    kept = b""
-    while chunk := stream.read(1 << 20):
-        *whole, kept = (kept + chunk).split(b"\n")
-        yield from (line + b"\n" for line in whole)
-    yield kept
 
 
 def _short(text: str) -> str:

@@ -25,16 +25,54 @@ class Index(Protocol):
     kind: ClassVar[str]
 
     def build(self, points: Points) -> None:
-        """Take the points [J, d] to search, J >= 1, all finite."""
+        """Take the points to search.
+
+        Parameters
+        ----------
+        points : ndarray of shape (J, d), float32
+            J >= 1, all finite.
+        """
 
     def search(self, queries: Points, n: int) -> Positions:
-        """Return rows of points that are near to queries [Q, d]: [Q, n], each once, in any order; -1 for none."""
+        """Return rows of points that are near to queries.
+
+        Parameters
+        ----------
+        queries : ndarray of shape (Q, d), float32
+            Where to look.
+        n : int
+            How many for each.
+
+        Returns
+        -------
+        ndarray of shape (Q, n), int64
+            Each row once, in any order; -1 for none.
+        """
 
     def save(self, path: Path) -> None:
-        """Write what was built, or loaded, to a file."""
+        """Write what was built, or loaded, to a file.
+
+        Parameters
+        ----------
+        path : Path
+            Where to.
+        """
 
     def load(self, path: Path, n_points: int, n_components: int) -> None:
-        """Read what :meth:`save` wrote, or raise ``ValueError`` if it is not of so many points and dimensions."""
+        """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        n_points, n_components : int
+            J and d, which it must have.
+
+        Raises
+        ------
+        ValueError
+            If it is not of so many points and dimensions.
+        """
 
 
 def parameters_of(index: Index) -> dict[str, int | None]:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 MAX_ITEMS = 2**31 - 1
+MAX_PAIRS = MAX_ITEMS // 3  # of a batch: a pair has three rows
 MIN_FLOAT, MAX_FLOAT = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max  # kernels compute in float32
 METRICS = ("sqeuclidean", "dot")
 STORAGE = (torch.float32, torch.bfloat16, torch.float16)  # of tables; all else is float32
@@ -85,6 +86,20 @@ def check_tables(users: Tensor, user_name: str, items: Tensor, item_name: str) -
         len(items) <= MAX_ITEMS,
         f"{item_name} has {len(items)} rows; at most {MAX_ITEMS} items can be drawn from",
     )
+    check_n_rows(users, user_name)
+
+
+def check_n_rows(tensor: Tensor, name: str) -> None:
+    """Require rows, or positions of a batch, that the kernels can tell apart: they group them as 32-bit numbers."""
+    check_value(len(tensor) <= MAX_ITEMS, f"{name} has {len(tensor)} rows; at most {MAX_ITEMS} can be told apart")
+
+
+def check_n_pairs(users: Tensor) -> None:
+    """Require a batch whose rows can be told apart."""
+    check_value(
+        len(users) <= MAX_PAIRS,
+        f"users has {len(users)} pairs; at most {MAX_PAIRS} can be in one batch, so split it",
+    )
 
 
 def check_state(state: Tensor, state_name: str, weight: Tensor, weight_name: str) -> None:
@@ -139,6 +154,7 @@ def check_sampling(
     check_ids(users, "users", positives=positives, indptr=indptr, indices=indices)
     check_value(len(indptr) >= 1, "indptr is empty; a CSR matrix of n users has n + 1 entries")
     check_same_length(positives, "positives", users, "users")
+    check_n_pairs(users)
     check_n_items(n_items)
     check_n_negatives(n_negatives)
     n_users = len(indptr) - 1

@@ -70,7 +70,13 @@ class ClippedAdagrad(Optimizer):
         super().__init__(params, dict(zip(names, (lr, eps, max_norm, initial_accumulator_value, seed), strict=True)))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of tables, with its own numbers where it names any."""
+        """Add a group of tables, with its own numbers where it names any.
+
+        Parameters
+        ----------
+        param_group : dict
+            ``params`` and, if others than the optimizer's, ``lr``, ``eps``, ``max_norm``, ``seed``.
+        """
         super().add_param_group(param_group)
         try:
             _check_group(self.param_groups[-1])
@@ -113,7 +119,13 @@ class ClippedAdagrad(Optimizer):
         return loss
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what ``state_dict`` returned; accumulators are copied."""
+        """Load what ``state_dict`` returned; accumulators are copied.
+
+        Parameters
+        ----------
+        state_dict : dict
+            Of an optimizer of the same tables.
+        """
         super().load_state_dict(state_dict)
         numbers = (number for group in state_dict["param_groups"] for number in group["params"])
         tables = (table for group in self.param_groups for table in group["params"])

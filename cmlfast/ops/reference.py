@@ -121,6 +121,7 @@ def _scan_pairs(
     checks.check_tables(user_vectors, "user_vectors", item_vectors, "item_vectors")
     checks.check_ids(users, "users", positives=positives)
     checks.check_dim(negatives, "negatives", 2)
+    checks.check_n_pairs(users)  # before rows that repeat one become many
     checks.check_ids(users, "users", negatives=negatives.flatten())
     checks.check_same_length(positives, "positives", users, "users")
     checks.check_same_length(negatives, "negatives", users, "users")
@@ -272,6 +273,7 @@ def warp_hinge_backward(
         checks.check_ids(users, "users", **{name: ids})
         checks.check_same_length(ids, name, users, "users")
     checks.check_same_length(grad_loss, "grad_loss", users, "users")
+    checks.check_n_pairs(users)
     checks.check_n_negatives(n_negatives)
     checks.check_n_items(n_items)
     _check_pairs(users, positives, user_vectors, "user_vectors", item_vectors, "item_vectors")
@@ -384,7 +386,9 @@ def adagrad_clip_(
     checks.check_dim(weight, "weight", 2)
     checks.check_floats({"weight": weight}, state=state, grads=grads)
     checks.check_state(state, "state", weight, "weight")
+    checks.check_n_rows(weight, "weight")
     checks.check_ids(rows, "rows")
+    checks.check_n_rows(rows, "rows")
     checks.check_dim(grads, "grads", 2)
     checks.check_same_length(grads, "grads", rows, "rows")
     checks.check_value(
@@ -442,12 +446,12 @@ def cml_step_(
     checks.check_state(user_state, "user_state", user_w, "user_w")
     checks.check_state(item_state, "item_state", item_w, "item_w")
     checks.check_floats({"user_w": user_w, "item_w": item_w}, user_state=user_state, item_state=item_state)
-    checks.check_sampling(indptr, indices, users, positives, len(item_w), n_negatives)
     checks.check_optimizer(lr, eps, max_norm)
     checks.check_in_place(
         {"user_w": user_w, "item_w": item_w, "user_state": user_state, "item_state": item_state},
         {"indptr": indptr, "indices": indices, "users": users, "positives": positives},
     )
+    checks.check_sampling(indptr, indices, users, positives, len(item_w), n_negatives)
     _check_pairs(users, positives, user_w, "user_w", item_w, "item_w")
     negatives = sample_negatives(indptr, indices, users, positives, len(item_w), n_negatives, seed, offset)
     loss, hardest, impostors, weight = _scan_pairs(

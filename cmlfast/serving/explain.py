@@ -48,8 +48,8 @@ class Explanation:
     n_likes : int
         How many likes there are, the item itself apart.
     bounds : (float, float)
-        The largest |d(u, i) - d(i, j)| and the smallest d(u, i) + d(i, j) of all likes i, between which the triangle
-        inequality holds ``distance``. 0 and infinity where there are no likes.
+        The largest ``|d(u, i) - d(i, j)|`` and the smallest ``d(u, i) + d(i, j)`` of all likes i, between which the
+        triangle inequality holds ``distance``. 0 and infinity where there are no likes.
     bounded_by : (id, id) or None
         The like that gives each.
     is_liked : bool

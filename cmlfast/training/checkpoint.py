@@ -2,17 +2,20 @@
 
 A checkpoint is one safetensors file: tables, accumulators, networks, their optimizers and the random numbers that they
 draw next, the best tables so far, and in the header the course and what the training is of. It is written beside the
-others and then renamed, so that what is there is whole; the last two are kept.
+others and then renamed, so that what is there is whole; the last two are kept, and the one before is what the next is
+written over.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
+import secrets
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -24,8 +27,9 @@ from torch import Tensor, nn
 
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import KINDS, Sides
-from cmlfast.data.tensor_file import read, remove_parts, under, write
+from cmlfast.data.tensor_file import PART, remove_parts, under
 from cmlfast.features.rows import Features
+from cmlfast.training.checkpoint_file import checked, complete, put
 from cmlfast.training.course import Course
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
@@ -82,6 +86,7 @@ class Checkpoints:
     _written: float = field(default_factory=time.monotonic)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "cmlfast-checkpoint"))
     _writing: Future[None] | None = None
+    _spare: Path | None = None  # a file that is no longer needed, to write over
 
     @staticmethod
     def in_folder(folder: str | os.PathLike[str], every: Any, of: Of) -> Checkpoints:
@@ -116,30 +121,40 @@ class Checkpoints:
         return by_number or not course.left or self.due_within_epoch()
 
     def save(self, course: Course, tables: JointTables, best: JointTables) -> None:
-        """Write what is now, while the training goes on, then remove all but the last two.
+        """Write what is now, and let a thread see to it that it is on the disk; then retire all but the last two.
+
+        Returns when the tables may change again. One is written at a time: where the disk is slower than the training,
+        this waits for the one before, and none is left out.
 
         Raises
         ------
         OSError
-            If the one before could not be written. Those that are there stay.
+            If this one or the one before could not be written. Those that are there stay.
         """
         self.finish()
         tensors = state_of(tables)
         if best is not tables:
             tensors |= {f"best.{name}": tensor for name, tensor in state_of(best, with_optimizer=False).items()}
         tensors |= random_states(tables.user.device)
-        # Copies, for training goes on; each of its own, for layers may share weights, and files hold none that do.
-        tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-        header = {"of": self.of, "course": course.as_json()}
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         path = self.folder / f"checkpoint-{course.epoch:06d}-{course.n_batches:08d}.safetensors"
+        part, self._spare = self._spare or self._new_part(), None
+        with _told(path):
+            put(part, tensors, {"of": self.of, "course": course.as_json()})
         self._written = time.monotonic()
-        self._writing = self._thread.submit(self._write, path, tensors, header)
+        self._writing = self._thread.submit(self._complete, part, path)
 
     def __enter__(self) -> Checkpoints:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.finish()
+        try:
+            self.finish()
+        finally:
+            self._thread.shutdown()
+            if self._spare is not None:
+                self._spare.unlink(missing_ok=True)
+                self._spare = None
 
     def finish(self) -> None:
         """Wait until what was saved is written; raise as :meth:`save`."""
@@ -147,19 +162,23 @@ class Checkpoints:
             writing, self._writing = self._writing, None
             writing.result()
 
-    def _write(self, path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
-        try:
-            write(path, tensors, {"checkpoint": header, "sha256": digest(tensors, header)}, MARK)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"the checkpoint could not be written ({os.strerror(error.errno or 0)}); earlier ones are unchanged: "
-                "make room, and call the same again to go on from the last",
-                str(path),
-            ) from error
+    def _new_part(self) -> Path:
+        return self.folder / f".{MARK}-{secrets.token_hex(8)}{PART}"
+
+    def _complete(self, part: Path, path: Path) -> None:
+        with _told(path):
+            try:
+                complete(part)
+                os.replace(part, path)
+                sync(self.folder)  # before another is written over
+            finally:
+                part.unlink(missing_ok=True)
         remove_parts(self.folder, MARK)
         for old in self.files()[:-KEPT]:
-            old.unlink(missing_ok=True)
+            if self._spare is None:
+                self._spare = old.rename(self._new_part())
+            else:
+                old.unlink(missing_ok=True)
 
     def restore(self, tables: JointTables) -> tuple[Course, JointTables] | None:
         """Bring tables, networks and random numbers to the last checkpoint; return its course and the best tables.
@@ -190,13 +209,9 @@ class Checkpoints:
     def _checked(self, path: Path, before: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
         remedy = f"remove it to go on from {before.name}" if before else "remove it to begin anew"
         try:
-            tensors, metadata = read(path)
-            header = metadata["checkpoint"]
-            sound = digest(tensors, header) == metadata["sha256"]
+            tensors, header = checked(path)
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged ({error}); {remedy}") from error
-        if not sound:
-            raise ValueError(f"the checkpoint {str(path)!r} is damaged: its content has changed; {remedy}")
         self._check_same(header["of"])
         return tensors, header
 
@@ -212,6 +227,30 @@ class Checkpoints:
                 f"checkpoint_dir is {str(self.folder)!r}, whose checkpoints are of another training: "
                 f"{'; '.join(different)}. Give the same again, or another folder"
             )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say of an ``OSError`` what it was about, and what is left."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"the checkpoint could not be written ({os.strerror(error.errno or 0)}); earlier ones are unchanged: "
+            "make room, and call the same again to go on from the last",
+            str(path),
+        ) from error
+
+
+def sync(folder: Path) -> None:
+    """Wait until a folder's names are on the disk, where the system has that."""
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 DATA = ("user_items", "validation", "item_features", "user_features", "item_network", "user_network")
@@ -294,15 +333,6 @@ def restore_random_states(tensors: dict[str, Tensor], device: torch.device) -> N
     torch.set_rng_state(tensors["random.cpu"])
     if device.type == "cuda" and "random.cuda" in tensors:
         torch.cuda.set_rng_state(tensors["random.cuda"], device)
-
-
-def digest(tensors: dict[str, Tensor], header: dict[str, Any]) -> str:
-    """Return the SHA-256 of tensors and a header."""
-    found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(tensors):
-        found.update(f"{name} ".encode())
-        _add(found, tensors[name])
-    return found.hexdigest()
 
 
 def digest_of(*arrays: Any) -> str:

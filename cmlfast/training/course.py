@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from cmlfast.training.schedule import Schedule
@@ -69,7 +69,8 @@ class Course:
 
     def as_json(self) -> dict[str, Any]:
         """Return what :meth:`of_json` takes."""
-        return {**asdict(self), "best_score": None if math.isinf(self.best_score) else self.best_score}
+        # No deep copy, as `asdict` makes: a long training's history is long.
+        return {**vars(self), "best_score": None if math.isinf(self.best_score) else self.best_score}
 
     @staticmethod
     def of_json(stored: dict[str, Any]) -> Course:

@@ -8,8 +8,9 @@ from torch import Tensor
 def covariance_gradient(vectors: Tensor) -> Tensor:
     """Return the gradient of the penalty on correlated dimensions.
 
-    With N vectors y of mean mu and C = (1/N) sum (y - mu)(y - mu)^T, the penalty is (1/N) (|C|_F^2 - |diag C|_2^2).
-    The paper prints the Frobenius norm without the square; its source, DeCov, has the square, and so does this.
+    With N vectors y of mean mu and ``C = (1/N) sum (y - mu)(y - mu)^T``, the penalty is
+    ``(1/N) (|C|_F^2 - |diag C|_2^2)``. The paper prints the Frobenius norm without the square; its source, DeCov, has
+    the square, and so does this.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ from scipy import sparse
 from torch import Tensor
 
 SEEDS_AT_ONCE = 64
+AHEAD = 2  # orders that are made while a GPU works
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,18 @@ class Pairs:
     def order(self, seed: int, epoch: int, balance: float | None) -> Tensor:
         """Return which pairs an epoch visits, [N]; a function of (seed, epoch) alone.
 
-        It is made by the host. While a GPU works on an epoch, a thread makes the next one's.
+        It is made by the host. While a GPU works on an epoch, threads make those of the next: an order takes longer
+        than an epoch of the hinge.
         """
         ahead = self._ahead.pop((seed, epoch, balance), None)
         order = self._order(seed, epoch, balance) if ahead is None else ahead.result()
         if _has_time(self.users.device):
-            self._ahead[seed, epoch + 1, balance] = _thread().submit(self._order, seed, epoch + 1, balance)
+            soon = [(seed, epoch + later, balance) for later in range(1, AHEAD + 1)]
+            for key in self._ahead.keys() - set(soon):
+                self._ahead.pop(key).cancel()
+            for key in soon:
+                if key not in self._ahead:
+                    self._ahead[key] = _threads().submit(self._order, *key)
         return torch.from_numpy(order).to(self.users.device)
 
     def _order(self, seed: int, epoch: int, balance: float | None) -> npt.NDArray[np.int64]:
@@ -114,8 +121,8 @@ def _has_time(device: torch.device) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _thread() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(1, "cmlfast-order")
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AHEAD, "cmlfast-order")
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -100,7 +100,7 @@ def tune(
     n_trials : int
         How many trials there shall be, those that ``study`` has already among them.
     item_features, user_features : SciPy sparse matrix, Interactions, array or Tensor, optional
-        As :meth:`CML.fit` takes them.
+        As :meth:`cmlfast.CML.fit` takes them.
     study : path, optional
         An SQLite file that keeps every finished trial. Where it has some, the search goes on as if it had never been
         interrupted. For one process at a time.

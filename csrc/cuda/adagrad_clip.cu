@@ -22,7 +22,7 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
                    double eps, double max_norm, bool stochastic_rounding, int64_t seed, int64_t offset) {
   check_adagrad_clip(weight, state, rows, grads, lr, eps, max_norm);
   check_batch_size(rows, "rows");
-  check_n_rows(weight, "weight");
+  check_n_keys(weight, "weight");
   const Device device = enter_device(weight);
   const cudaStream_t stream = device.stream;
   Matrix table(weight);

@@ -26,44 +26,13 @@ __device__ __forceinline__ void store_fresh_row(const Team& team, int64_t p, con
   if (p >= groups.n) return;
   const int64_t row = groups.row(p);
   if (row < 0 || !groups.is_first(p) || groups.reaches(p, kRunLength)) return;
-  constexpr int kAtOnce = L::kVector ? 4 : 1;
-#pragma unroll L::kChunks
-  for (int64_t e = kAtOnce * team.thread; e < r; e += kAtOnce * kTeam) {
-    Storage values[kAtOnce];
-    if constexpr (L::kVector) {
-      load_raw(fresh + p * r + e, values);
-      store_vector(table + row * r + e, values);
-    } else {
-      table[row * r + e] = fresh[p * r + e];
-    }
-  }
-}
-
-template <typename L>
-struct Sides {
-  RowGroups users, items;
-  Update<L> user_update, item_update;
-  const float* user_partials;
-  const float* item_partials;
-  const typename L::Storage* fresh;  // [N, r], new rows of users by the place where their occurrences begin
-};
-
-// What is left when all gradients are summed: blocks finish long rows of users, then of items, and bring fresh rows to
-// the table. No gradient is taken any more, so that all may change what they will, and no two change the same.
-template <typename L>
-__global__ void __launch_bounds__(kBlock, kBlocks)
-    finish_step(Sides<L> sides, int64_t user_blocks, int64_t item_blocks) {
-  const Team team;
-  const int64_t number = Team::number();
-  const int64_t first_item = user_blocks * kTeamsInBlock;
-  const int64_t first_fresh = first_item + item_blocks * kTeamsInBlock;
-  if (number < first_item) {
-    finish_long_row<L>(team, number * kRunLength, sides.users, sides.user_update, sides.user_partials);
-  } else if (number < first_fresh) {
-    finish_long_row<L>(team, (number - first_item) * kRunLength, sides.items, sides.item_update, sides.item_partials);
-  } else {
-    store_fresh_row<L>(team, number - first_fresh, sides.users, sides.fresh, sides.user_update.table,
-                       sides.user_update.r);
+  // All loads before the first store, which might else change what the next load reads, for all the compiler knows.
+  for (int first = 0; L::kOneTile ? first == 0 : first < r; first += L::kTile) {
+    Storage values[L::kChunks][4];
+#pragma unroll
+    for (int c = 0; c < L::kChunks; ++c) copy4<L>(fresh + p * r, element<L>(team, first, c), r, values[c]);
+#pragma unroll
+    for (int c = 0; c < L::kChunks; ++c) store4<L>(table + row * r, element<L>(team, first, c), r, values[c]);
   }
 }
 
@@ -82,49 +51,95 @@ __device__ __forceinline__ int64_t fold_warp(int64_t lanes) {
   return lanes;
 }
 
-// The batch's sums, by one block: a warp adds up a run of kBatchRun pairs, a thread to a lane, and the first adds up
-// the runs. `fault` is not 0 if the batch names what it may not.
-constexpr int kSumBlock = 1024;
-constexpr int kAtOnce = 8;  // pairs of a thread whose numbers are on their way
-__global__ void __launch_bounds__(kSumBlock) add_up(const float* loss, const int32_t* impostors, RowEntries entries,
-                                                    int64_t n_pairs, Totals runs, const int* fault, Totals totals) {
-  const int64_t n_runs = (n_pairs + kBatchRun - 1) / kBatchRun;
+// What is added up over a batch, in runs of kBatchRun pairs, and where their sums go.
+struct BatchSums {
+  const float* loss;         // [N]
+  const int32_t* impostors;  // [N]
+  RowEntries entries;
+  int64_t n_pairs;
+  Totals runs;  // [n_runs]
+};
+
+// The sums of a run, by a warp, a thread to a lane.
+__device__ __forceinline__ void add_run(const BatchSums& sums, int64_t run) {
+  constexpr int kAtOnce = 8;  // pairs of a thread whose numbers are on their way
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  for (int64_t run = threadIdx.x / kLanes; run < n_runs; run += kSumBlock / kLanes) {
-    double loss_sum = 0;
-    int64_t n_impostors = 0;
-    int64_t n_active = 0;
-    for (int i = 0; i < kBatchRun / kLanes; i += kAtOnce) {
-      float losses[kAtOnce];
-      int32_t counts[kAtOnce];
-      uint32_t keys[kAtOnce];
+  if (run * kBatchRun >= sums.n_pairs) return;
+  double loss_sum = 0;
+  int64_t n_impostors = 0;
+  int64_t n_active = 0;
+  for (int i = 0; i < kBatchRun / kLanes; i += kAtOnce) {
+    float losses[kAtOnce];
+    int32_t counts[kAtOnce];
+    uint32_t keys[kAtOnce];
 #pragma unroll
-      for (int a = 0; a < kAtOnce; ++a) {
-        // Beyond the end the last pair is read, and not counted: no load stands behind a branch.
-        const int64_t n = run * kBatchRun + (i + a) * kLanes + lane;
-        const int64_t at = n < n_pairs ? n : n_pairs - 1;
-        losses[a] = loss[at];
-        counts[a] = impostors[at];
-        keys[a] = entries.keys[at];
-      }
-#pragma unroll
-      for (int a = 0; a < kAtOnce; ++a) {
-        const bool there = run * kBatchRun + (i + a) * kLanes + lane < n_pairs;
-        loss_sum += there ? losses[a] : 0.0f;
-        n_impostors += there ? counts[a] : 0;
-        n_active += there && keys[a] < entries.n_users;
-      }
+    for (int a = 0; a < kAtOnce; ++a) {
+      // Beyond the end the last pair is read, and not counted: no load stands behind a branch.
+      const int64_t n = run * kBatchRun + (i + a) * kLanes + lane;
+      const int64_t at = n < sums.n_pairs ? n : sums.n_pairs - 1;
+      losses[a] = sums.loss[at];
+      counts[a] = sums.impostors[at];
+      keys[a] = sums.entries.keys[at];
     }
-    loss_sum = fold_warp(loss_sum);
-    n_impostors = fold_warp(n_impostors);
-    n_active = fold_warp(n_active);
-    if (lane > 0) continue;
-    runs.loss[run] = loss_sum;
-    runs.impostors[run] = n_impostors;
-    runs.active[run] = n_active;
+#pragma unroll
+    for (int a = 0; a < kAtOnce; ++a) {
+      const bool there = run * kBatchRun + (i + a) * kLanes + lane < sums.n_pairs;
+      loss_sum += there ? losses[a] : 0.0f;
+      n_impostors += there ? counts[a] : 0;
+      n_active += there && keys[a] < sums.entries.n_users;
+    }
   }
-  __syncthreads();
-  if (threadIdx.x >= kLanes) return;
+  loss_sum = fold_warp(loss_sum);
+  n_impostors = fold_warp(n_impostors);
+  n_active = fold_warp(n_active);
+  if (lane > 0) return;
+  sums.runs.loss[run] = loss_sum;
+  sums.runs.impostors[run] = n_impostors;
+  sums.runs.active[run] = n_active;
+}
+
+template <typename L>
+struct Sides {
+  RowGroups users, items;
+  Update<L> user_update, item_update;
+  const float* user_partials;
+  const float* item_partials;
+  const typename L::Storage* fresh;  // [N, r], new rows of users by the place where their occurrences begin
+  BatchSums sums;
+};
+
+// The blocks of finish_step, by what they do.
+struct FinishBlocks {
+  int64_t users, items, fresh, runs;
+};
+
+// What is left when all gradients are summed: blocks finish long rows of users, then of items, bring fresh rows to the
+// table, and add up runs of pairs. No gradient is taken any more, so that all may change what they will, and no two
+// change the same.
+template <typename L>
+__global__ void __launch_bounds__(kBlock, kBlocks) finish_step(Sides<L> sides, FinishBlocks blocks) {
+  const Team team;
+  const int64_t in_block = threadIdx.x / kTeam;
+  int64_t block = blockIdx.x;
+  const auto number = [&] { return block * kTeamsInBlock + in_block; };
+  if (block < blocks.users) {
+    return finish_long_row<L>(team, number() * kRunLength, sides.users, sides.user_update, sides.user_partials);
+  }
+  block -= blocks.users;
+  if (block < blocks.items) {
+    return finish_long_row<L>(team, number() * kRunLength, sides.items, sides.item_update, sides.item_partials);
+  }
+  block -= blocks.items;
+  if (block < blocks.fresh) {
+    return store_fresh_row<L>(team, number(), sides.users, sides.fresh, sides.user_update.table, sides.user_update.r);
+  }
+  block -= blocks.fresh;
+  add_run(sides.sums, block * (kBlock / kLanes) + threadIdx.x / kLanes);
+}
+
+// The batch's sums, by one warp. `fault` is not 0 if the batch names what it may not.
+__global__ void __launch_bounds__(kLanes) add_up(Totals runs, int64_t n_runs, const int* fault, Totals totals) {
+  const int lane = threadIdx.x;
   double loss_sum = 0;
   int64_t n_impostors = 0;
   int64_t n_active = 0;
@@ -152,7 +167,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
                  max_norm);
   check_batch_size(users, "users");
   check_few_negatives(n_negatives);
-  check_n_rows(user_w, "user_w");
+  check_n_keys(user_w, "user_w");
   const Device device = enter_device(user_w);
   const cudaStream_t stream = device.stream;
   Matrix user_table(user_w);
@@ -195,6 +210,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   Rounding of_items = of_users;
   of_items.table = 1;
 
+  const Totals runs{arena.at(run_loss), arena.at(run_impostors), arena.at(run_active)};
   with_layout(user_w.scalar_type(), r, vector, [&](auto layout) {
     using L = decltype(layout);
     using Storage = typename L::Storage;
@@ -225,13 +241,15 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
     launch(stream, 2 * n, kTeamsInBlock, sum_runs<L, ItemShares<L>, Update<L>>, item_groups, item_shares, item_update,
            groups.item_partials(arena));
     user_update.fresh = nullptr;
-    const auto blocks = [](int64_t n) { return (n + kTeamsInBlock - 1) / kTeamsInBlock; };
-    const int64_t user_blocks = blocks(n_long_rows(user_groups));
-    const int64_t item_blocks = blocks(n_long_rows(item_groups));
-    launch(stream, user_blocks + item_blocks + blocks(n), 1, finish_step<L>,
+    const auto blocks_of = [](int64_t n, int64_t per_block) { return (n + per_block - 1) / per_block; };
+    const FinishBlocks blocks{blocks_of(n_long_rows(user_groups), kTeamsInBlock),
+                              blocks_of(n_long_rows(item_groups), kTeamsInBlock), blocks_of(n, kTeamsInBlock),
+                              blocks_of(n_runs, kBlock / kLanes)};
+    launch(stream, blocks.users + blocks.items + blocks.fresh + blocks.runs, 1, finish_step<L>,
            Sides<L>{user_groups, item_groups, user_update, item_update, groups.user_partials(arena),
-                    groups.item_partials(arena), fresh_rows},
-           user_blocks, item_blocks);
+                    groups.item_partials(arena), fresh_rows,
+                    BatchSums{arena.at(loss), arena.at(impostors), groups.entries(arena), n, runs}},
+           blocks);
   });
   for (Matrix* matrix : {&user_table, &item_table, &user_sums, &item_sums}) matrix->store();
 
@@ -240,10 +258,7 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   Tensor active_total = torch::stable::new_empty(user_w, {}, ScalarType::Long);
   const Totals totals{static_cast<double*>(loss_total.data_ptr()), static_cast<int64_t*>(impostor_total.data_ptr()),
                       static_cast<int64_t*>(active_total.data_ptr())};
-  const Totals runs{arena.at(run_loss), arena.at(run_impostors), arena.at(run_active)};
-  launch<kSumBlock>(stream, 1, 1, add_up, const_cast<const float*>(arena.at(loss)),
-                    const_cast<const int32_t*>(arena.at(impostors)), groups.entries(arena), n, runs,
-                    const_cast<const int*>(arena.at(fault)), totals);
+  launch<kLanes>(stream, 1, 1, add_up, runs, n_runs, const_cast<const int*>(arena.at(fault)), totals);
   return {loss_total, impostor_total, active_total};
 }
 

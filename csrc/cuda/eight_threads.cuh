@@ -91,7 +91,7 @@ __device__ __forceinline__ void store_vector(Half* at, const Half (&value)[4]) {
   *reinterpret_cast<ushort4*>(at) = make_ushort4(value[0].bits, value[1].bits, value[2].bits, value[3].bits);
 }
 
-// Four numbers as they stand.
+// Four numbers as they stand; load_raw needs them aligned.
 __device__ __forceinline__ void load_raw(const float* at, float (&value)[4]) {
   const float4 vector = *reinterpret_cast<const float4*>(at);
   value[0] = vector.x, value[1] = vector.y, value[2] = vector.z, value[3] = vector.w;
@@ -100,6 +100,18 @@ template <typename Half>
 __device__ __forceinline__ void load_raw(const Half* at, Half (&value)[4]) {
   const ushort4 bits = *reinterpret_cast<const ushort4*>(at);
   value[0] = Half{bits.x}, value[1] = Half{bits.y}, value[2] = Half{bits.z}, value[3] = Half{bits.w};
+}
+
+template <typename L, typename Storage>
+__device__ __forceinline__ void copy4(const Storage* row, int e, int r, Storage (&value)[4]) {
+  if constexpr (L::kVector) {
+    if (e < r) load_raw(row + e, value);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      if (e + i * L::kStride < r) value[i] = row[e + i * L::kStride];
+    }
+  }
 }
 
 template <typename L, typename Storage>
@@ -144,11 +156,13 @@ constexpr int kLine = 128;  // bytes of that cache's lines
 template <typename Number>
 __device__ __forceinline__ void prefetch_row(const Number* row, int64_t r) {
 #ifdef __CUDA_ARCH__
-  const int64_t n_bytes = r * static_cast<int64_t>(sizeof(Number));
+  const size_t begin = __cvta_generic_to_global(row);
+  const size_t end = begin + static_cast<size_t>(r) * sizeof(Number);
+  const size_t line = begin / kLine * kLine;  // a row begins anywhere in a line, and may reach one more
 #pragma unroll
-  for (int first = 0; first < kPrefetched; first += kLine) {
-    if (first >= n_bytes) break;
-    asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(row) + first));
+  for (int first = 0; first <= kPrefetched; first += kLine) {
+    if (line + first >= end) break;
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(line + first));
   }
 #endif
 }

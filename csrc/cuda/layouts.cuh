@@ -50,7 +50,8 @@ inline void check_few_negatives(int64_t n_negatives) {
   check_value(n_negatives <= kMost, "n_negatives is ", n_negatives, "; on a GPU it must be at most ", kMost);
 }
 
-inline void check_n_rows(const Tensor& table, const char* name) {
+// A key more than rows: it names none.
+inline void check_n_keys(const Tensor& table, const char* name) {
   check_value(table.size(0) <= INT32_MAX - 1, name, " has ", table.size(0), " rows; on a GPU at most ", INT32_MAX - 1,
               " can be told apart");
 }

@@ -74,16 +74,16 @@ __global__ void __launch_bounds__(kBlock, kScanBlocks) scan_pairs(ScanArguments<
     const Tile<L> user_tile = L::kOneTile ? load_tile<L>(team, user_row, 0, a.batch.r) : zero_tile<L>();
     // Slot 0 is the positive, slot 1 + q the q-th negative. Rows are asked for before those in front of them are
     // waited for.
-    const auto name = [&](int slot, bool ahead) {
+    const auto name = [&](int slot) {
       if (slot > n_negatives) return 0;
       const int32_t id = static_cast<int32_t>(slot == 0 ? positive : negative(slot - 1));
-      if (ahead) prefetch_row(a.batch.item_vectors + id * a.batch.r, a.batch.r);
+      prefetch_row(a.batch.item_vectors + id * a.batch.r, a.batch.r);
       return id;
     };
-    int32_t next = name(team.thread, team.thread >= 4);
+    int32_t next = name(team.thread);
     for (int eight = 0; eight <= n_negatives; eight += kTeam) {
       const int32_t id = next;
-      next = name(eight + kTeam + team.thread, true);
+      next = name(eight + kTeam + team.thread);
 #pragma unroll
       for (int four = 0; four < kTeam; four += 4) {
         const int left = n_negatives + 1 - eight - four;

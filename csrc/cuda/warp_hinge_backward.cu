@@ -41,7 +41,7 @@ std::tuple<Tensor, Tensor> warp_hinge_backward(const Tensor& grad_loss, const Te
   check_warp_hinge_backward(grad_loss, user_vectors, item_vectors, users, positives, hardest, impostors, n_negatives,
                             n_items);
   check_batch_size(users, "users");
-  check_n_rows(user_vectors, "user_vectors");
+  check_n_keys(user_vectors, "user_vectors");
   const Metric kind = parse_metric(metric);
   const Device device = enter_device(user_vectors);
   const cudaStream_t stream = device.stream;

@@ -152,26 +152,30 @@ def finding(name: str, content: bytes, seed: int, folder: Path) -> str:
 
 
 def search(minutes: float, first: int, tell: Callable[[str], None]) -> list[str]:
-    """Try all files in turn until the time is up; return the findings."""
+    """Try all files, for equal times, until the time is up; return the findings."""
     logging.getLogger("cmlfast").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        whole, found, seed = originals(folder), list[str](), first
+        whole, found = originals(folder), list[str]()
+        spent, seeds = dict.fromkeys(whole, 0.0), dict.fromkeys(whole, first)
         until = time.monotonic() + 60 * minutes
-        while time.monotonic() < until:
-            for file, content in whole.items():
-                if told := finding(file, content, seed, folder):
-                    found.append(told)
-                    tell(told)
-            seed += 1
-    tell(f"{seed - first:,} changes of each of {len(whole)} files, {len(found)} findings")
+        while (began := time.monotonic()) < until:
+            file = min(whole, key=lambda one: spent[one])
+            if told := finding(file, whole[file], seeds[file], folder):
+                found.append(told)
+                tell(told)
+            seeds[file] += 1
+            spent[file] += time.monotonic() - began
+    for file in whole:
+        tell(f"{file}: {seeds[file] - first:,} changes in {spent[file] / 60:.1f} minutes")
+    tell(f"{sum(seeds.values()) - first * len(seeds):,} changes of {len(whole)} files, {len(found)} findings")
     return found
 
 
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser("python -m data.fuzz", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("--minutes", type=float, default=1)
+    parser.add_argument("--minutes", type=float, default=1, help="for all files")
     parser.add_argument("--seed", type=int, default=0, help="of the first change")
     options = parser.parse_args()
     return 1 if search(options.minutes, options.seed, lambda told: print(told, flush=True)) else 0

@@ -17,6 +17,7 @@ def test_real_movielens(shared_data):
     assert dataset.interactions.nnz == 34_174 + 21_201
     everything = load("movielens-100k", min_rating=1).interactions
     assert everything.nnz == 100_000
+    assert (everything.times.min(), everything.times.max()) == (874_724_710, 893_286_638)  # u.data's
     [star_wars] = np.flatnonzero(dataset.item_titles == "Star Wars (1977)")
     assert everything.matrix[:, [star_wars]].nnz == 583
     # The publisher's marks: Star Wars is action, adventure, romance, science fiction and war; 725 films are dramas.

@@ -1,14 +1,20 @@
 """Some of the damaged files of `data.fuzz`, those that once went wrong, and that a finding is seen."""
 
+import bz2
+import gzip
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from data import fuzz
+from pyarrow import parquet
 
-from cmlfast import CML
+from cmlfast import CML, Interactions
+from cmlfast.data import sources
 
 N = 60
 # What `fuzz` has found in headers, and what is like it.
@@ -72,3 +78,54 @@ def test_a_finding_is_seen(whole: dict[str, bytes], tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(fuzz, "read", breaks)
     assert "TypeError: unexpected" in fuzz.finding("likes.csv", whole["likes.csv"], 0, tmp_path)
+
+
+BOMBS = {"a row": b"a,b\n", "one line": b"a", "an open quote": b'"' + b"a" * 99, "NUL": b"\0", "blank lines": b"\n"}
+
+
+@pytest.mark.parametrize("unit", BOMBS.values(), ids=BOMBS.keys())
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress], ids=["gzip", "bzip2"])
+def test_what_unpacks_to_more_than_can_be_meant_is_refused(
+    pack: Callable[[bytes], bytes], unit: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "ENOUGH", 2**20)
+    read = [0]
+    unpack = sources.Unpacked.read
+
+    def counted(self: sources.Unpacked, size: int | None = None) -> bytes:
+        content = unpack(self, size)
+        read[0] += len(content) if size and size > 0 else 0
+        return content
+
+    monkeypatch.setattr(sources.Unpacked, "read", counted)
+    packed = pack(b"user,item\n" + unit * (24 * 2**20 // len(unit)))
+    (tmp_path / "likes.csv.gz").write_bytes(packed)
+    believed = max(2**20, sources.TIMES * len(packed))
+    with pytest.raises(ValueError, match=r"likes\.csv\.gz") as told:
+        Interactions.from_csv(tmp_path / "likes.csv.gz")
+    assert "unpacks to more than" in str(told.value) or unit == b"\0"
+    assert read[0] < 2 * believed + 2**21
+
+
+def test_what_is_packed_well_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = fuzz.text(20_000)
+    assert 2 < len(content) / len(gzip.compress(content)) < sources.TIMES / 10
+    monkeypatch.setattr(sources, "ENOUGH", 0)
+    (tmp_path / "likes.csv.gz").write_bytes(gzip.compress(content))
+    (tmp_path / "likes.csv").write_bytes(content)
+    packed, plain = (Interactions.from_csv(tmp_path / name, value="rating") for name in ("likes.csv.gz", "likes.csv"))
+    assert (packed.matrix != plain.matrix).nnz == 0
+
+
+def test_a_parquet_file_of_more_rows_than_its_bytes_can_mean_is_refused(tmp_path: Path) -> None:
+    part = pa.table({"user": pa.repeat(1, 100_000), "item": pa.repeat(2, 100_000)})
+    parquet.write_table(pa.concat_tables([part] * 200).combine_chunks(), tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"a\.parquet.* says that it holds 20000000 rows: that is hardly a table"):
+        Interactions.from_parquet(tmp_path / "a.parquet")
+
+
+def test_a_line_that_is_in_another_encoding_is_named(tmp_path: Path) -> None:
+    lines = [b"user,item", *(b"u%d,%d" % (n, n % 7) for n in range(300_000)), b"zo\xeb,3", b"v,1"]
+    (tmp_path / "likes.csv").write_bytes(b"\n".join(lines))
+    with pytest.raises(ValueError, match=r"line 300002 is not in utf-8.*0xeb"):
+        Interactions.from_csv(tmp_path / "likes.csv")

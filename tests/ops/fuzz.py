@@ -1,15 +1,19 @@
 """Operators with random arguments, compared with the reference: ``python -m ops.fuzz --minutes 10`` in ``tests``.
 
-A case is made of a seed alone: sizes, storage and id types, layouts (gaps, offsets, transposed), ids at and over the
-edges, values that are NaN, infinite, denormal, huge or tied. Both must return the same bits, or refuse with an error of
-one kind (of several faults either may name another) and leave every tensor as it was. `test_ops_fuzz.py` runs some.
+A case is made of a seed alone: sizes, storage and id types, layouts (gaps, offsets, transposed, one row for all, pages
+that cannot be written to), in-place arguments beside or over others, ids at and over the edges, values that are NaN,
+infinite, denormal, huge or tied. Both must return the same bits, or refuse with an error of one kind (of several faults
+either may name another) and leave every tensor as it was. `test_ops_fuzz.py` runs some.
 """
 
 from __future__ import annotations
 
 import argparse
+import mmap
 import sys
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -39,28 +43,37 @@ class Draw:
     def chance(self, of: int) -> bool:
         return self.below(of) == 0
 
-    def floats(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return normal numbers, or few different ones, and sometimes a few of those that break things."""
+    def floats(self, *shape: int, dtype: torch.dtype = torch.float32, changes: bool = False) -> Tensor:
+        """Return normal numbers, or few different ones, and sometimes a few of those that break things.
+
+        What changes in place may be written to.
+        """
         values = torch.randn(shape, generator=self.generator)
         if self.chance(4):
             values = values.round()
         if self.chance(5):
-            values = values * 10.0 ** self.below(30)
+            values = values * 10.0 ** (self.below(75) - 45)
         if values.numel() and self.chance(4):
             for _ in range(1 + self.below(3)):
                 values.view(-1)[self.below(values.numel())] = self.of(SPECIAL)
-        return self.laid_out(values.to(dtype))
+        return self.laid_out(self.repeated(values.to(dtype)), changes)
 
     def ids(self, *shape: int, low: int, high: int, dtype: torch.dtype) -> Tensor:
         """Return ids of [low, high), and now and then one that lies outside."""
         made = torch.randint(low, max(high, low + 1), shape, generator=self.generator)
         if made.numel() and self.chance(12):
             made.view(-1)[self.below(made.numel())] = self.of((low - 1, high, high + 1, -(2**31), 2**31 - 1))
-        return self.laid_out(made.to(dtype))
+        return self.laid_out(self.repeated(made.to(dtype)))
 
-    def laid_out(self, tensor: Tensor) -> Tensor:
+    def repeated(self, tensor: Tensor) -> Tensor:
+        """Return a tensor, or now and then one whose rows are all its first, one place in memory for all."""
+        return tensor[:1].expand_as(tensor) if len(tensor) and self.chance(10) else tensor
+
+    def laid_out(self, tensor: Tensor, changes: bool = False) -> Tensor:
         """Return the same values otherwise in memory."""
-        how = self.below(6)
+        how = self.below(7)
+        if 0 in tensor.stride() and tensor.numel():
+            return tensor
         if how == 0:  # gaps between elements
             wide = tensor.new_zeros((*tensor.shape[:-1], 2 * tensor.shape[-1]))
             wide[..., ::2] = tensor
@@ -71,6 +84,8 @@ class Draw:
             return flat[3:].view(tensor.shape)
         if how == 2 and tensor.dim() == 2:  # columns side by side
             return tensor.t().contiguous().t()
+        if how == 3 and not changes and tensor.numel():
+            return read_only(tensor)
         return tensor
 
     def csr(self, n_rows: int, n_columns: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -86,15 +101,66 @@ class Draw:
         return self.laid_out(ends.to(dtype)), self.laid_out(indices.to(dtype))
 
 
+def read_only(tensor: Tensor) -> Tensor:
+    """Return a copy in pages that end the process when they are written to."""
+    content = tensor.contiguous()
+    with tempfile.TemporaryFile() as file:
+        file.write(content.reshape(-1).view(torch.uint8).numpy().data)
+        file.flush()
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of writing
+        return torch.frombuffer(pages, dtype=tensor.dtype).view(tensor.shape)
+
+
+def over_another(draw: Draw, arguments: dict[str, Any], changed: tuple[str, ...]) -> None:
+    """Put an argument that changes in place and another of its columns and type into one tensor, apart or not."""
+    one = draw.of(changed)
+    others = [
+        name for name, value in arguments.items()
+        if name != one and isinstance(value, Tensor) and value.shape[1:] == arguments[one].shape[1:]
+        and value.dtype == arguments[one].dtype
+    ]  # fmt: skip
+    if not others:
+        return
+    other = draw.of(others)
+    first, second = arguments[one].clone(), arguments[other].clone()
+    if draw.chance(2):  # one below the other
+        begin = max(0, len(first) - draw.below(2))
+        both = first.new_zeros(begin + max(len(first) - begin, len(second)), *first.shape[1:])
+        arguments[one], arguments[other] = both[: len(first)], both[begin : begin + len(second)]
+    else:  # beside it
+        begin = max(0, first.shape[1] - draw.below(2))
+        both = first.new_zeros(max(len(first), len(second)), begin + second.shape[1])
+        arguments[one], arguments[other] = both[: len(first), : first.shape[1]], both[: len(second), begin:]
+    arguments[one].copy_(first)
+    arguments[other].copy_(second)
+
+
 def tables(draw: Draw, narrow: bool = True) -> tuple[int, int, int, torch.dtype]:
     """Return numbers of users, items and columns, and how tables are stored."""
     stored = draw.of((torch.float32, torch.float32, *NARROW)) if narrow else torch.float32
     return max(1, draw.of(SIZES)), max(1, draw.of(SIZES)), draw.of(DIMENSIONS), stored
 
 
+CHANGED = {
+    "adagrad_clip_": ("weight", "state"),
+    "cml_step_": ("user_w", "item_w", "user_state", "item_state"),
+    "softmax_weights_": ("products",),
+}
+
+
 def case(operator: str, seed: int) -> dict[str, Any]:
     """Return an operator's arguments: every call makes new tensors, of the same bits and layouts."""
     draw = Draw(seed)
+    arguments = separate(operator, draw)
+    if operator in CHANGED and draw.chance(6):
+        over_another(draw, arguments, CHANGED[operator])
+    return arguments
+
+
+def separate(operator: str, draw: Draw) -> dict[str, Any]:
+    """Return an operator's arguments, each in memory of its own."""
     ids = draw.of((torch.int64, torch.int32))
     users, items, r, stored = tables(draw)
     n = draw.of(SIZES)
@@ -106,7 +172,11 @@ def case(operator: str, seed: int) -> dict[str, Any]:
         }
 
     def vectors(names: tuple[str, str]) -> dict[str, Tensor]:
-        return {name: draw.floats(rows, r, dtype=stored) for name, rows in zip(names, (users, items), strict=True)}
+        changes = operator in CHANGED
+        return {
+            name: draw.floats(rows, r, dtype=stored, changes=changes)
+            for name, rows in zip(names, (users, items), strict=True)
+        }
 
     def sampling() -> dict[str, Any]:
         indptr, indices = draw.csr(users, items, ids)
@@ -134,8 +204,9 @@ def case(operator: str, seed: int) -> dict[str, Any]:
         return {**vectors(("user_vectors", "item_vectors")), **sampling(), **drawn, **hinge, **metric}
     if operator == "adagrad_clip_":
         rows = draw.ids(n, low=0, high=users, dtype=ids)
-        return {"weight": draw.floats(users, r, dtype=stored), "state": draw.floats(users, r).square(), "rows": rows,
-                "grads": draw.floats(n, r), **optimizer, **rounding}  # fmt: skip
+        return {"weight": draw.floats(users, r, dtype=stored, changes=True),
+                "state": draw.floats(users, r).square(), "rows": rows, "grads": draw.floats(n, r), **optimizer,
+                **rounding}  # fmt: skip
     if operator == "cml_step_":
         numbers = {**drawn, **hinge, **optimizer, "stochastic_rounding": draw.chance(2)}
         return {**vectors(("user_w", "item_w")), **states(("user_state", "item_state")), **sampling(), **numbers}
@@ -148,7 +219,7 @@ def case(operator: str, seed: int) -> dict[str, Any]:
                 "seen_indices": indices, **metric}  # fmt: skip
     if operator == "softmax_weights_":
         s = max(1, draw.of(SIZES))
-        return {"products": draw.floats(n, s), "offsets": draw.floats(s),
+        return {"products": draw.floats(n, s, changes=True), "offsets": draw.floats(s),
                 "negatives": draw.ids(s, low=0, high=items, dtype=ids),
                 "positives": draw.ids(n, low=0, high=items, dtype=ids), "positive_logits": draw.floats(n),
                 "weights": draw.floats(n), "scale": draw.of((1.5, -2.0, 0.0)), "decoupled": draw.chance(2)}  # fmt: skip
@@ -203,23 +274,28 @@ def same_bits(one: Tensor, other: Tensor) -> bool:
 
 
 def search(minutes: float, first: int, tell: Callable[[str], None]) -> list[str]:
-    """Try cases of all operators in turn until the time is up; return what differs."""
+    """Try cases of all operators, for equal times, until the time is up; return what differs."""
     until, found = time.monotonic() + 60 * minutes, list[str]()
-    seed = first
-    while time.monotonic() < until:
-        for operator in OPERATORS:
-            if told := difference(operator, seed):
-                found.append(told)
-                tell(told)
-        seed += 1
-    tell(f"{seed - first:,} cases of each of {len(OPERATORS)} operators, {len(found)} of them wrong")
+    spent, seeds = dict.fromkeys(OPERATORS, 0.0), dict.fromkeys(OPERATORS, first)
+    while (began := time.monotonic()) < until:
+        operator = min(OPERATORS, key=lambda one: spent[one])
+        if told := difference(operator, seeds[operator]):
+            found.append(told)
+            tell(told)
+        seeds[operator] += 1
+        spent[operator] += time.monotonic() - began
+    for operator in OPERATORS:
+        tell(f"{operator}: {seeds[operator] - first:,} cases in {spent[operator] / 60:.1f} minutes")
+    tell(
+        f"{sum(seeds.values()) - first * len(seeds):,} cases of {len(OPERATORS)} operators, {len(found)} of them wrong"
+    )
     return found
 
 
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser("python -m ops.fuzz", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("--minutes", type=float, default=1)
+    parser.add_argument("--minutes", type=float, default=1, help="for all operators")
     parser.add_argument("--seed", type=int, default=0, help="of the first case")
     options = parser.parse_args()
     return 1 if search(options.minutes, options.seed, lambda text: print(text, flush=True)) else 0

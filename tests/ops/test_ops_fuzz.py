@@ -1,5 +1,9 @@
 """Random cases of every operator on the CPU's kernels, as `ops.fuzz` makes them, and that a difference is seen."""
 
+import signal
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +26,7 @@ def test_random_cases(kernel: Backend, operator: str) -> None:
 
 @pytest.mark.parametrize("operator", fuzz.OPERATORS)
 def test_cases_are_of_all_kinds_and_repeat(operator: str) -> None:
-    refused = 0
+    refused, repeated = 0, False
     layouts, kinds = set(), set()
     for seed in SEEDS:
         one, other = fuzz.case(operator, seed), fuzz.case(operator, seed)
@@ -31,10 +35,31 @@ def test_cases_are_of_all_kinds_and_repeat(operator: str) -> None:
             assert (mine.stride(), mine.storage_offset()) == (theirs.stride(), theirs.storage_offset())
             layouts.add((mine.is_contiguous(), mine.storage_offset() > 0))
             kinds.add(mine.dtype)
+            repeated |= 0 in mine.stride() and mine.numel() > 1
         refused += bool(fuzz.outcome(reference, operator, seed)[0])
-    assert len(layouts) == 3
+    assert len(layouts) >= 3
+    assert repeated
     assert {torch.int32, torch.int64} <= kinds
     assert 0 < refused < len(SEEDS) / 2
+
+
+@pytest.mark.parametrize("operator", ["adagrad_clip_", "cml_step_"])
+def test_arguments_lie_over_and_beside_others(operator: str) -> None:
+    """Of those in one tensor some are refused, and some are not, for they have no element in common."""
+    refused = set()
+    for seed in range(200):
+        tensors = fuzz._tensors(fuzz.case(operator, seed).values())
+        places = [one.untyped_storage().data_ptr() for one in tensors if one.numel()]
+        if len(set(places)) < len(places):
+            message = fuzz.outcome(reference, operator, seed)[0]
+            refused |= {True} if "share memory" in message else set() if message else {False}
+    assert refused == {False, True}
+
+
+def test_what_is_written_to_pages_that_are_read_only_ends_the_process() -> None:
+    script = "import torch; from ops import fuzz; fuzz.read_only(torch.ones(3))[0] = 2"
+    done = subprocess.run([sys.executable, "-c", script], cwd=Path(fuzz.__file__).parents[1])
+    assert done.returncode == -signal.SIGSEGV
 
 
 def test_a_difference_is_seen() -> None:

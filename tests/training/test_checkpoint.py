@@ -19,7 +19,7 @@ from scipy import sparse
 from torch import nn
 
 from cmlfast import CML, Interactions
-from cmlfast.training import checkpoint, interrupts, loop
+from cmlfast.training import checkpoint, checkpoint_file, interrupts, loop
 from cmlfast.training.checkpoint import Every
 
 RNG = np.random.default_rng(0)
@@ -238,16 +238,16 @@ def test_a_full_disk_stops_the_training_and_costs_nothing_that_was_written(
 ) -> None:
     expected = fitted("warp")
     written = [0]
-    write = checkpoint.write
+    complete = checkpoint.complete
 
-    def fills_up(path: Path, *given: Any) -> None:
+    def fills_up(path: Path) -> None:
         written[0] += 1
         if written[0] > 4:
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write(path, *given)
+        complete(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write", fills_up)
+        patch.setattr(checkpoint, "complete", fills_up)
         with pytest.raises(OSError, match=r"could not be written \(No space left.*earlier ones are unchanged"):
             fitted("warp", checkpoint_dir=tmp_path)
     assert len(contents(tmp_path)) == 2
@@ -469,3 +469,45 @@ def test_headers_are_plain_json(tmp_path: Path) -> None:
     found = json.loads(header)["checkpoint"]
     assert found["of"]["n_epochs"] == 10
     assert found["course"]["left"] == 0
+
+
+def test_each_epoch_has_its_checkpoint_however_slow_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, seen, complete = fitted("warp"), list[int](), checkpoint.complete
+
+    def slow(path: Path) -> None:
+        time.sleep(0.05)
+        complete(path)
+        seen.append(path.stat().st_ino)
+
+    monkeypatch.setattr(checkpoint, "complete", slow)
+    model = fitted("warp", checkpoint_dir=tmp_path)
+    assert_same(model, expected)
+    assert len(seen) == len(model.history_) > 4
+    assert len(set(seen)) == 3  # from then on each is written over the one that was retired
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_what_is_written_over_a_longer_file_is_whole(tmp_path: Path) -> None:
+    path, tensors = tmp_path / "a", {"wide": torch.arange(5), "empty": torch.zeros(0, 3), "narrow": torch.ones(3, 1)}
+    tensors |= {"b": torch.tensor([True, False, True]), "half": torch.ones(3, dtype=torch.bfloat16)}
+    path.write_bytes(b"x" * 10_000)
+    for header in ({"course": "long " * 40}, {"course": "short"}):
+        checkpoint_file.put(path, tensors, header)
+        with pytest.raises(ValueError, match="content has changed"):
+            checkpoint_file.checked(path)
+        checkpoint_file.complete(path)
+        found, told = checkpoint_file.checked(path)
+        assert told == header
+        assert found.keys() == tensors.keys()
+        assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+        assert all(found[name].dtype == tensors[name].dtype for name in tensors)
+    with pytest.raises(ValueError, match=r"c is of type torch\.complex64"):
+        checkpoint_file.put(path, {"c": torch.zeros(1, dtype=torch.complex64)}, {})
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_device_that_is_full(tmp_path: Path) -> None:
+    (tmp_path / "part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        checkpoint_file.put(tmp_path / "part", {"a": torch.ones(9)}, {})
+    assert not (tmp_path / "part").exists()

@@ -67,7 +67,7 @@ PLANS: tuple[Plan, ...] = (
     kernel(r"weigh_rows<RowTiles<8, .*", blocks=16, divides=True),
     kernel(r"weigh_rows<RowTiles<32, .*", blocks=10, divides=True),
     # A thread for each number; all small.
-    Plan("add_up", threads=1024, blocks=1),
+    Plan("add_up", threads=32, blocks=1),
     kernel("draw_negatives|mask_seen|prepare_gradients|store_first|store_nearest|store_weights", blocks=16),
     kernel("check_csr_kernel|check_mixed_kernel|check_pairs_kernel|check_range_kernel", blocks=16),
     kernel("name_rows|pad_negatives|query_keys", blocks=16),

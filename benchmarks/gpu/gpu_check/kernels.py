@@ -73,10 +73,10 @@ def work_of_step(case: Case, n_negatives: int = N_NEGATIVES) -> dict[str, Work]:
         # Read: both items of a pair, and old rows and states. Written: states, and rows beside the table.
         "sum_runs<.*UserShares": Work(active * 2 * row + users * 4 * row),
         "sum_runs<.*ItemShares": Work(active * 2 * row + items * 4 * row),
-        "finish_step": Work(users * 2 * row),
+        "finish_step": Work(users * 2 * row + 12 * n),
         # Keys and positions, read and written in passes of eight bits, and read once before.
         "DeviceRadixSort": Work(3 * n * (16 * -(-bits // 8) + 4)),
-        "add_up": Work(12 * n),
+        "add_up": Work(24 * n / 1024),
     }
 
 

@@ -104,7 +104,7 @@ def test_a_small_card() -> None:
     torch.cuda.set_per_process_memory_fraction(min(1.0, LITTLE / total))
     try:
         case = random_case(1_000_000, 1_000_000, 100_000, 100, "cuda")
-        assert int(train(ops, case, 2)[-5]), "no pair is active: the step did nothing"
+        assert int(train(ops, case, 2)[-5]) > 0, "the steps did nothing"
         ops.topk(case.tables.user[:1000], case.tables.item, 100)
         torch.cuda.synchronize()
     finally:

@@ -103,7 +103,7 @@ def movielens_100k(min_rating: float = 4) -> Dataset:
     It is taken from the copy in the package RecBole, which pip downloads from the user's package index
     without installing it, or else from the publisher. Both give the same interactions. Titles may differ in
     small ways, such as spelling; articles stand behind the title in both ("Usual Suspects, The (1995)"). Features are
-    the films' 19 genres, in the order of `cmlfast.data.datasets.movielens.GENRES`.
+    the films' 19 genres, in the order of ``cmlfast.data.datasets.movielens.GENRES``; times are seconds since 1970.
 
     Parameters
     ----------
@@ -198,8 +198,19 @@ def synthetic(
 
     Parameters
     ----------
-    n_users, n_items, n_pairs, n_groups, seed : int
-        As in `simulated.draw`.
+    n_users, n_items : int
+        The shape.
+    n_pairs : int
+        How many different pairs; at most a quarter of all.
+    n_groups : int
+        Tastes: groups of users and items, of which each user and each item has one.
+    seed : int
+        Decides everything, together with the other arguments.
+
+    Raises
+    ------
+    ValueError
+        If an argument is not positive, there are more groups than items, or too many pairs.
     """
     return Dataset(
         "synthetic",

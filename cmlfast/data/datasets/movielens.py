@@ -103,6 +103,7 @@ def _interactions(ratings: bytes, n_header_lines: int, min_rating: float) -> Int
     return Interactions.from_frame(
         table,
         value="rating",
+        time="timestamp",
         min_value=min_rating,
         user_ids=np.arange(1, N_USERS + 1),
         item_ids=np.arange(1, N_ITEMS + 1),
