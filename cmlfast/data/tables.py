@@ -97,8 +97,10 @@ def _parts(batches: Iterable[Any], columns: dict[str, str], source: str) -> Iter
     first = 1
     for batch in batches:
         table = pa.Table.from_batches([batch]).select(list(columns.values())).rename_columns(list(columns))
-        yield Part(table, source, first, len(batch))
-        first += len(batch)
+        for begin in range(0, max(len(batch), 1), BATCH):  # pandas gives one batch, however long
+            part = table.slice(begin, BATCH)
+            yield Part(part, source, first, part.num_rows)
+            first += part.num_rows
 
 
 def liked(part: Part, min_value: float | None) -> tuple[npt.NDArray[np.bool_], float]:

@@ -1,6 +1,7 @@
 """Tables that are read in parts, against pandas: repeats across files, borders within a user, ids that come late."""
 
 import gzip
+import os
 import subprocess
 import sys
 
@@ -281,11 +282,12 @@ def test_the_bar_comes_to_its_end(tmp_path, monkeypatch, name) -> None:
 
 
 PEAK = """
-import resource, sys
+import sys
 import torch, pyarrow.dataset
 from cmlfast import Interactions
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak():  # of this program: getrusage also knows what was there before exec
+    lines = open("/proc/self/status").read().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 before = peak()
 likes = Interactions.from_parquet(sys.argv[1], time=sys.argv[2] or None)
 parts = [likes.matrix.data, likes.matrix.indices, likes.matrix.indptr, likes.user_ids, likes.item_ids]
@@ -293,20 +295,28 @@ print(peak() - before, sum(part.nbytes for part in parts) + (likes.nnz * 8 if li
 """
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("time", ["", "time"])
-def test_memory_stays_below_three_times_the_result(tmp_path, time) -> None:
-    """Of 20 million rows in 20 files; parts of a million rows, and what Arrow keeps, are the same for any number."""
-    n = 1_000_000
+@pytest.fixture(scope="module")
+def twenty_million(tmp_path_factory):
+    """Give a folder of 20 files of a million rows each."""
+    folder, n = tmp_path_factory.mktemp("long"), 1_000_000
     rng = np.random.default_rng(0)
+    user, item, time = rng.integers(0, 20_000, n), rng.integers(0, 50_000, n), rng.integers(0, 2**40, n)
     for number in range(20):
-        columns = {
-            "user": rng.integers(0, 300_000, n),
-            "item": rng.integers(0, 50_000, n),
-            "time": rng.integers(0, 2**40, n),
-        }
-        pq.write_table(pa.table(columns), tmp_path / f"{number}.parquet")
-    run = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path), time], capture_output=True, text=True, check=True)
+        table = pa.table({"user": user + 15_000 * number, "item": item, "time": time + number})
+        pq.write_table(table, folder / f"{number}.parquet")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no /proc: peak memory is not told")
+@pytest.mark.parametrize("time", ["", "time"])
+def test_memory_stays_below_three_times_the_result(twenty_million, time) -> None:
+    """Of 20 files of a million rows; parts of that size, and what Arrow keeps, are the same for any number of files.
+
+    Measured: 2.48 and 2.61 times the result without times, 2.69 and 2.70 with them, in two runs of a busy machine.
+    """
+    command = [sys.executable, "-c", PEAK, str(twenty_million), time]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
     grown, result = map(int, run.stdout.split())
     print(f"grew by {grown / result:.2f} times the result, {grown / 2**20:.0f} MiB")
     assert grown < 3 * result
