@@ -146,6 +146,7 @@ def interrupt_after(epoch: int):
     return callback
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_fit_that_is_interrupted_shows_what_there_was(split, tmp_path):
     model = CML(n_epochs=6, **SMALL)
     with pytest.raises(KeyboardInterrupt):
@@ -159,6 +160,7 @@ def test_a_fit_that_is_interrupted_shows_what_there_was(split, tmp_path):
     assert "interrupted" not in re.sub(r"<script.*?</script>", "", (tmp_path / "r.html").read_text(), flags=re.DOTALL)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_resumed_training_has_its_whole_history(split, tmp_path):
     how = {"checkpoint_dir": tmp_path / "c", "show_progress": False}
     with pytest.raises(KeyboardInterrupt):
