@@ -147,7 +147,7 @@ def number(column: Any, known: Any, name: str) -> tuple[npt.NDArray[np.int64], A
     ValueError
         If ids are no ids (see `id_column`), are not among the known ones, or have another type than those.
     """
-    column = id_column(column, f"{name} column")
+    column, numbers = _values_of(column, f"{name} column")
     if known is None:
         found = pc.unique(column)
         known = to_numpy(found.take(pc.sort_indices(found)))
@@ -155,14 +155,31 @@ def number(column: Any, known: Any, name: str) -> tuple[npt.NDArray[np.int64], A
     if value_set.type != column.type:
         kinds = ["integers" if pa.types.is_integer(ids.type) else "strings" for ids in (column, value_set)]
         raise ValueError(f"the {name} column holds {kinds[0]}, {name}_ids {kinds[1]}: convert one of them")
-    positions = pc.index_in(column, value_set=value_set)
-    if positions.null_count:
-        strange = column.filter(pc.is_null(positions))
+    found = pc.index_in(column, value_set=value_set)
+    positions = np.asarray(found.fill_null(-1), dtype=np.int64)
+    positions = positions if numbers is None else positions[numbers]
+    if found.null_count:
+        strange = np.flatnonzero(positions < 0)
+        first = column[int(strange[0] if numbers is None else numbers[strange[0]])]
         raise ValueError(
-            f"{name} id {strange[0].as_py()!r} (and so in {len(strange)} rows) is not in {name}_ids: "
+            f"{name} id {first.as_py()!r} (and so in {len(strange)} rows) is not in {name}_ids: "
             "add it there, or drop those rows"
         )
-    return np.asarray(positions, dtype=np.int64), known
+    return positions, known
+
+
+def _values_of(column: Any, name: str) -> tuple[Any, npt.NDArray[np.int64] | None]:
+    """Return a column's ids, or, where it holds dictionaries, what is used of them and the place there of each row."""
+    if not pa.types.is_dictionary(column.type) or column.null_count:
+        return id_column(column, name), None
+    values, numbers, n_before = [], [], 0
+    for chunk in column.chunks:
+        indices = np.asarray(chunk.indices.cast(pa.int64()))
+        used = np.bincount(indices, minlength=len(chunk.dictionary)) > 0
+        values.append(id_column(chunk.dictionary, name).filter(pa.array(used)))
+        numbers.append(n_before - 1 + np.cumsum(used)[indices])
+        n_before += len(values[-1])
+    return pa.chunked_array(values), np.concatenate(numbers)
 
 
 def places(ids: Ids, among: Any, name: str) -> npt.NDArray[np.int64]:

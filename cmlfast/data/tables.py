@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 from cmlfast.data.columns import Roles, choose
 from cmlfast.data.sources import Where, expand
 
-ENOUGH_ROWS = 2**24  # that any Parquet file may hold, and
+ENOUGH_ROWS = 2**24  # that any Parquet file may hold, of some 75 bytes in memory each, and
 ROWS_A_BYTE = 100  # what more may be for each of its bytes: an item's number alone takes a byte or two
 
 
@@ -58,6 +59,7 @@ def read_parquet(where: Where, roles: Roles) -> Any:
         data = _dataset(where)
         _believe(data)
         columns = choose(data.schema.names, roles, name)
+        data = _dataset(where, [columns["user"], columns["item"]])
         return _select(data.to_table(columns=list(columns.values())), columns)
     except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
         raise ValueError(f"{name}: {error}") from error
@@ -73,12 +75,14 @@ def _believe(data: Any) -> None:
             )
 
 
-def _dataset(where: Where) -> Any:
+def _dataset(where: Where, ids: Sequence[str] = ()) -> Any:
+    """Open files; strings in columns of ids stay dictionaries and numbers, which are all that a row takes."""
     from pyarrow import dataset  # here, because its import is slow
 
+    form = dataset.ParquetFileFormat(dictionary_columns=ids)
     # A folder as it is: the names of its folders may be columns.
     folder = isinstance(where, str | os.PathLike) and os.path.isdir(where)
-    return dataset.dataset(where if folder else expand(where), format="parquet", partitioning="hive")
+    return dataset.dataset(where if folder else expand(where), format=form, partitioning="hive")
 
 
 def liked(table: Any, min_value: float | None) -> npt.NDArray[np.bool_]:
