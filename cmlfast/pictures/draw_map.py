@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from cmlfast.data.table_file import whole_file
@@ -37,8 +38,9 @@ def draw_map(
     """
     suffix = check_path(path)
     (map_page if suffix == PAGE else map_figure).check_library()
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise ValueError(f"random_state is {seed!r}; it must be an integer from 0 to {2**32 - 1}")
+    seed = int(seed)
     names, colouring = titles_and_colours(titles, color, learned.known.item_ids, learned.item_likes)
     rows = chosen_users(users, learned, seed)
     data = map_data(learned, names, colouring, rows, features, seed)

@@ -196,7 +196,9 @@ def test_no_title_gets_out_of_its_place(written):
     digests = re.findall(r"'sha256-[^']+'", policy)
     assert digests == [map_page._digest(script) for script in page.scripts[1:]]
     assert "default-src 'none'" in policy
-    assert not re.search(r"connect-src|https?:|'unsafe-inline'.*script|\*", policy)
+    script_src = next(one.split() for one in policy.split("; ") if one.startswith("script-src"))
+    assert script_src == ["script-src", *digests, "'unsafe-eval'"]
+    assert not re.search(r"connect-src|https?:|\*", policy)
     addresses = [one.get(name) for _, one in page.tags for name in ("src", "href") if name in one]
     assert addresses == []
 
@@ -215,6 +217,35 @@ def test_pictures_are_written(model, titles, tmp_path, suffix, monkeypatch):
         assert model.plot(path, titles=titles, color={one: one[-1] for one in titles}, users=3) == path
     begin = path.read_bytes()[:600]
     assert begin.startswith({".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix])
+
+
+def test_names_of_colours_are_not_read_as_formulas(model):
+    names = ["$", "$$", "$5_{$10", "$5-$10", "_hidden", "\\$ {x}"]
+    by_category = model.plot(color=[names[row % 6] for row in range(N_ITEMS)], titles=["$5-$10"] * N_ITEMS, users=5)
+    legend = by_category.axes[0].get_legend()
+    by_category.canvas.draw()
+    assert {shown(text) for text in legend.get_texts()} == {*names, "users"}
+    assert {shown(text) for text in by_category.axes[0].texts} == {"$5-$10"}
+    for values in (range(N_ITEMS), [str(row % 2) for row in range(N_ITEMS)]):
+        label = "price $ x_{ $"
+        drawn = model.plot(
+            titles=pa.table({"item": model.item_ids_, "title": model.item_ids_, label: values}), color=label
+        )
+        drawn.canvas.draw()
+        written = [drawn.axes[1].yaxis.label] if len(drawn.axes) > 1 else [drawn.axes[0].get_legend().get_title()]
+        assert [shown(text) for text in written] == [label]
+
+
+def shown(text):
+    """Return what matplotlib sets of a text, which must be no formula."""
+    from matplotlib.cbook import is_math_text
+
+    assert not is_math_text(text.get_text())
+    return text.get_text().replace(r"\$", "$")
+
+
+def test_a_notebook_shows_the_figure(model):
+    assert model.plot()._repr_png_().startswith(b"\x89PNG")
 
 
 def test_names_in_a_picture_do_not_lie_on_each_other(model):
@@ -259,6 +290,28 @@ def test_titles_and_columns_of_tables_dicts_and_sequences():
     assert titles_and_colours(None, [0, 1, 1000, 1], ids, likes)[1].logarithmic
 
 
+def test_what_is_missing_in_a_column_of_any_library_is_missing():
+    ids, likes = np.arange(4), np.array([5, 0, 2, 1])
+    integers = titles_and_colours(None, pd.Series([1990, None, 1995, 1990], dtype="Int64"), ids, likes)[1]
+    assert isinstance(integers, Numbers)
+    assert np.array_equal(integers.values, np.float32([1990, np.nan, 1995, 1990]), equal_nan=True)
+    assert titles_and_colours(pd.Series(["a", None, "c", " "], dtype="string"), None, ids, likes)[0] == list("a1c3")
+    days = ["1995-01-01", None, "1996-12-31", "1995-07-02T12:30"]
+    texts = ["1995-01-01T00:00:00", "", "1996-12-31T00:00:00", "1995-07-02T12:30:00"]
+    times = pd.Series(days).apply(pd.to_datetime)
+    frame = pd.DataFrame({"item": ids, "title": list("abcd"), "released": times})
+    for titles, color in (
+        (None, times), (None, times.dt.tz_localize("UTC")), (None, times.to_numpy()), (None, times.tolist()),
+        (None, times.to_dict()), (None, pl.from_pandas(times)), (frame, "released"),
+    ):  # fmt: skip
+        found = titles_and_colours(titles, color, ids, likes)[1]
+        assert isinstance(found, Numbers)
+        assert [one.partition("+")[0] for one in found.texts] == texts
+        assert np.isnan(found.values[1])
+        assert found.values[[0, 2, 3]] == pytest.approx([1995, 1997, 1995.5], abs=0.01)
+    assert titles_and_colours(None, ["x", None, pd.NaT, pd.NA], ids, likes)[1].names == ["x", "other"]
+
+
 def test_an_item_of_several_categories_has_the_rarest_of_those_with_a_colour():
     rng = np.random.default_rng(0)
     some = ["abcdefghij"[: rng.integers(1, 11)] for _ in range(200)]
@@ -273,17 +326,19 @@ def test_an_item_of_several_categories_has_the_rarest_of_those_with_a_colour():
 
 
 def test_users_are_drawn_or_named(model, tmp_path):
-    def shown(users, **more):
+    def drawn(users, **more):
         path = model.plot(tmp_path / "map.html", users=users, **more)
         people = content(path.read_text("utf-8"))["people"]
         return people and people["ids"]
 
-    assert shown(None) is None
-    assert shown(["u3", "u1"]) == ["u3", "u1"]
-    some = shown(5)
+    assert drawn(None) is None
+    assert drawn(["u3", "u1"]) == ["u3", "u1"]
+    some = drawn(5)
     assert len(set(some)) == 5
-    assert shown(5) == some
-    assert shown("all") == model.user_ids_.tolist()
+    assert drawn(5) == some
+    assert drawn(5, random_state=np.int64(0)) == some
+    assert drawn(5, random_state=np.int64(1)) != some
+    assert drawn("all") == model.user_ids_.tolist()
 
 
 @pytest.mark.parametrize(
