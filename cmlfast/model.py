@@ -30,7 +30,7 @@ from cmlfast.pictures.draw_map import draw_map
 from cmlfast.pictures.map_data import Learned
 from cmlfast.serving import index_file, persistence
 from cmlfast.serving.everyone import everyone, progress
-from cmlfast.serving.explain import Explanation, check_asked, explain
+from cmlfast.serving.explain import Explanation, check_asked, explain, nearest_likes
 from cmlfast.serving.indexed import Indexed
 from cmlfast.serving.indexed import build as build_index
 from cmlfast.serving.nearest import Scores, Search, nearest
@@ -973,6 +973,7 @@ class CML:
         learned = Learned(
             fitted.known, fitted.has_pairs, fitted.item_likes, Sides(fitted.near("user"), fitted.near("item")),
             partial(nearest, self._kernels(fitted)), lambda rows, n: by_position.recommend(rows, N=n),
+            partial(nearest_likes, fitted, self._points(fitted)),
         )  # fmt: skip
         return draw_map(
             path, learned, titles=titles, color=color, users=users, features=None if given is None else given.rows,

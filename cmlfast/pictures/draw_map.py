@@ -14,6 +14,7 @@ from cmlfast.data.tensor_file import check_target
 from cmlfast.pictures import map_figure, map_page
 from cmlfast.pictures.item_columns import titles_and_colours
 from cmlfast.pictures.map_data import Learned, chosen_users, map_data
+from cmlfast.pictures.needed import library
 
 PAGE = ".html"
 SUFFIXES = (PAGE, ".png", ".pdf", ".svg")
@@ -38,6 +39,7 @@ def draw_map(
     """
     suffix = check_path(path)
     (map_page if suffix == PAGE else map_figure).check_library()
+    library("openTSNE", "map")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise ValueError(f"random_state is {seed!r}; it must be an integer from 0 to {2**32 - 1}")
     seed = int(seed)

@@ -20,7 +20,8 @@ from cmlfast.features import Features
 from cmlfast.pictures import map_figure, map_page
 from cmlfast.pictures.draw_map import SUFFIXES
 from cmlfast.pictures.item_columns import Categories, Numbers, titles_and_colours
-from cmlfast.pictures.projection import of_features, project
+from cmlfast.pictures.projection import neighbours, of_features, project
+from cmlfast.serving.nearest import nearest
 from cmlfast_cli import main
 from cmlfast_cli.options import PICTURES
 
@@ -103,14 +104,18 @@ def unpack(text, dtype, *shape):
     return np.frombuffer(base64.b64decode(text), dtype).reshape(shape)
 
 
+def placed(points, seed):
+    return project(points, *neighbours(points, near, 90, "items"), seed)
+
+
 def test_near_points_stay_near_and_the_seed_decides():
     rng = np.random.default_rng(1)
     points = torch.from_numpy(rng.normal(size=(150, 10)).astype(np.float32) + 4 * rng.integers(0, 3, size=(150, 1)))
     points = points.float()
-    places = project(points, near, 0, "items")
+    places = placed(points, 0)
     assert places.dtype == np.float32
-    assert places.tobytes() == project(points, near, 0, "items").tobytes()
-    assert places.tobytes() != project(points, near, 1, "items").tobytes()
+    assert places.tobytes() == placed(points, 0).tobytes()
+    assert places.tobytes() != placed(points, 1).tobytes()
     real, _ = near(points, points, 10, sparse.identity(150, format="csr"))
     plane = torch.from_numpy(places)
     kept, _ = near(plane, plane, 10, sparse.identity(150, format="csr"))
@@ -118,17 +123,36 @@ def test_near_points_stay_near_and_the_seed_decides():
     assert share > 4 * 10 / 149  # by chance it is 10 of 149
 
 
+def test_neighbours_are_searched_once_where_nobody_is_shown_and_much_is_told_first(model, monkeypatch, caplog):
+    asked = []
+
+    def counted(kernels, queries, table, n, *rest):
+        if queries is table:
+            asked.append((len(queries), n))
+        return nearest(kernels, queries, table, n, *rest)
+
+    monkeypatch.setattr("cmlfast.model.nearest", counted)
+    model.plot()
+    assert asked == [(N_ITEMS - 1, 90)]
+    model.plot(users=2)
+    assert asked[1:] == [(N_ITEMS + 1, 90), (N_ITEMS - 1, 10)]
+    assert caplog.messages == []
+    monkeypatch.setattr("cmlfast.pictures.projection.MANY", N_ITEMS - 1)
+    model.plot()
+    assert caplog.messages == ["all 119 items are compared with each other, 14,161 distances, which may take minutes"]
+
+
 def test_what_is_unknown_has_no_place_and_odd_points_have_one():
     points = torch.randn(
         20, 1, generator=torch.Generator(device="cpu").manual_seed(0), dtype=torch.float32, device="cpu"
     )
     points[4] = torch.nan
-    places = project(points, near, 0, "items")
+    places = placed(points, 0)
     assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [4]
-    same = project(torch.ones(12, 3, dtype=torch.float32, device="cpu"), near, 0, "items")
+    same = placed(torch.ones(12, 3, dtype=torch.float32, device="cpu"), 0)
     assert np.isfinite(same).all()
     with pytest.raises(ValueError, match="there are 7 items of which something is known; a map needs at least 8"):
-        project(points[:8], near, 0, "items")
+        placed(points[:8], 0)
 
 
 @pytest.mark.parametrize("dense", [False, True])
@@ -153,14 +177,14 @@ def test_the_page_holds_what_the_model_says(model, titles, written):
     assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [7]
     by_features = unpack(found["featurePlaces"], "<f4", N_ITEMS, 2)
     assert np.isnan(by_features[3]).all()
-    nearest = unpack(found["nearest"], "<i4", N_ITEMS, 10)
+    near_items = unpack(found["nearest"], "<i4", N_ITEMS, 10)
     distances = unpack(found["distances"], "<f4", N_ITEMS, 10)
     ids, scores = model.similar_items(model.item_ids_, N=11)
     rows = {one: row for row, one in enumerate(model.item_ids_)}
     rows[None] = -1
     placed = np.arange(N_ITEMS) != 7
-    assert nearest[placed].tolist() == [[rows[one] for one in some] for some in ids[placed, 1:]]
-    assert (nearest[7] == -1).all()
+    assert near_items[placed].tolist() == [[rows[one] for one in some] for some in ids[placed, 1:]]
+    assert (near_items[7] == -1).all()
     assert np.array_equal(distances[placed], np.sqrt(-scores[placed, 1:]))
     assert found["colour"]["label"] == "likes"
     assert np.array_equal(unpack(found["colour"]["values"], "<f4", -1), model.item_likes_)
@@ -172,7 +196,6 @@ def test_the_page_holds_what_users_like_and_get_and_why(model, written):
     recommended = unpack(people["recommended"], "<i4", SHOWN, 10)
     reasons = unpack(people["reasons"], "<i4", SHOWN, 10, 2)
     ends, liked = unpack(people["likedEnds"], "<i4", -1), unpack(people["liked"], "<i4", -1)
-    items = model.item_embedding_.double().numpy()
     assert len(set(people["ids"])) == SHOWN
     for place, user in enumerate(people["ids"]):
         ids, _ = model.recommend(user, N=10)
@@ -181,8 +204,8 @@ def test_the_page_holds_what_users_like_and_get_and_why(model, written):
         mine = model.user_items_.matrix[model.user_items_.user_index(user)].indices
         assert theirs.tolist() == mine.tolist()
         for item, because in zip(recommended[place], reasons[place], strict=True):
-            squares = ((items[theirs] - items[item]) ** 2).sum(1)
-            assert because.tolist() == theirs[np.argsort(squares, kind="stable")[:2]].tolist()
+            wanted = model.explain(user, model.item_ids_[item]).liked[:2]
+            assert because.tolist() == [rows[one] for one in wanted]
 
 
 def test_no_title_gets_out_of_its_place(written):
@@ -373,7 +396,7 @@ def test_users_are_drawn_or_named(model, tmp_path):
 )
 def test_what_is_wrong_is_said_first_and_by_name(model, tmp_path, monkeypatch, arguments, error, message):
     (tmp_path / "folder.html").mkdir()
-    monkeypatch.setattr("cmlfast.pictures.map_data.project", lambda *_: pytest.fail("placed before it was checked"))
+    monkeypatch.setattr("cmlfast.pictures.map_data.neighbours", lambda *_: pytest.fail("placed before it was checked"))
     path = tmp_path / arguments.pop("path", "map.html")
     with pytest.raises(error, match=message):
         model.plot(path, **arguments)

@@ -213,11 +213,8 @@ def test_a_click_on_a_user_shows_likes_and_recommendations(page, model, films):
     while page.ask("document.querySelector('#panel .more')") is not None:
         page.ask("document.querySelector('#panel .more').click()")
     assert set(page.points("#liked")) == likes
-    vectors = model.item_embedding_.double().numpy()
-    theirs = np.array(sorted(likes))
     for place, one in enumerate(ids):
-        squares = ((vectors[theirs] - vectors[one - 1]) ** 2).sum(1)
-        because = theirs[np.argsort(squares, kind="stable")[:2]].tolist()
+        because = (model.explain(name, one).liked[:2] - 1).tolist()
         assert page.points(f"#recommended li:nth-child({place + 1}) .why") == because
         assert page.texts(f"#recommended li:nth-child({place + 1}) .why")[0].startswith("because you liked ")
     page.picture("user")
