@@ -21,6 +21,7 @@ from cmlfast.pictures import map_figure, map_page
 from cmlfast.pictures.draw_map import SUFFIXES
 from cmlfast.pictures.item_columns import Categories, Numbers, titles_and_colours
 from cmlfast.pictures.projection import neighbours, of_features, project
+from cmlfast.pictures.sealed import digest
 from cmlfast.serving.nearest import nearest
 from cmlfast_cli import main
 from cmlfast_cli.options import PICTURES
@@ -217,7 +218,7 @@ def test_no_title_gets_out_of_its_place(written):
     # Only the two scripts that belong there may run, and nothing may be asked for.
     policy = next(one["content"] for _, one in page.tags if one.get("http-equiv") == "Content-Security-Policy")
     digests = re.findall(r"'sha256-[^']+'", policy)
-    assert digests == [map_page._digest(script) for script in page.scripts[1:]]
+    assert digests == [digest(script) for script in page.scripts[1:]]
     assert "default-src 'none'" in policy
     script_src = next(one.split() for one in policy.split("; ") if one.startswith("script-src"))
     assert script_src == ["script-src", *digests, "'unsafe-eval'"]
