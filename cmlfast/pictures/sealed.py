@@ -27,7 +27,10 @@ def policy(*scripts: str, more: str = "") -> str:
         What scripts may besides.
     """
     allowed = " ".join([*map(digest, scripts), more]).strip() or "'none'"
-    return f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; "
+        "form-action 'none'"
+    )
 
 
 def digest(script: str) -> str:

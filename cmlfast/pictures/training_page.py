@@ -140,7 +140,7 @@ def _title(panel: Panel) -> str:
 def _drawing(drawn: Sequence[Panel], plotly: str) -> str:
     """Return where the curves are drawn, the curves as data, and the scripts."""
     buttons = ["lasso2d", "select2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]
-    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": buttons}
+    config = {"displaylogo": False, "responsive": True, "showSendToCloud": False, "modeBarButtonsToRemove": buttons}
     figure = as_json({**json.loads(curves(drawn).to_json()), "config": config})
     return (
         "<div class='curves'><div id='curves'></div></div>"

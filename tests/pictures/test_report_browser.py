@@ -20,6 +20,8 @@ def test_curves_are_drawn_and_nothing_else_runs(tmp_path):
         n_traces = len(model.plot_history().data)
         drawn = "return document.querySelectorAll('#curves .scatterlayer .trace path.js-line').length"
         assert chromium.execute_script(drawn) == n_traces > 4
+        buttons = "return Array.from(document.querySelectorAll('.modebar-btn'), (one) => one.dataset.title)"
+        assert chromium.execute_script(buttons) == ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
         assert browser.complaints(chromium) == []
         chromium.execute_script(
             "document.body.append(Object.assign(document.createElement('script'), { text: 'document.title = 1' }))"
