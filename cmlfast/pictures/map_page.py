@@ -17,6 +17,7 @@ from cmlfast.pictures.palette import CATEGORIES, NUMBERS, PEOPLE, REST
 from cmlfast.pictures.sealed import as_json, plotly_script, policy
 
 FILES = files("cmlfast.pictures")
+SCRIPTS = ("map_data", "map_views", "map_marks", "map_panel", "map_search", "map_keys")  # in the order that they run
 
 
 def check_library() -> None:
@@ -31,7 +32,9 @@ def page(data: MapData) -> str:
     scripts' digests. All that comes from titles and ids is JSON, which the script writes as text.
     """
     plotly = plotly_script("map")
-    script = FILES.joinpath("map.js").read_text("utf-8")
+    # The files share one scope, and leave nothing outside it but what the last one does.
+    parts = "\n".join(FILES.joinpath(f"{name}.js").read_text("utf-8") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{parts}}})();\n'
     # plotly.js makes functions of text, of its own alone, when it draws by WebGL: 'unsafe-eval'.
     allowed = policy(plotly, script, more="'unsafe-eval'")
     people = 0 if data.people is None else len(data.people.names)
@@ -49,7 +52,7 @@ def _packed(array: npt.NDArray[Any], dtype: str) -> str:
 
 
 def _content(data: MapData) -> dict[str, Any]:
-    """Return what `map.js` reads; arrays in row-major order."""
+    """Return what `map_data.js` reads; arrays in row-major order."""
     found: dict[str, Any] = {
         "ids": data.ids,
         "titles": data.titles if data.titles != data.ids else None,

@@ -266,13 +266,22 @@ def test_a_hostile_title_stays_text(page):
     assert page.ask("document.scripts.length") == 3
 
 
-def test_dark_and_plain_pages(page, model, films):
+def test_another_colour_scheme_shows_everything_again(page, model, films):
+    famous = ".view:last-child .over .famous"
+    names = page.texts(famous)
+    page.ask("document.querySelector('#legend button').click()")
+    page.wait("document.querySelector('#legend button').getAttribute('aria-pressed') === 'false'")
+    page.ask("cmlfastMap.choose(null)")  # which writes the names anew
+    assert page.texts(famous) != names
     page.chromium.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     )
     try:
         assert page.wait("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 27)'")
         page.wait("document.querySelectorAll('.view .gl-container canvas').length")
+        page.wait("document.querySelectorAll('#legend button[aria-pressed=false]').length === 0")
+        page.ask("cmlfastMap.choose(null)")
+        assert page.texts(famous) == names
         page.picture("dark")
     finally:
         page.chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
