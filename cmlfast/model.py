@@ -922,6 +922,9 @@ class CML:
         The learned space is brought to a plane by t-SNE, with exact neighbours, begun by PCA. Needs
         ``pip install 'cmlfast[map]'``. docs/map.md shows what the page can do.
 
+        For the neighbours all points are compared with each other, so that twice as many take four times as long; from
+        200,000 on the log says so before that begins (docs/map.md has times).
+
         Parameters
         ----------
         path : str or path, optional

@@ -22,7 +22,7 @@ Near: TypeAlias = "Callable[[Tensor, Tensor, int, sparse.csr_matrix | None], tup
 
 PERPLEXITY = 30
 NEIGHBOURS = 3 * PERPLEXITY  # of each point, that t-SNE looks at
-MANY = 50_000  # points, of which the search for neighbours is told before it begins
+MANY = 200_000  # points, from which on the search for neighbours is told before it begins
 FEWEST = 8  # points of which a map says anything
 MOST_FEATURES = 50  # dimensions of features that are compared; more are first reduced to as many
 
@@ -91,8 +91,9 @@ def neighbours(points: Tensor, near: Near, k: int, what: str) -> tuple[Rows, Pla
         raise ValueError(f"there are {n} {what} of which something is known; a map needs at least {FEWEST}")
     if n >= MANY:
         LOG.warning(
-            "all %s %s are compared with each other, %s distances, which may take minutes", f"{n:,}", what, f"{n**2:,}"
+            "all %s %s are compared with each other for their neighbours: %s distances", f"{n:,}", what, f"{n**2:,}"
         )
+    LOG.info("placing %s %s by t-SNE", f"{n:,}", what)
     known = points[torch.from_numpy(placed).to(points.device)].float()
     found, scores = near(known, known, min(k, n - 1), sparse.identity(n, dtype=np.float32, format="csr"))
     rows = np.full((len(points), k), -1, dtype=np.int32)

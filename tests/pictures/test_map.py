@@ -140,7 +140,7 @@ def test_neighbours_are_searched_once_where_nobody_is_shown_and_much_is_told_fir
     assert caplog.messages == []
     monkeypatch.setattr("cmlfast.pictures.projection.MANY", N_ITEMS - 1)
     model.plot()
-    assert caplog.messages == ["all 119 items are compared with each other, 14,161 distances, which may take minutes"]
+    assert caplog.messages == ["all 119 items are compared with each other for their neighbours: 14,161 distances"]
 
 
 def test_what_is_unknown_has_no_place_and_odd_points_have_one():
