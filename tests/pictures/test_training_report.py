@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import sys
+from base64 import b64encode
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -66,8 +68,13 @@ def test_the_softmax_has_no_impostors_and_old_histories_lack_more(split):
 
 
 def test_the_page_says_it_all_and_needs_no_network(model, split, tmp_path):
-    model.plot_history(tmp_path / "report.html")
+    assert model.plot_history(tmp_path / "report.html") == tmp_path / "report.html"
     page = (tmp_path / "report.html").read_text()
+    scripts = re.findall("<script>(.*?)</script>", page, flags=re.DOTALL)
+    digests = [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
+    (policy,) = re.findall('<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    assert policy.split("; ")[:2] == ["default-src 'none'", f"script-src {' '.join(digests)}"]
+    assert len(digests) == 2
     assert not re.search(r"<(script|link|img)[^>]+(src|href)\s*=", page)
     text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     cells = re.findall(r"<th>([^<]*)</th><td>([^<]*)</td>(?:<td>([^<]*)</td>)?", text)
@@ -88,7 +95,7 @@ def test_the_page_says_it_all_and_needs_no_network(model, split, tmp_path):
 
 
 def test_the_picture_is_one(model, tmp_path):
-    model.plot_history(tmp_path / "report.PNG")
+    assert model.plot_history(str(tmp_path / "report.PNG")) == tmp_path / "report.PNG"
     import matplotlib.image
 
     pixels = matplotlib.image.imread(tmp_path / "report.PNG", format="png")
