@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Waiting threads that spin would slow everything down where several processes share the cores.
-test test-lowest test-emulated test-sanitized: export OMP_WAIT_POLICY ?= PASSIVE
+demo test test-lowest test-emulated test-sanitized docs: export OMP_WAIT_POLICY ?= PASSIVE
 # Compiling for every architecture takes minutes; `make wheel CMLFAST_CUDA_ARCHITECTURES=all` does.
 export CMLFAST_CUDA_ARCHITECTURES ?= native
 PIP := $(BIN)/python -m pip --disable-pip-version-check

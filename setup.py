@@ -99,7 +99,8 @@ def compile_cuda(nvcc, sources, folder, flags):
         target = folder / f"{source.stem}.{source.suffix[1:]}.o"
         if not (unchanged and target.exists() and target.stat().st_mtime > newest):
             print(" ".join([*command, "-c", str(source), "-o", str(target)]), flush=True)
-            subprocess.run([*command, "-c", str(source), "-o", str(target)], check=True)
+            if subprocess.run([*command, "-c", str(source), "-o", str(target)]).returncode:
+                raise SystemExit(f"{source} does not compile with {nvcc}; CMLFAST_CUDA=0 builds without CUDA kernels")
         return str(target)
 
     with ThreadPoolExecutor(int(os.environ.get("MAX_JOBS") or os.cpu_count())) as pool:

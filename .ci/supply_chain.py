@@ -11,20 +11,25 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 EXTRAS = ("annoy", "hnsw", "ivf", "map", "report", "serve", "tensorboard", "tune")
 ALLOWED = (
     "MIT", "BSD", "0BSD", "Apache", "Python Software Foundation", "PSF", "MPL", "Mozilla Public License", "ISC", "Zlib",
-    "CC0", "BSL-1.0", "Public Domain", "Unlicense",
+    "CC0", "BSL-1.0", "Public Domain", "Unlicense", "3-Clause BSD",
 )  # fmt: skip
 WORD = re.compile(r"\s*(?:;|/| AND | OR |,)\s*")
 
 
 def required() -> dict[str, str]:
-    """Return the versions of all that is required, by name."""
+    """Return the versions of all that is required, by name; end where some of it is not here to be looked at."""
+    unknown = set(EXTRAS) - set(distribution("cmlfast").metadata.get_all("Provides-Extra", ()))
+    if unknown:
+        sys.exit(f"cmlfast is installed without the extras {', '.join(sorted(unknown))}: install it anew")
     found: dict[str, str] = {}
     waiting = [("cmlfast", extra) for extra in ("", *EXTRAS)]
     seen = set(waiting)
@@ -32,33 +37,34 @@ def required() -> dict[str, str]:
         name, extra = waiting.pop()
         try:
             package = distribution(name)
-        except PackageNotFoundError:  # of an extra that is not installed here
-            continue
+        except PackageNotFoundError:
+            sys.exit(f"{name} is required, and not installed: its licence cannot be told")
         if name != "cmlfast":
             found[name] = package.version
         for text in package.requires or ():
             requirement = Requirement(text)
             if requirement.marker is None or requirement.marker.evaluate({"extra": extra}):
-                more = [(requirement.name.lower().replace("_", "-"), one) for one in ("", *requirement.extras)]
+                more = [(canonicalize_name(requirement.name), one) for one in ("", *requirement.extras)]
                 waiting += [one for one in more if one not in seen]
                 seen.update(more)
     return found
 
 
-def not_allowed(licences: dict[str, str]) -> dict[str, str]:
-    """Return those of which a part is not among the allowed."""
+def not_allowed(names: Iterable[str], licences: dict[str, str]) -> dict[str, str]:
+    """Return those packages of which a part of the licence is not among the allowed, or nothing is told."""
+    told = {name: licences.get(name, "not told") for name in names}
     return {
-        name: told
-        for name, told in licences.items()
-        if not all(any(part.upper().startswith(one.upper()) for one in ALLOWED) for part in WORD.split(told))
+        name: licence
+        for name, licence in told.items()
+        if not all(any(part.upper().startswith(one.upper()) for one in ALLOWED) for part in WORD.split(licence))
     }
 
 
-def licences(names: list[str]) -> dict[str, str]:
-    """Return what packages say."""
-    command = [sys.executable, "-m", "piplicenses", "--format=json", "--from=mixed", "--packages", *names]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return {one["Name"]: one["License"] for one in json.loads(done.stdout)}
+def licences(names: Iterable[str]) -> dict[str, str]:
+    """Return what packages say, by name."""
+    command = [sys.executable, "-m", "piplicenses", "--format=json", "--from=mixed", "--with-system", "--packages"]
+    done = subprocess.run([*command, *names], capture_output=True, text=True, check=True)
+    return {canonicalize_name(one["Name"]): one["License"] for one in json.loads(done.stdout)}
 
 
 def advisories(versions: dict[str, str]) -> tuple[list[str], list[str]] | None:
@@ -85,7 +91,7 @@ def advisories(versions: dict[str, str]) -> tuple[list[str], list[str]] | None:
 def main() -> int:
     """Run the command."""
     versions = required()
-    bad = not_allowed(licences(list(versions)))
+    bad = not_allowed(versions, licences(versions))
     print(f"licences of {len(versions)} packages: {f'not allowed: {bad}' if bad else 'all allowed'}")
     answer = advisories(versions)
     if answer is None:

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,7 @@ from cmlfast.pictures.draw_map import draw_map
 from cmlfast.pictures.map_data import Learned
 from cmlfast.serving import index_file, persistence
 from cmlfast.serving.everyone import everyone, progress
-from cmlfast.serving.explain import Explanation, check_asked, explain
+from cmlfast.serving.explain import Explanation, check_asked, explain, nearest_likes
 from cmlfast.serving.indexed import Indexed
 from cmlfast.serving.indexed import build as build_index
 from cmlfast.serving.nearest import Scores, Search, nearest
@@ -40,7 +40,6 @@ from cmlfast.serving.neighbours import near_vectors, similar
 from cmlfast.serving.queries import Query, check_count, query_of
 from cmlfast.serving.recommend import popular, predict, recommend, recommend_users
 from cmlfast.serving.summary import as_html, summary
-from cmlfast.serving.told import Told
 from cmlfast.training import DivergedError
 from cmlfast.training.auto import is_auto
 from cmlfast.training.checkpoint import Checkpoints, what_is_trained
@@ -49,12 +48,10 @@ from cmlfast.training.fit import check_some, fit
 from cmlfast.training.fitted import Fitted, user_points
 from cmlfast.training.interrupts import Interrupts
 from cmlfast.training.partial_fit import partial_fit
+from cmlfast.training.record import TrainingRecord
 from cmlfast.training.retention import without_inactive
 from cmlfast.training.settings import Settings, resolve
 from cmlfast.training.side_information import lifts_of, read_features
-
-if TYPE_CHECKING:
-    from cmlfast.pictures.training import Training
 
 T = TypeVar("T")
 Self = TypeVar("Self", bound="CML")
@@ -222,7 +219,7 @@ class CML:
     skipped_ = _Learned[dict[str, int]](lambda fitted: fitted.skipped)
 
     _fitted: Fitted | None = None
-    _last: Told | None = None
+    _last: TrainingRecord | None = None
     _index: Indexed | None = None
 
     def __init__(
@@ -354,7 +351,7 @@ class CML:
                 )
             of = what_is_trained(settings, train, features, networks, validation)
             checkpoints = Checkpoints.in_folder(checkpoint_dir, checkpoint_every, of)
-        told = Told(train.shape, train.nnz, self.get_params(), settings, (), str(device))
+        record = TrainingRecord(train.shape, train.nnz, self.get_params(), settings, (), str(device))
         with interrupts.deferred():
             try:
                 fitted = fit(
@@ -363,12 +360,12 @@ class CML:
                     checkpoints=checkpoints, interrupts=interrupts,
                 )  # fmt: skip
             except DivergedError as error:
-                self._last = replace(told, history=error.history, end=f"{error}.")
+                self._last = replace(record, history=error.history, end=f"{error}.")
                 raise
             end = "" if interrupts.arrived is None else "The training was interrupted."
-            self._last = replace(told, end=end)
+            self._last = replace(record, end=end)
             if fitted is not None:
-                self._last = replace(told, end=end, history=fitted.history, skipped=fitted.skipped)
+                self._last = replace(record, end=end, history=fitted.history, skipped=fitted.skipped)
             # One assignment, of all that was found: a fit that fails leaves the old model.
             self._fitted = fitted or self._fitted
         self._let_go_of_index()
@@ -961,6 +958,9 @@ class CML:
         The learned space is brought to a plane by t-SNE, with exact neighbours, begun by PCA. Needs
         ``pip install 'cmlfast[map]'``. docs/map.md shows what the page can do.
 
+        For the neighbours all points are compared with each other, so that twice as many take four times as long; from
+        200,000 on the log says so before that begins (docs/map.md has times).
+
         Parameters
         ----------
         path : str or path, optional
@@ -988,7 +988,7 @@ class CML:
         Returns
         -------
         Path or matplotlib.figure.Figure
-            The file that was written; the figure where ``path`` is None.
+            The file that was written; the figure, which notebooks show, where ``path`` is None.
 
         Raises
         ------
@@ -1009,6 +1009,7 @@ class CML:
         learned = Learned(
             fitted.known, fitted.has_pairs, fitted.item_likes, Sides(fitted.near("user"), fitted.near("item")),
             partial(nearest, self._kernels(fitted)), lambda rows, n: by_position.recommend(rows, N=n),
+            partial(nearest_likes, fitted, self._points(fitted)),
         )  # fmt: skip
         return draw_map(
             path, learned, titles=titles, color=color, users=users, features=None if given is None else given.rows,
@@ -1034,8 +1035,8 @@ class CML:
 
         Returns
         -------
-        plotly.graph_objects.Figure or None
-            Without ``path``, the figure, which notebooks show.
+        Path or plotly.graph_objects.Figure
+            The file that was written; the figure, which notebooks show, where ``path`` is None.
 
         Raises
         ------
@@ -1050,8 +1051,8 @@ class CML:
         """
         from cmlfast.pictures import training_report
 
-        training = self._training()
-        return training_report.figure(training) if path is None else training_report.write(path, training)
+        record = self._training()
+        return training_report.figure(record) if path is None else training_report.write(path, record)
 
     def save(self, path: str | os.PathLike[str] | IO[bytes]) -> None:
         """Write the fitted model to one safetensors file, in one step, or to an open binary file.
@@ -1200,18 +1201,15 @@ class CML:
 
         return Tags(estimator_type=None, target_tags=TargetTags(required=False), input_tags=InputTags(sparse=True))
 
-    def _training(self) -> Training:
-        """Return what there is to tell of the last training, in plain values."""
-        from cmlfast.pictures.training import Training
-
-        told = self._last
-        if told is None:
-            fitted = self._require_fitted()
-            told = Told(
-                fitted.known.shape, int(fitted.item_likes.sum()), self.get_params(), fitted.settings, fitted.history,
-                str(fitted.tables.item.device), fitted.skipped,
-            )  # fmt: skip
-        return Training(**told.plain())
+    def _training(self) -> TrainingRecord:
+        """Return what there is to say of the last training."""
+        if self._last is not None:
+            return self._last
+        fitted = self._require_fitted()
+        return TrainingRecord(
+            fitted.known.shape, int(fitted.item_likes.sum()), self.get_params(), fitted.settings, fitted.history,
+            str(fitted.tables.item.device), fitted.skipped,
+        )  # fmt: skip
 
     def _require_fitted(self) -> Fitted:
         if self._fitted is None:

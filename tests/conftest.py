@@ -1,10 +1,12 @@
 """Fixtures that several test files use."""
 
 import os
+import signal
 
 # Threads that wait in a loop stand in each other's way on a busy machine. OpenMP reads this when torch loads it.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,11 @@ def shared_data(monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(fetch._pooch(), "retrieve", no_download)
     return folder
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise ``KeyboardInterrupt``, which a shell's background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -13,7 +13,7 @@ MAY_KNOW = {
     "ops": set(),
     "data": set(),
     "indexes": set(),
-    "pictures": {"data"},
+    "pictures": {"data", "training"},
     "features": {"data"},
     "training": {"ops", "data", "features"},
     "serving": {"ops", "data", "indexes", "features", "training"},

@@ -141,7 +141,11 @@ class Numbering:
         ValueError
             If they are integers and those before were strings, or the other way round.
         """
-        encoded = pa.chunked_array(column if isinstance(column, list) else [column]).dictionary_encode()
+        chunks = column if isinstance(column, list) else [column]
+        if any(pa.types.is_dictionary(chunk.type) for chunk in chunks):
+            values, numbers = _values_of(chunks)
+            return self.number(values)[numbers]
+        encoded = pa.chunked_array(chunks).dictionary_encode()
         encoded = encoded.combine_chunks()
         if isinstance(encoded, pa.ChunkedArray):  # older Arrows
             encoded = encoded.chunk(0)
@@ -204,6 +208,22 @@ class Numbering:
                 "add it there, or drop those rows"
             )
         return np.array(found, dtype=np.int64), known
+
+
+def _values_of(chunks: list[Any]) -> tuple[list[Any], npt.NDArray[np.int64]]:
+    """Return what is used of the dictionaries in some chunks, and the place there of each row."""
+    values, numbers, n_before = [], [], 0
+    for chunk in chunks:
+        if pa.types.is_dictionary(chunk.type):
+            indices = np.asarray(chunk.indices.cast(pa.int64()))
+            used = np.bincount(indices, minlength=len(chunk.dictionary)) > 0
+            values.append(chunk.dictionary.filter(pa.array(used)))
+            numbers.append(n_before - 1 + np.cumsum(used)[indices])
+        else:
+            values.append(chunk)
+            numbers.append(n_before + np.arange(len(chunk)))
+        n_before += len(values[-1])
+    return values, np.concatenate(numbers)
 
 
 def _kind(column: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,7 @@ def read_parquet(where: Where, roles: Roles) -> Table:
     try:
         data = _dataset(where)
         columns = choose(data.schema.names, roles, name)
+        data = _dataset(where, [columns["user"], columns["item"]])
         fragments = list(data.get_fragments())
         total = sum(_believed(fragment) for fragment in fragments)
     except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
@@ -85,12 +86,14 @@ def _of_fragments(fragments: list[Any], schema: Any, columns: dict[str, str]) ->
             raise ValueError(f"{fragment.path!r}: {error}") from error
 
 
-def _dataset(where: Where) -> Any:
+def _dataset(where: Where, ids: Sequence[str] = ()) -> Any:
+    """Open files; strings in columns of ids stay dictionaries and numbers, which are all that a row takes."""
     from pyarrow import dataset  # here, because its import is slow
 
+    form = dataset.ParquetFileFormat(dictionary_columns=ids)
     # A folder as it is: the names of its folders may be columns.
     folder = isinstance(where, str | os.PathLike) and os.path.isdir(where)
-    return dataset.dataset(where if folder else expand(where), format="parquet", partitioning="hive")
+    return dataset.dataset(where if folder else expand(where), format=form, partitioning="hive")
 
 
 def _parts(batches: Iterable[Any], columns: dict[str, str], source: str) -> Iterator[Part]:
@@ -186,6 +189,13 @@ def ids(part: Part, role: str) -> Any:
             f"{part.row(column.is_null())}: drop those rows"
         )
     try:
+        if pa.types.is_dictionary(column.type):  # which `Numbering` need not have written out
+            return pa.chunked_array(
+                [
+                    pa.DictionaryArray.from_arrays(chunk.indices, id_column(chunk.dictionary, f"{role} column"))
+                    for chunk in column.chunks
+                ]
+            )
         return id_column(column, f"{role} column")
     except ValueError as error:
         raise ValueError(f"{part.source}: {error}") from error

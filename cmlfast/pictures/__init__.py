@@ -5,4 +5,4 @@ Other rooms take the names below.
 
 from cmlfast.pictures.tensorboard import TensorBoard
 
-__all__ = ["TensorBoard", "draw_map", "map_data", "training", "training_report"]
+__all__ = ["TensorBoard", "draw_map", "map_data", "training_report"]

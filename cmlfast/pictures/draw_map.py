@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from cmlfast.data.table_file import whole_file
@@ -13,6 +14,7 @@ from cmlfast.data.tensor_file import check_target
 from cmlfast.pictures import map_figure, map_page
 from cmlfast.pictures.item_columns import titles_and_colours
 from cmlfast.pictures.map_data import Learned, chosen_users, map_data
+from cmlfast.pictures.needed import library
 
 PAGE = ".html"
 SUFFIXES = (PAGE, ".png", ".pdf", ".svg")
@@ -37,8 +39,10 @@ def draw_map(
     """
     suffix = check_path(path)
     (map_page if suffix == PAGE else map_figure).check_library()
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+    library("openTSNE", "map")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise ValueError(f"random_state is {seed!r}; it must be an integer from 0 to {2**32 - 1}")
+    seed = int(seed)
     names, colouring = titles_and_colours(titles, color, learned.known.item_ids, learned.item_likes)
     rows = chosen_users(users, learned, seed)
     data = map_data(learned, names, colouring, rows, features, seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -145,18 +146,31 @@ def _of_each(given: Any, ids: Ids, name: str) -> list[Any]:
             "of item_ids_"
         )
     # A list goes as it is: NumPy would make an array of two dimensions of lists of the same length.
-    values: list[Any] = list(given) if isinstance(given, list | tuple) else np.asarray(given, dtype=object).tolist()
+    values: list[Any] = list(given) if isinstance(given, list | tuple) else _objects(given)
     if len(values) != len(ids):
         raise ValueError(f"{name} has {len(values):,} entries for {len(ids):,} items; give one for each, or a dict")
     return values
 
 
+def _objects(given: Iterable[Any]) -> list[Any]:
+    """Return an array's or a column's values as Python's own."""
+    values = np.asarray(given)
+    if values.dtype.kind == "M":
+        values = values.astype("datetime64[us]")  # of nanoseconds NumPy would make integers
+    objects: list[Any] = values.astype(object).tolist()
+    return objects
+
+
 def _missing(value: Any) -> bool:
-    return value is None or (isinstance(value, Real) and bool(np.isnan(float(value)))) or str(value).strip() == ""
+    """Whether a value is none: None, NaN, NaT, pandas' NA (known by its name, without importing pandas), or blank."""
+    if value is None or type(value).__name__ == "NAType":
+        return True
+    unequal = value != value  # as NaN and NaT are to themselves
+    return (isinstance(unequal, bool | np.bool_) and bool(unequal)) or str(value).strip() == ""
 
 
 def _colouring(label: str | None, values: Sequence[Any]) -> Colouring:
-    """Return numbers if all values are, categories otherwise."""
+    """Return numbers if all values are, dates as years, categories otherwise."""
     known = [one for one in values if isinstance(one, list | tuple | set | np.ndarray) or not _missing(one)]
     if not known:
         raise ValueError(f"color: no item has a value{f' of {label!r}' if label else ''}; leave it out, or give values")
@@ -168,7 +182,15 @@ def _colouring(label: str | None, values: Sequence[Any]) -> Colouring:
         return Numbers(
             label or "value", numbers, far, ["" if np.isnan(one) else f"{one:.6g}" for one in numbers.tolist()]
         )
+    if all(isinstance(one, date) for one in known):
+        years = np.array([np.nan if _missing(one) else _year(one) for one in values], dtype=np.float32)
+        return Numbers(label or "date", years, False, ["" if _missing(one) else one.isoformat() for one in values])
     return _categories(label or "category", [_parts(one) for one in values])
+
+
+def _year(day: date) -> float:
+    """Return a date as a year and the part of it that is over, by the day: half of 1995 is 1995.5."""
+    return day.year + (day.timetuple().tm_yday - 1) / 365.25
 
 
 def _parts(value: Any) -> list[str]:

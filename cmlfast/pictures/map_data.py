@@ -17,12 +17,11 @@ from cmlfast.data.csr import Counts
 from cmlfast.data.interactions import Interactions
 from cmlfast.data.sides import Sides
 from cmlfast.pictures.item_columns import Colouring
-from cmlfast.pictures.projection import Near, Places, itself, of_features, project
+from cmlfast.pictures.projection import NEIGHBOURS, Near, Places, Rows, neighbours, of_features, project
 
 NEAREST = 10  # items listed with an item
 RECOMMENDED = 10  # items listed with a user
 REASONS = 2  # liked items listed with a recommendation
-Rows = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,9 @@ class Learned:
         Finds the nearest rows of a table, see :data:`cmlfast.pictures.projection.Near`.
     recommend : callable
         From rows of users [Q] and a number n to rows of items [Q, n] and scores, -1 and -inf behind short ones.
+    reasons : callable
+        From rows of users [Q], rows of items [Q, n] and a number k to rows of the liked items nearest to each,
+        [Q, n, k], -1 behind short ones.
     """
 
     known: Interactions
@@ -51,6 +53,7 @@ class Learned:
     tables: Sides[Tensor]
     near: Near
     recommend: Callable[[npt.NDArray[np.int64], int], tuple[Any, Any]]
+    reasons: Callable[[npt.NDArray[np.int64], Any, int], Any]
 
 
 @dataclass(frozen=True)
@@ -171,29 +174,28 @@ def map_data(
     """
     items = learned.tables.item
     everything = torch.cat((items, learned.tables.user[torch.from_numpy(users).to(items.device)]))
-    places = project(everything, learned.near, seed, "items and users" if len(users) else "items")
+    nearest, distances = neighbours(everything, learned.near, NEIGHBOURS, "items and users" if len(users) else "items")
+    places = project(everything, nearest, distances, seed)
     by_features = None
     if features is not None:
         points = of_features(features, seed).to(items.device)
         points[items.isnan().any(1)] = torch.nan  # both views have the same items
-        by_features = project(points, learned.near, seed, "items with features")
-    nearest, distances = _nearest(items, learned.near)
+        by_features = project(points, *neighbours(points, learned.near, NEIGHBOURS, "items with features"), seed)
+    if len(users):  # who are among those neighbours
+        nearest, distances = neighbours(items, learned.near, NEAREST, "items")
     ids = [str(one) for one in learned.known.item_ids.tolist()]
     people = _people(learned, users) if len(users) else None
-    return MapData(ids, titles, learned.item_likes, colouring, places, by_features, nearest, distances, people)
-
-
-def _nearest(items: Tensor, near: Near) -> tuple[Rows, Places]:
-    """Return the items nearest to each, and their distances; -1 and NaN for none."""
-    placed = np.flatnonzero(~items.isnan().any(1).cpu().numpy())
-    rows = np.full((len(items), NEAREST), -1, dtype=np.int32)
-    distances = np.full((len(items), NEAREST), np.nan, dtype=np.float32)
-    known = items[torch.from_numpy(placed).to(items.device)]
-    found, scores = near(known, known, NEAREST, itself(len(placed)))
-    there = (found >= 0) & np.isfinite(scores)
-    rows[placed, : found.shape[1]] = np.where(there, placed[found], -1)
-    distances[placed, : found.shape[1]] = np.where(there, np.sqrt(np.where(there, -scores, 0)), np.nan)
-    return rows, distances
+    return MapData(
+        ids,
+        titles,
+        learned.item_likes,
+        colouring,
+        places,
+        by_features,
+        nearest[:, :NEAREST],
+        distances[:, :NEAREST],
+        people,
+    )
 
 
 def _people(learned: Learned, users: npt.NDArray[np.int64]) -> People:
@@ -202,27 +204,4 @@ def _people(learned: Learned, users: npt.NDArray[np.int64]) -> People:
     found, _ = learned.recommend(users, RECOMMENDED)
     recommended[:, : found.shape[1]] = found
     names = [str(one) for one in learned.known.user_ids[users].tolist()]
-    return People(names, liked, recommended, reasons(learned.tables.item, liked, recommended, learned.near))
-
-
-def reasons(items: Tensor, liked: sparse.csr_matrix, recommended: Rows, near: Near) -> Rows:
-    """Return for each recommendation [m, n] the liked items that are nearest to it, [m, n, 2], -1 for none.
-
-    Parameters
-    ----------
-    items : Tensor of shape (J, r)
-    liked : csr_matrix of shape (m, J)
-    recommended : ndarray of shape (m, n)
-        Rows of items, -1 for none.
-    near : callable
-        Finds the nearest.
-    """
-    found = np.full((*recommended.shape, REASONS), -1, dtype=np.int32)
-    for user, (begin, end) in enumerate(zip(liked.indptr[:-1], liked.indptr[1:], strict=True)):
-        theirs = liked.indices[begin:end].astype(np.int64)  # [L]
-        places = np.flatnonzero(recommended[user] >= 0)
-        if len(theirs) and len(places):
-            asked = items[torch.from_numpy(recommended[user, places].astype(np.int64)).to(items.device)]
-            rows, scores = near(asked, items[torch.from_numpy(theirs).to(items.device)], REASONS, None)
-            found[user, places, : rows.shape[1]] = np.where(np.isfinite(scores), theirs[rows], -1)
-    return found
+    return People(names, liked, recommended, learned.reasons(users, recommended, REASONS))

@@ -30,25 +30,23 @@ def figure(data: MapData) -> Any:
     """Return a matplotlib figure: the learned space, and to its left the features' where there is one."""
     sides = [] if data.feature_places is None else [("Original features", data.feature_places)]
     sides.append(("Learned space", data.places))
-    # A figure of its own, not pyplot's: nobody's open figures and settings take part.
-    drawn = library("matplotlib.figure", "map").Figure(figsize=(8 * len(sides), 5.9), dpi=DPI, layout="constrained")
+    check_library()
+    from cmlfast.pictures.shown_figure import ShownFigure
+
+    drawn = ShownFigure(figsize=(8 * len(sides), 5.9), dpi=DPI, layout="constrained")
     panels = drawn.subplots(1, len(sides), squeeze=False)[0]
     for panel, (name, places) in zip(panels, sides, strict=True):
-        _points(panel, data, places)
+        groups = _points(panel, data, places)
         panel.set_aspect("equal", adjustable="datalim")
         panel.set(xticks=[], yticks=[])
         panel.spines[:].set_color("#C9CDD3")
         if len(sides) > 1:
             panel.set_title(name)
+    label = _printable(data.colouring.label)
     if isinstance(data.colouring, Numbers):
-        drawn.colorbar(panels[-1].collections[0], ax=panels[-1], label=data.colouring.label, shrink=0.6, pad=0.01)
+        drawn.colorbar(panels[-1].collections[0], ax=panels[-1], label=label, shrink=0.6, pad=0.01)
     else:
-        legend = panels[-1].legend(
-            title=_printable(data.colouring.label), loc="upper left", bbox_to_anchor=(1, 1), frameon=False, borderpad=0
-        )
-        for handle in legend.legend_handles:
-            handle.set_sizes([36])
-            handle.set_alpha(1)
+        _legend(panels[-1], label, groups)
     drawn.draw_without_rendering()  # which settles where everything stands
     for panel, (_, places) in zip(panels, sides, strict=True):
         _names(panel, data, places[: len(data.titles)])
@@ -63,8 +61,24 @@ def save(drawn: Any, file: IO[bytes], form: str) -> None:
         drawn.savefig(file, format=form, metadata=dates.get(form))
 
 
-def _points(panel: Any, data: MapData, places: Places) -> None:
-    """Draw users, then items, the least liked first."""
+def _legend(panel: Any, label: str, groups: list[tuple[str, Any]]) -> None:
+    """Write beside a panel what the colours are."""
+    names, handles = zip(*groups, strict=True)
+    # By number first: matplotlib takes a label that begins with "_" for one that shall not be shown.
+    legend = panel.legend(
+        handles, [str(place) for place in range(len(names))], title=label, loc="upper left", bbox_to_anchor=(1, 1),
+        frameon=False, borderpad=0,
+    )  # fmt: skip
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set_text(_printable(name))
+    for handle in legend.legend_handles:
+        handle.set_sizes([36])
+        handle.set_alpha(1)
+
+
+def _points(panel: Any, data: MapData, places: Places) -> list[tuple[str, Any]]:
+    """Draw items, the least liked first, over users; return what was drawn of each category, and of users, by name."""
+    groups = []
     n = len(data.titles)
     dense = bool(len(places) > MANY)
     small = np.clip(2500 / max(len(places), 1), 0.12, 1)
@@ -84,16 +98,19 @@ def _points(panel: Any, data: MapData, places: Places) -> None:
         for code, (name, colour, shape) in enumerate(_looks(data.colouring)):
             mine = np.flatnonzero(data.colouring.codes == code)
             mine = mine[np.argsort(data.likes[mine], kind="stable")]
-            panel.scatter(
-                *places[mine].T, s=size[mine], c=colour, marker=shape, label=_printable(name),
-                zorder=1 if name == OTHER else 2, alpha=0.9, **style,
+            drawn = panel.scatter(
+                *places[mine].T, s=size[mine], c=colour, marker=shape, zorder=1 if name == OTHER else 2, alpha=0.9,
+                **style,
             )  # fmt: skip
+            groups.append((name, drawn))
     if len(places) > n:
         colour, _, shape = PEOPLE
-        panel.scatter(
+        drawn = panel.scatter(
             *places[n:].T, s=10 * small, c=colour, marker=shape, linewidths=0.7 * small, alpha=0.5, zorder=0,
-            label="users", rasterized=dense,
+            rasterized=dense,
         )  # fmt: skip
+        groups.append(("users", drawn))
+    return groups
 
 
 def _looks(colouring: Categories) -> list[tuple[str, str, str]]:
@@ -104,7 +121,7 @@ def _looks(colouring: Categories) -> list[tuple[str, str, str]]:
 
 def _names(panel: Any, data: MapData, places: Places) -> None:
     """Write the names of the best liked items that have titles, as many as have room beside each other."""
-    renderer, taken = panel.figure._get_renderer(), list[Any]()
+    renderer, taken = panel.figure.canvas.get_renderer(), list[Any]()
     box, written = panel.get_window_extent(renderer), 0
     titled = [title != one for title, one in zip(data.titles, data.ids, strict=True)]
     for item in np.argsort(-data.likes, kind="stable")[: 12 * LABELLED].tolist():
@@ -115,7 +132,7 @@ def _names(panel: Any, data: MapData, places: Places) -> None:
         for across, along, right, up in SIDES:
             text = panel.annotate(
                 _printable(data.titles[item]), places[item], (3 * right, 2 * up), textcoords="offset points",
-                ha=across, va=along, fontsize=7.5, color="#15181D", zorder=5, parse_math=False,
+                ha=across, va=along, fontsize=7.5, color="#15181D", zorder=5,
                 path_effects=[library("matplotlib.patheffects", "map").withStroke(linewidth=2.2, foreground="white")],
             )  # fmt: skip
             mine = text.get_window_extent(renderer).padded(4)
@@ -129,7 +146,7 @@ def _names(panel: Any, data: MapData, places: Places) -> None:
 
 
 def _printable(text: str) -> str:
-    """Return a name on one line, short, without what no font shows."""
+    """Return a name on one line, short, without what no font shows, and no formula whatever dollars it has."""
     line = "".join(one if one.isprintable() else " " for one in text)
     line = " ".join(line.split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return (line if len(line) <= LONGEST else line[: LONGEST - 1] + "…").replace("$", r"\$")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
 from importlib.resources import files
 from string import Template
 from typing import Any
@@ -16,8 +14,10 @@ from cmlfast.pictures.item_columns import OTHER, Numbers
 from cmlfast.pictures.map_data import MapData
 from cmlfast.pictures.needed import library
 from cmlfast.pictures.palette import CATEGORIES, NUMBERS, PEOPLE, REST
+from cmlfast.pictures.sealed import as_json, plotly_script, policy
 
 FILES = files("cmlfast.pictures")
+SCRIPTS = ("map_data", "map_views", "map_marks", "map_panel", "map_search", "map_keys")  # in the order that they run
 
 
 def check_library() -> None:
@@ -31,30 +31,19 @@ def page(data: MapData) -> str:
     Only the scripts written here may run in it, and it may ask for nothing: its policy says so to the browser, by the
     scripts' digests. All that comes from titles and ids is JSON, which the script writes as text.
     """
-    plotly = library("plotly.offline", "map").get_plotlyjs().replace("\r\n", "\n")
-    script = FILES.joinpath("map.js").read_text("utf-8")
+    plotly = plotly_script("map")
+    # The files share one scope, and leave nothing outside it but what the last one does.
+    parts = "\n".join(FILES.joinpath(f"{name}.js").read_text("utf-8") for name in SCRIPTS)
+    script = f'"use strict";\n(() => {{\n{parts}}})();\n'
     # plotly.js makes functions of text, of its own alone, when it draws by WebGL: 'unsafe-eval'.
-    policy = (
-        f"default-src 'none'; script-src {_digest(plotly)} {_digest(script)} 'unsafe-eval'; "
-        "style-src 'unsafe-inline'; img-src data: blob:"
-    )
+    allowed = policy(plotly, script, more="'unsafe-eval'")
     people = 0 if data.people is None else len(data.people.names)
     shown = int((~np.isnan(data.places[: len(data.titles)]).any(1)).sum())
     heading = f"Map of {shown:,} items" + (f" and {people:,} users" if people else "")
     return Template(FILES.joinpath("map.html").read_text("utf-8")).substitute(
-        policy=policy, heading=heading, style=FILES.joinpath("map.css").read_text("utf-8"), plotly=plotly,
-        script=script, data=_json(_content(data)),
+        policy=allowed, heading=heading, style=FILES.joinpath("map.css").read_text("utf-8"), plotly=plotly,
+        script=script, data=as_json(_content(data)),
     )  # fmt: skip
-
-
-def _digest(script: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
-
-
-def _json(content: Any) -> str:
-    """Return JSON that may stand in HTML, whatever the strings in it: none of them ends a script or begins a tag."""
-    text = json.dumps(content, separators=(",", ":"))  # ASCII alone
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _packed(array: npt.NDArray[Any], dtype: str) -> str:
@@ -63,7 +52,7 @@ def _packed(array: npt.NDArray[Any], dtype: str) -> str:
 
 
 def _content(data: MapData) -> dict[str, Any]:
-    """Return what `map.js` reads; arrays in row-major order."""
+    """Return what `map_data.js` reads; arrays in row-major order."""
     found: dict[str, Any] = {
         "ids": data.ids,
         "titles": data.titles if data.titles != data.ids else None,

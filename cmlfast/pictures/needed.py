@@ -12,5 +12,5 @@ def library(name: str, extra: str) -> ModuleType:
         return import_module(name)
     except ImportError as error:
         raise ImportError(
-            f"this picture needs {name.partition('.')[0]}, which is not there: pip install 'cmlfast[{extra}]'"
+            f"this needs {name.partition('.')[0]}, which is not there: pip install 'cmlfast[{extra}]'"
         ) from error

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from cmlfast.pictures.training import History
+from cmlfast.training.course import Record
 
 # Okabe and Ito's colours, which those who see no red or no green tell apart too; dashes for who sees none.
 COLOURS = ("#0072B2", "#D55E00")
@@ -47,7 +47,7 @@ class Panel:
     best: tuple[float, float] | None = None
 
 
-def panels(history: History, measure: str | None) -> list[Panel]:
+def panels(history: Sequence[Record], measure: str | None) -> list[Panel]:
     """Return what there is to draw of a training.
 
     Parameters
@@ -97,11 +97,11 @@ def told_of_best(best: tuple[float, float]) -> str:
     return f"best {best[1]:.4f} in epoch {best[0]:g}"
 
 
-def _of(history: History, key: str, name: str) -> Curve:
+def _of(history: Sequence[Record], key: str, name: str) -> Curve:
     return _curve(history, name, lambda record: record[key])
 
 
-def _curve(history: History, name: str, value: Callable[[dict[str, float]], float]) -> Curve:
+def _curve(history: Sequence[Record], name: str, value: Callable[[dict[str, float]], float]) -> Curve:
     """Return a curve through those epochs of which there is a value."""
     points = []
     for record in history:

@@ -6,6 +6,8 @@ import os
 from types import TracebackType
 from typing import Any
 
+from cmlfast.pictures.needed import library
+
 
 class TensorBoard:
     """Writes each epoch's entry of ``history_`` as scalars: ``fit(..., callback=TensorBoard("runs/first"))``.
@@ -27,12 +29,9 @@ class TensorBoard:
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                "TensorBoard's files are written by tensorboard, which is not there: pip install 'cmlfast[tensorboard]'"
-            ) from error
+        library("tensorboard", "tensorboard")
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(os.fspath(log_dir))
 
     def __call__(self, record: dict[str, float]) -> None:

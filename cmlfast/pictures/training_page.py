@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 from cmlfast.pictures.panels import BEST, COLOURS, Panel, log_ticks, panels, span, told_of_best
-from cmlfast.pictures.training import Training
+from cmlfast.pictures.sealed import as_json, plotly_script, policy
+from cmlfast.training.record import TrainingRecord, machine
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 STYLE = f"""
@@ -28,26 +30,33 @@ td {{ font-variant-numeric: tabular-nums; overflow-wrap: anywhere }}
 th {{ font-weight: 500; color: #595959 }}
 thead th {{ font-weight: 600; color: #222 }}
 """
+# Plotly.newPlot takes the figure as data: no script is made of what was trained.
+SCRIPT = """
+const { data, layout, config } = JSON.parse(document.getElementById("figure").textContent);
+Plotly.newPlot("curves", data, layout, config);
+"""
 
 
-def page(training: Training) -> str:
+def page(record: TrainingRecord) -> str:
     """Return the page, whole in itself."""
-    drawn = panels(training.history, training.measure)
-    notes = "".join(f"<p>{escape(note)}</p>" for note in training.notes)
-    settings = [(name, *values) for name, values in training.settings.items()]
+    drawn = panels(record.history, record.measure)
+    notes = "".join(f"<p>{escape(note)}</p>" for note in record.notes)
+    settings = [(name, *values) for name, values in record.came_to.items()]
+    plotly = plotly_script("report")
     parts = [
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(plotly, SCRIPT)}">',
         "<meta name='viewport' content='width=device-width, initial-scale=1'>",
         f"<title>Training report</title><style>{STYLE}</style></head><body><h1>Training report</h1>",
         "<div class='facts'>",
-        *(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in _facts(training)),
+        *(f"<div><b>{escape(value)}</b>{escape(name)}</div>" for name, value in _facts(record)),
         "</div>",
         f"<div class='notes'>{notes}</div>" if notes else "",
-        _drawing(drawn) if drawn else "<p>No epoch was finished, so that there is nothing to draw.</p>",
+        _drawing(drawn, plotly) if drawn else "<p>No epoch was finished, so that there is nothing to draw.</p>",
         "<div class='tables'><div><h2>Data</h2>",
-        _table(training.data.items()),
+        _table(record.data.items()),
         "<h2>Machine</h2>",
-        _table(training.machine.items()),
+        _table(machine().items()),
         "</div><div><h2>Settings</h2>",
         _table(settings, ("", "given", "came to")),
         "</div></div></body></html>\n",
@@ -128,26 +137,31 @@ def _title(panel: Panel) -> str:
     return f"<b>{panel.title}</b>" + (f"  {'  '.join(names)}" if len(panel.curves) > 1 else "")
 
 
-def _drawing(drawn: Sequence[Panel]) -> str:
+def _drawing(drawn: Sequence[Panel], plotly: str) -> str:
+    """Return where the curves are drawn, the curves as data, and the scripts."""
     buttons = ["lasso2d", "select2d", "zoomIn2d", "zoomOut2d", "autoScale2d"]
-    config = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": buttons}
-    found: str = curves(drawn).to_html(full_html=False, include_plotlyjs=True, config=config, div_id="curves")
-    return f"<div class='curves'>{found}</div>"
+    config = {"displaylogo": False, "responsive": True, "showSendToCloud": False, "modeBarButtonsToRemove": buttons}
+    figure = as_json({**json.loads(curves(drawn).to_json()), "config": config})
+    return (
+        "<div class='curves'><div id='curves'></div></div>"
+        f"<script type='application/json' id='figure'>{figure}</script>"
+        f"<script>{plotly}</script><script>{SCRIPT}</script>"
+    )
 
 
-def _facts(training: Training) -> list[tuple[str, str]]:
+def _facts(record: TrainingRecord) -> list[tuple[str, str]]:
     """Return the numbers to begin with."""
-    history = training.history
-    seconds = sum(record["seconds"] for record in history)
+    history = record.history
+    seconds = sum(epoch["seconds"] for epoch in history)
     found = [("epochs", f"{len(history)}"), ("seconds of training", f"{seconds:,.1f}")]
     if not history:
         return found
-    n_pairs = sum(record.get("pairs", 0) for record in history)
+    n_pairs = sum(epoch.get("pairs", 0) for epoch in history)
     if n_pairs and seconds:
         found.append(("pairs a second", f"{n_pairs / seconds:,.0f}"))
     found.append(("last loss", f"{history[-1]['loss']:.4g}"))
-    best = [panel.best for panel in panels(history, training.measure) if panel.best]
-    found += [(f"best {training.measure}, in epoch {epoch:g}", f"{value:.4f}") for epoch, value in best]
+    best = [panel.best for panel in panels(history, record.measure) if panel.best]
+    found += [(f"best {record.measure}, in epoch {epoch:g}", f"{value:.4f}") for epoch, value in best]
     return found
 
 

@@ -6,18 +6,18 @@ import io
 from typing import Any
 
 from cmlfast.pictures.panels import BEST, COLOURS, Panel, log_ticks, panels, span, told_of_best
-from cmlfast.pictures.training import Training
+from cmlfast.training.record import TrainingRecord
 
 GREY = "#666666"
 
 
-def png(training: Training) -> bytes:
+def png(record: TrainingRecord) -> bytes:
     """Return the picture."""
     # Not by pyplot, whose settings and windows are the process's.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    drawn = panels(training.history, training.measure)
+    drawn = panels(record.history, record.measure)
     n_rows = max(1, (len(drawn) + 1) // 2)
     figure = Figure(figsize=(10, 0.6 + 2.7 * n_rows), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
@@ -26,17 +26,17 @@ def png(training: Training) -> bytes:
         place = number + len(drawn) % 2
         where = grid[0, :] if number == 0 and len(drawn) % 2 else grid[place // 2, place % 2]
         _draw(figure.add_subplot(where), panel, span(drawn))
-    figure.suptitle("\n".join([headline(training), *training.notes]), x=0.01, ha="left", fontsize=10)
+    figure.suptitle("\n".join([headline(record), *record.notes]), x=0.01, ha="left", fontsize=10)
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()
 
 
-def headline(training: Training) -> str:
+def headline(record: TrainingRecord) -> str:
     """Return what was trained on, and how long."""
-    seconds = sum(record["seconds"] for record in training.history)
-    data = ", ".join(f"{value} {name}" for name, value in training.data.items() if name in ("users", "items", "likes"))
-    n = len(training.history)
+    seconds = sum(epoch["seconds"] for epoch in record.history)
+    data = ", ".join(f"{value} {name}" for name, value in record.data.items() if name in ("users", "items", "likes"))
+    n = len(record.history)
     return f"{data}; {n} epoch{'s' * (n != 1)} in {seconds:.1f} s"
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cmlfast.data.table_file import whole_file
 from cmlfast.data.tensor_file import check_target
+from cmlfast.pictures.needed import library
 from cmlfast.pictures.panels import panels
-from cmlfast.pictures.training import Training
+from cmlfast.training.record import TrainingRecord
 
 NEEDS = {".html": "plotly", ".png": "matplotlib"}
 
@@ -27,31 +27,32 @@ def check_report(path: str | os.PathLike[str]) -> Path:
     OSError
         If there can be no such file.
     """
-    _need(_suffix(path))
+    library(NEEDS[_suffix(path)], "report")
     return check_target(path)
 
 
-def write(path: str | os.PathLike[str], training: Training) -> None:
-    """Write a report, all or nothing; raise as :func:`check_report`."""
+def write(path: str | os.PathLike[str], record: TrainingRecord) -> Path:
+    """Write a report, all or nothing, and return where; raise as :func:`check_report`."""
     check_report(path)
     if _suffix(path) == ".png":
         from cmlfast.pictures.training_png import png
 
-        content = png(training)
+        content = png(record)
     else:
         from cmlfast.pictures.training_page import page
 
-        content = page(training).encode()
+        content = page(record).encode()
     with whole_file(path) as file:
         file.write(content)
+    return Path(path)
 
 
-def figure(training: Training) -> Any:
+def figure(record: TrainingRecord) -> Any:
     """Return the curves as a figure of plotly."""
-    _need(".html")
+    library(NEEDS[".html"], "report")
     from cmlfast.pictures.training_page import curves
 
-    return curves(panels(training.history, training.measure))
+    return curves(panels(record.history, record.measure))
 
 
 def _suffix(path: str | os.PathLike[str]) -> str:
@@ -59,10 +60,3 @@ def _suffix(path: str | os.PathLike[str]) -> str:
     if suffix not in NEEDS:
         raise ValueError(f"the report is {str(path)!r}; its name must end in .html or .png")
     return suffix
-
-
-def _need(suffix: str) -> None:
-    if find_spec(NEEDS[suffix]) is None:
-        raise ImportError(
-            f"a report as {suffix[1:].upper()} needs {NEEDS[suffix]}, which is not there: pip install 'cmlfast[report]'"
-        )

@@ -14,5 +14,4 @@ __all__ = [
     "queries",
     "recommend",
     "summary",
-    "told",
 ]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from cmlfast.data.ids import Ids
-from cmlfast.serving.nearest import pair_scores, picked
+from cmlfast.serving.nearest import Positions, pair_scores, picked
 from cmlfast.serving.queries import Query, answer, listed, rows_of_ids
 from cmlfast.serving.summary import LEFT
 from cmlfast.training.fitted import Fitted, user_points
@@ -139,11 +139,11 @@ def explain(fitted: Fitted, points: Tensor, query: Query, userid: Any, itemid: A
     known = np.unique(query.seen.indices)
     likes = known[(known != row) & fitted.trained[known]].astype(np.int64)  # [L]
     users, item, liked = user_points(query.vectors, points), picked(points, rows), picked(points, likes)
-    to_item = _distances(liked, item)  # [L]
-    to_user = _distances(liked, users)
-    distance = float(_distances(users, item)[0])
+    to_item = _distances(item, liked)[0]  # [L]
+    to_user = _distances(users, liked)[0]
+    distance = float(_distances(users, item)[0, 0])
     shares = _softmax(-(to_item**2) / fitted.settings.loss.scale)
-    nearest = np.argsort(to_item, kind="stable")[: int(n)]
+    nearest = _first(to_item[None], int(n))[0]
     bounds, by = (0.0, math.inf), None
     if len(likes):
         least, most = np.abs(to_user - to_item), to_user + to_item
@@ -172,9 +172,45 @@ def _ids(fitted: Fitted, rows: npt.NDArray[np.int64]) -> Ids:
     return found
 
 
-def _distances(some: Tensor, one: Tensor) -> Numbers:
-    """Return Euclidean distances, [n]: in float64, so that sums of two of them hold to the last digits shown."""
-    found: Numbers = (some.double() - one.double()).square().sum(1).sqrt().cpu().numpy()
+def nearest_likes(fitted: Fitted, points: Tensor, users: Positions, items: Positions, n: int) -> Positions:
+    """Return which likes of users are nearest to items, as :func:`explain` has them, [Q, k, n], -1 for none.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        Whose training matrix was kept.
+    points : Tensor of shape (J, r or r + 1)
+        Where users look for items.
+    users : ndarray of shape (Q,)
+        Rows.
+    items : ndarray of shape (Q, k)
+        Rows of k items for each user, -1 for none.
+    n : int
+        How many likes.
+    """
+    found = np.full((*items.shape, n), -1, dtype=np.int64)
+    for user, liked in enumerate(fitted.known.matrix[users]):
+        likes = np.sort(liked.indices)
+        likes = likes[fitted.trained[likes]].astype(np.int64)  # [L]
+        places = np.flatnonzero(items[user] >= 0)
+        asked = items[user, places].astype(np.int64)
+        distances = _distances(picked(points, asked), picked(points, likes))
+        distances[asked[:, None] == likes] = math.inf  # no item is a reason for itself
+        first = _first(distances, n)
+        there = np.isfinite(np.take_along_axis(distances, first, 1))
+        found[user, places, : first.shape[1]] = np.where(there, likes[first], -1)
+    return found
+
+
+def _first(distances: Numbers, n: int) -> Positions:
+    """Return where the n least of each row are, of equal ones the first."""
+    return np.argsort(distances, axis=1, kind="stable")[:, :n]
+
+
+def _distances(some: Tensor, others: Tensor) -> Numbers:
+    """Return Euclidean distances, [n, m]: in float64, so that sums of two of them hold to the last digits shown."""
+    squares = (some.double()[:, None] - others.double()).square().sum(2)
+    found: Numbers = squares.sqrt().cpu().numpy()
     return found
 
 

@@ -7,5 +7,5 @@ from cmlfast.training.loop import DivergedError
 
 __all__ = [
     "DivergedError", "auto", "checkpoint", "course", "fit", "fitted", "interrupts", "loop", "loss", "partial_fit",
-    "progress", "retention", "settings", "side_information", "softmax", "tables",
+    "progress", "record", "retention", "settings", "side_information", "softmax", "tables",
 ]  # fmt: skip

@@ -8,14 +8,17 @@ written over.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import KINDS, Sides
 from cmlfast.data.tensor_file import PART, remove_parts, under
 from cmlfast.features.rows import Features
-from cmlfast.training.checkpoint_file import checked, complete, put
+from cmlfast.training.checkpoint_file import EarlierError, checked, complete, put
 from cmlfast.training.course import Course
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
@@ -40,6 +43,9 @@ NAME = re.compile(r"checkpoint-(\d{6})-(\d{8})\.safetensors")  # whole epochs, a
 KEPT = 2
 MARK = "cmlfast-checkpoint"  # what the names of half-written ones begin with
 MINUTES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:m|min|minutes?)")
+FAILED = "the checkpoint could not be written"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a disk, a quota and a limit say
+LOG = logging.getLogger("cmlfast")
 Of = dict[str, Any]  # what a training is of, by name: parameters, digests of data
 
 
@@ -138,22 +144,32 @@ class Checkpoints:
         tensors |= random_states(tables.user.device)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         path = self.folder / f"checkpoint-{course.epoch:06d}-{course.n_batches:08d}.safetensors"
-        part, self._spare = self._spare or self._new_part(), None
-        with _told(path):
-            put(part, tensors, {"of": self.of, "course": course.as_json()})
+        header = {"of": self.of, "course": course.as_json()}
+        with _told(path, FAILED):
+            part = self._take_spare() or self._new_part()
+            try:
+                put(part, tensors, header)
+            except PermissionError:  # somebody else's, or made read-only
+                part = self._new_part()
+                put(part, tensors, header)
         self._written = time.monotonic()
         self._writing = self._thread.submit(self._complete, part, path)
 
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, raised: BaseException | None, __: object) -> None:
         try:
             self.finish()
+        except OSError as error:
+            if raised is None:
+                raise
+            LOG.warning("fit: %s", error)  # no note to what was raised, which Python 3.10 does not have
         finally:
             self._thread.shutdown()
             if self._spare is not None:
-                self._spare.unlink(missing_ok=True)
+                with suppress(OSError):  # all is written; the next training removes what is left
+                    self._spare.unlink(missing_ok=True)
                 self._spare = None
 
     def finish(self) -> None:
@@ -162,23 +178,35 @@ class Checkpoints:
             writing, self._writing = self._writing, None
             writing.result()
 
+    def _take_spare(self) -> Path | None:
+        """Return the retired file, unless somebody kept it: under another name too, or as a link to where it is now."""
+        spare, self._spare = self._spare, None
+        if spare is not None and os.path.lexists(spare):
+            found = spare.lstat()
+            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+                return spare
+            spare.unlink()
+        return None
+
     def _new_part(self) -> Path:
         return self.folder / f".{MARK}-{secrets.token_hex(8)}{PART}"
 
     def _complete(self, part: Path, path: Path) -> None:
-        with _told(path):
+        with _told(path, FAILED):
             try:
                 complete(part)
                 os.replace(part, path)
                 sync(self.folder)  # before another is written over
             finally:
                 part.unlink(missing_ok=True)
-        remove_parts(self.folder, MARK)
+        with _told(self.folder, "what is no longer needed could not be removed"):
+            remove_parts(self.folder, MARK)
         for old in self.files()[:-KEPT]:
-            if self._spare is None:
-                self._spare = old.rename(self._new_part())
-            else:
-                old.unlink(missing_ok=True)
+            with _told(old, "an older checkpoint could not be removed"):
+                if self._spare is None:
+                    self._spare = old.rename(self._new_part())
+                else:
+                    old.unlink(missing_ok=True)
 
     def restore(self, tables: JointTables) -> tuple[Course, JointTables] | None:
         """Bring tables, networks and random numbers to the last checkpoint; return its course and the best tables.
@@ -210,6 +238,8 @@ class Checkpoints:
         remedy = f"remove it to go on from {before.name}" if before else "remove it to begin anew"
         try:
             tensors, header = checked(path)
+        except EarlierError as error:
+            raise ValueError(f"the checkpoint {str(path)!r} was {error}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged ({error}); {remedy}") from error
         self._check_same(header["of"])
@@ -230,15 +260,16 @@ class Checkpoints:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _told(path: Path, failed: str) -> Iterator[None]:
     """Say of an ``OSError`` what it was about, and what is left."""
     try:
         yield
     except OSError as error:
+        remedy = "make room" if error.errno in FULL else "mend that"
         raise OSError(
             error.errno,
-            f"the checkpoint could not be written ({os.strerror(error.errno or 0)}); earlier ones are unchanged: "
-            "make room, and call the same again to go on from the last",
+            f"{failed} ({os.strerror(error.errno or 0)}); earlier ones are unchanged: {remedy}, and call the same "
+            "again to go on from the last",
             str(path),
         ) from error
 

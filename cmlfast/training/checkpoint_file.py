@@ -28,6 +28,10 @@ UNKNOWN = b"0" * 8  # what stands there until, and when, the checksum is compute
 ALIGNED = 8
 
 
+class EarlierError(ValueError):
+    """A checkpoint of the layout that had a SHA-256 in its header, and of trainings that told less of themselves."""
+
+
 def put(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]) -> None:
     """Write all but the checksum, over what is there.
 
@@ -96,12 +100,18 @@ def checked(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises
     ------
+    EarlierError
+        If an earlier cmlfast wrote the file.
     ValueError
-        If the file is damaged, or no checkpoint.
+        If it is damaged, or no checkpoint.
     """
     tensors, metadata = read(path)
     if not isinstance(metadata.get("checkpoint"), dict):
         raise ValueError("it is no checkpoint")
+    if "sha256" in metadata:
+        raise EarlierError(
+            "written by an earlier cmlfast; finish it with that version, or begin anew in another folder"
+        )
     with open(path, "rb") as file:
         file.seek(PLACE)
         if file.read(len(UNKNOWN)) != b"%08x" % checksum(file.fileno()):

@@ -73,6 +73,7 @@ def test_the_model_is_there_if_the_report_cannot_be_written(likes, tmp_path, cap
     assert not report.exists()
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_what_was_broken_off_leaves_a_report(likes, tmp_path, capsys, monkeypatch):
     fit = CML.fit
 

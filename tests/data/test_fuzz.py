@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -122,6 +123,27 @@ def test_a_parquet_file_of_more_rows_than_its_bytes_can_mean_is_refused(tmp_path
     parquet.write_table(pa.concat_tables([part] * 200).combine_chunks(), tmp_path / "a.parquet")
     with pytest.raises(ValueError, match=r"a\.parquet.* says that it holds 20000000 rows: that is hardly a table"):
         Interactions.from_parquet(tmp_path / "a.parquet")
+
+
+KEPT: list[Any] = []  # pools, to which threads that read ahead may give memory back after a test
+
+
+@pytest.mark.parametrize("how", [{}, {"use_dictionary": False, "compression": "zstd"}], ids=["dictionary", "zstd"])
+def test_a_long_id_takes_its_memory_once_however_often_it_comes(how: dict[str, Any], tmp_path: Path) -> None:
+    long, n_rows, before = "x" * 512, 2**18, pa.default_memory_pool()
+    part = pa.table({"user": pa.array([f"u{n % 100}" for n in range(n_rows)]), "item": pa.repeat(long, n_rows)})
+    parquet.write_table(part, tmp_path / "a.parquet", **how)
+    held, size = part.nbytes, (tmp_path / "a.parquet").stat().st_size
+    assert held > 100 * size
+    pool = pa.proxy_memory_pool(before)
+    KEPT.append(pool)
+    pa.set_memory_pool(pool)
+    try:
+        likes = Interactions.from_parquet(tmp_path / "a.parquet")
+    finally:
+        pa.set_memory_pool(before)
+    assert (likes.n_users, list(likes.item_ids)) == (100, [long])
+    assert 0 < pool.max_memory() < held / 8
 
 
 def test_a_line_that_is_in_another_encoding_is_named(tmp_path: Path) -> None:

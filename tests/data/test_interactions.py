@@ -137,6 +137,22 @@ def test_every_source_gives_the_same(tmp_path):
         assert (interactions.n_dropped, interactions.n_duplicates) == (1, 0), source
 
 
+def test_dictionaries_that_differ_from_part_to_part():
+    """With ids that no row has, and ids that come twice: as if they were written out."""
+    rng = np.random.default_rng(0)
+    chunks, n = [], 500
+    for _ in range(4):
+        words = pa.array([f"u{number}" for number in rng.integers(0, 40, 60)])
+        chunks.append(pa.DictionaryArray.from_arrays(rng.integers(0, 50, n), words))
+    items = rng.integers(0, 30, 4 * n)
+    written = [word for chunk in chunks for word in chunk.to_pylist()]
+    found = Interactions.from_frame(pa.table({"user": pa.chunked_array(chunks), "item": items}))
+    expected = Interactions.from_frame(pa.table({"user": written, "item": items}))
+    assert found.user_ids.tolist() == sorted(set(written))
+    assert pairs(found) == set(zip(written, items.tolist(), strict=True)) == pairs(expected)
+    assert found.n_duplicates == expected.n_duplicates
+
+
 def test_catalogue_fixes_order_and_size():
     interactions = Interactions.from_frame(TABLE, user_ids=["eve", "zoe", "bob", "ann"], item_ids=[30, 20, 10, 5])
     expected = [[0, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 1, 0]]

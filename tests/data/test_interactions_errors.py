@@ -30,6 +30,12 @@ TABLE = pa.table({"who": [r[0] for r in ROWS], "what": [r[1] for r in ROWS], "st
         ({}, {"value": "rating"}, ValueError, "value='rating'"),
         ({}, {"user": "who", "item": "who"}, ValueError, "a different column for each"),
         ({}, {"item_ids": [10, 20]}, ValueError, r"item id 30 \(1 such in all\) is not in item_ids"),
+        (
+            {"who": TABLE["who"].dictionary_encode()},
+            {"user_ids": ["ann", "eve"]},
+            ValueError,
+            r"user id 'bob' \(1 such in all\) is not in user_ids",
+        ),
         ({}, {"item_ids": ["10", "20", "30"]}, ValueError, "item column holds integers, item_ids strings"),
         ({}, {"user_ids": ["ann", "bob", "eve", "bob"]}, ValueError, "user_ids: 'bob' occurs more than once"),
         ({}, {"user_ids": ["ann", 5, "eve"]}, ValueError, "user_ids.*all integers or all strings"),

@@ -20,7 +20,9 @@ from cmlfast.features import Features
 from cmlfast.pictures import map_figure, map_page
 from cmlfast.pictures.draw_map import SUFFIXES
 from cmlfast.pictures.item_columns import Categories, Numbers, titles_and_colours
-from cmlfast.pictures.projection import of_features, project
+from cmlfast.pictures.projection import neighbours, of_features, project
+from cmlfast.pictures.sealed import digest
+from cmlfast.serving.nearest import nearest
 from cmlfast_cli import main
 from cmlfast_cli.options import PICTURES
 
@@ -103,14 +105,18 @@ def unpack(text, dtype, *shape):
     return np.frombuffer(base64.b64decode(text), dtype).reshape(shape)
 
 
+def placed(points, seed):
+    return project(points, *neighbours(points, near, 90, "items"), seed)
+
+
 def test_near_points_stay_near_and_the_seed_decides():
     rng = np.random.default_rng(1)
     points = torch.from_numpy(rng.normal(size=(150, 10)).astype(np.float32) + 4 * rng.integers(0, 3, size=(150, 1)))
     points = points.float()
-    places = project(points, near, 0, "items")
+    places = placed(points, 0)
     assert places.dtype == np.float32
-    assert places.tobytes() == project(points, near, 0, "items").tobytes()
-    assert places.tobytes() != project(points, near, 1, "items").tobytes()
+    assert places.tobytes() == placed(points, 0).tobytes()
+    assert places.tobytes() != placed(points, 1).tobytes()
     real, _ = near(points, points, 10, sparse.identity(150, format="csr"))
     plane = torch.from_numpy(places)
     kept, _ = near(plane, plane, 10, sparse.identity(150, format="csr"))
@@ -118,17 +124,36 @@ def test_near_points_stay_near_and_the_seed_decides():
     assert share > 4 * 10 / 149  # by chance it is 10 of 149
 
 
+def test_neighbours_are_searched_once_where_nobody_is_shown_and_much_is_told_first(model, monkeypatch, caplog):
+    asked = []
+
+    def counted(kernels, queries, table, n, *rest):
+        if queries is table:
+            asked.append((len(queries), n))
+        return nearest(kernels, queries, table, n, *rest)
+
+    monkeypatch.setattr("cmlfast.model.nearest", counted)
+    model.plot()
+    assert asked == [(N_ITEMS - 1, 90)]
+    model.plot(users=2)
+    assert asked[1:] == [(N_ITEMS + 1, 90), (N_ITEMS - 1, 10)]
+    assert caplog.messages == []
+    monkeypatch.setattr("cmlfast.pictures.projection.MANY", N_ITEMS - 1)
+    model.plot()
+    assert caplog.messages == ["all 119 items are compared with each other for their neighbours: 14,161 distances"]
+
+
 def test_what_is_unknown_has_no_place_and_odd_points_have_one():
     points = torch.randn(
         20, 1, generator=torch.Generator(device="cpu").manual_seed(0), dtype=torch.float32, device="cpu"
     )
     points[4] = torch.nan
-    places = project(points, near, 0, "items")
+    places = placed(points, 0)
     assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [4]
-    same = project(torch.ones(12, 3, dtype=torch.float32, device="cpu"), near, 0, "items")
+    same = placed(torch.ones(12, 3, dtype=torch.float32, device="cpu"), 0)
     assert np.isfinite(same).all()
     with pytest.raises(ValueError, match="there are 7 items of which something is known; a map needs at least 8"):
-        project(points[:8], near, 0, "items")
+        placed(points[:8], 0)
 
 
 @pytest.mark.parametrize("dense", [False, True])
@@ -153,14 +178,14 @@ def test_the_page_holds_what_the_model_says(model, titles, written):
     assert np.flatnonzero(np.isnan(places).any(1)).tolist() == [7]
     by_features = unpack(found["featurePlaces"], "<f4", N_ITEMS, 2)
     assert np.isnan(by_features[3]).all()
-    nearest = unpack(found["nearest"], "<i4", N_ITEMS, 10)
+    near_items = unpack(found["nearest"], "<i4", N_ITEMS, 10)
     distances = unpack(found["distances"], "<f4", N_ITEMS, 10)
     ids, scores = model.similar_items(model.item_ids_, N=11)
     rows = {one: row for row, one in enumerate(model.item_ids_)}
     rows[None] = -1
     placed = np.arange(N_ITEMS) != 7
-    assert nearest[placed].tolist() == [[rows[one] for one in some] for some in ids[placed, 1:]]
-    assert (nearest[7] == -1).all()
+    assert near_items[placed].tolist() == [[rows[one] for one in some] for some in ids[placed, 1:]]
+    assert (near_items[7] == -1).all()
     assert np.array_equal(distances[placed], np.sqrt(-scores[placed, 1:]))
     assert found["colour"]["label"] == "likes"
     assert np.array_equal(unpack(found["colour"]["values"], "<f4", -1), model.item_likes_)
@@ -172,7 +197,6 @@ def test_the_page_holds_what_users_like_and_get_and_why(model, written):
     recommended = unpack(people["recommended"], "<i4", SHOWN, 10)
     reasons = unpack(people["reasons"], "<i4", SHOWN, 10, 2)
     ends, liked = unpack(people["likedEnds"], "<i4", -1), unpack(people["liked"], "<i4", -1)
-    items = model.item_embedding_.double().numpy()
     assert len(set(people["ids"])) == SHOWN
     for place, user in enumerate(people["ids"]):
         ids, _ = model.recommend(user, N=10)
@@ -181,8 +205,8 @@ def test_the_page_holds_what_users_like_and_get_and_why(model, written):
         mine = model.user_items_.matrix[model.user_items_.user_index(user)].indices
         assert theirs.tolist() == mine.tolist()
         for item, because in zip(recommended[place], reasons[place], strict=True):
-            squares = ((items[theirs] - items[item]) ** 2).sum(1)
-            assert because.tolist() == theirs[np.argsort(squares, kind="stable")[:2]].tolist()
+            wanted = model.explain(user, model.item_ids_[item]).liked[:2]
+            assert because.tolist() == [rows[one] for one in wanted]
 
 
 def test_no_title_gets_out_of_its_place(written):
@@ -194,9 +218,11 @@ def test_no_title_gets_out_of_its_place(written):
     # Only the two scripts that belong there may run, and nothing may be asked for.
     policy = next(one["content"] for _, one in page.tags if one.get("http-equiv") == "Content-Security-Policy")
     digests = re.findall(r"'sha256-[^']+'", policy)
-    assert digests == [map_page._digest(script) for script in page.scripts[1:]]
-    assert "default-src 'none'" in policy
-    assert not re.search(r"connect-src|https?:|'unsafe-inline'.*script|\*", policy)
+    assert digests == [digest(script) for script in page.scripts[1:]]
+    assert {"default-src 'none'", "form-action 'none'", "base-uri 'none'"} < set(policy.split("; "))
+    script_src = next(one.split() for one in policy.split("; ") if one.startswith("script-src"))
+    assert script_src == ["script-src", *digests, "'unsafe-eval'"]
+    assert not re.search(r"connect-src|https?:|\*", policy)
     addresses = [one.get(name) for _, one in page.tags for name in ("src", "href") if name in one]
     assert addresses == []
 
@@ -215,6 +241,35 @@ def test_pictures_are_written(model, titles, tmp_path, suffix, monkeypatch):
         assert model.plot(path, titles=titles, color={one: one[-1] for one in titles}, users=3) == path
     begin = path.read_bytes()[:600]
     assert begin.startswith({".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix])
+
+
+def test_names_of_colours_are_not_read_as_formulas(model):
+    names = ["$", "$$", "$5_{$10", "$5-$10", "_hidden", "\\$ {x}"]
+    by_category = model.plot(color=[names[row % 6] for row in range(N_ITEMS)], titles=["$5-$10"] * N_ITEMS, users=5)
+    legend = by_category.axes[0].get_legend()
+    by_category.canvas.draw()
+    assert {shown(text) for text in legend.get_texts()} == {*names, "users"}
+    assert {shown(text) for text in by_category.axes[0].texts} == {"$5-$10"}
+    for values in (range(N_ITEMS), [str(row % 2) for row in range(N_ITEMS)]):
+        label = "price $ x_{ $"
+        drawn = model.plot(
+            titles=pa.table({"item": model.item_ids_, "title": model.item_ids_, label: values}), color=label
+        )
+        drawn.canvas.draw()
+        written = [drawn.axes[1].yaxis.label] if len(drawn.axes) > 1 else [drawn.axes[0].get_legend().get_title()]
+        assert [shown(text) for text in written] == [label]
+
+
+def shown(text):
+    """Return what matplotlib sets of a text, which must be no formula."""
+    from matplotlib.cbook import is_math_text
+
+    assert not is_math_text(text.get_text())
+    return text.get_text().replace(r"\$", "$")
+
+
+def test_a_notebook_shows_the_figure(model):
+    assert model.plot()._repr_png_().startswith(b"\x89PNG")
 
 
 def test_names_in_a_picture_do_not_lie_on_each_other(model):
@@ -259,6 +314,28 @@ def test_titles_and_columns_of_tables_dicts_and_sequences():
     assert titles_and_colours(None, [0, 1, 1000, 1], ids, likes)[1].logarithmic
 
 
+def test_what_is_missing_in_a_column_of_any_library_is_missing():
+    ids, likes = np.arange(4), np.array([5, 0, 2, 1])
+    integers = titles_and_colours(None, pd.Series([1990, None, 1995, 1990], dtype="Int64"), ids, likes)[1]
+    assert isinstance(integers, Numbers)
+    assert np.array_equal(integers.values, np.float32([1990, np.nan, 1995, 1990]), equal_nan=True)
+    assert titles_and_colours(pd.Series(["a", None, "c", " "], dtype="string"), None, ids, likes)[0] == list("a1c3")
+    days = ["1995-01-01", None, "1996-12-31", "1995-07-02T12:30"]
+    texts = ["1995-01-01T00:00:00", "", "1996-12-31T00:00:00", "1995-07-02T12:30:00"]
+    times = pd.Series(days).apply(pd.to_datetime)
+    frame = pd.DataFrame({"item": ids, "title": list("abcd"), "released": times})
+    for titles, color in (
+        (None, times), (None, times.dt.tz_localize("UTC")), (None, times.to_numpy()), (None, times.tolist()),
+        (None, times.to_dict()), (None, pl.from_pandas(times)), (frame, "released"),
+    ):  # fmt: skip
+        found = titles_and_colours(titles, color, ids, likes)[1]
+        assert isinstance(found, Numbers)
+        assert [one.partition("+")[0] for one in found.texts] == texts
+        assert np.isnan(found.values[1])
+        assert found.values[[0, 2, 3]] == pytest.approx([1995, 1997, 1995.5], abs=0.01)
+    assert titles_and_colours(None, ["x", None, pd.NaT, pd.NA], ids, likes)[1].names == ["x", "other"]
+
+
 def test_an_item_of_several_categories_has_the_rarest_of_those_with_a_colour():
     rng = np.random.default_rng(0)
     some = ["abcdefghij"[: rng.integers(1, 11)] for _ in range(200)]
@@ -273,17 +350,19 @@ def test_an_item_of_several_categories_has_the_rarest_of_those_with_a_colour():
 
 
 def test_users_are_drawn_or_named(model, tmp_path):
-    def shown(users, **more):
+    def drawn(users, **more):
         path = model.plot(tmp_path / "map.html", users=users, **more)
         people = content(path.read_text("utf-8"))["people"]
         return people and people["ids"]
 
-    assert shown(None) is None
-    assert shown(["u3", "u1"]) == ["u3", "u1"]
-    some = shown(5)
+    assert drawn(None) is None
+    assert drawn(["u3", "u1"]) == ["u3", "u1"]
+    some = drawn(5)
     assert len(set(some)) == 5
-    assert shown(5) == some
-    assert shown("all") == model.user_ids_.tolist()
+    assert drawn(5) == some
+    assert drawn(5, random_state=np.int64(0)) == some
+    assert drawn(5, random_state=np.int64(1)) != some
+    assert drawn("all") == model.user_ids_.tolist()
 
 
 @pytest.mark.parametrize(
@@ -318,7 +397,7 @@ def test_users_are_drawn_or_named(model, tmp_path):
 )
 def test_what_is_wrong_is_said_first_and_by_name(model, tmp_path, monkeypatch, arguments, error, message):
     (tmp_path / "folder.html").mkdir()
-    monkeypatch.setattr("cmlfast.pictures.map_data.project", lambda *_: pytest.fail("placed before it was checked"))
+    monkeypatch.setattr("cmlfast.pictures.map_data.neighbours", lambda *_: pytest.fail("placed before it was checked"))
     path = tmp_path / arguments.pop("path", "map.html")
     with pytest.raises(error, match=message):
         model.plot(path, **arguments)

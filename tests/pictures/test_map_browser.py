@@ -213,11 +213,8 @@ def test_a_click_on_a_user_shows_likes_and_recommendations(page, model, films):
     while page.ask("document.querySelector('#panel .more')") is not None:
         page.ask("document.querySelector('#panel .more').click()")
     assert set(page.points("#liked")) == likes
-    vectors = model.item_embedding_.double().numpy()
-    theirs = np.array(sorted(likes))
     for place, one in enumerate(ids):
-        squares = ((vectors[theirs] - vectors[one - 1]) ** 2).sum(1)
-        because = theirs[np.argsort(squares, kind="stable")[:2]].tolist()
+        because = (model.explain(name, one).liked[:2] - 1).tolist()
         assert page.points(f"#recommended li:nth-child({place + 1}) .why") == because
         assert page.texts(f"#recommended li:nth-child({place + 1}) .why")[0].startswith("because you liked ")
     page.picture("user")
@@ -269,13 +266,22 @@ def test_a_hostile_title_stays_text(page):
     assert page.ask("document.scripts.length") == 3
 
 
-def test_dark_and_plain_pages(page, model, films):
+def test_another_colour_scheme_shows_everything_again(page, model, films):
+    famous = ".view:last-child .over .famous"
+    names = page.texts(famous)
+    page.ask("document.querySelector('#legend button').click()")
+    page.wait("document.querySelector('#legend button').getAttribute('aria-pressed') === 'false'")
+    page.ask("cmlfastMap.choose(null)")  # which writes the names anew
+    assert page.texts(famous) != names
     page.chromium.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": "dark"}]}
     )
     try:
         assert page.wait("getComputedStyle(document.body).backgroundColor === 'rgb(20, 23, 27)'")
         page.wait("document.querySelectorAll('.view .gl-container canvas').length")
+        page.wait("document.querySelectorAll('#legend button[aria-pressed=false]').length === 0")
+        page.ask("cmlfastMap.choose(null)")
+        assert page.texts(famous) == names
         page.picture("dark")
     finally:
         page.chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

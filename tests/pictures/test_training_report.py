@@ -4,6 +4,8 @@ import os
 import re
 import signal
 import sys
+from base64 import b64encode
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -66,8 +68,13 @@ def test_the_softmax_has_no_impostors_and_old_histories_lack_more(split):
 
 
 def test_the_page_says_it_all_and_needs_no_network(model, split, tmp_path):
-    model.plot_history(tmp_path / "report.html")
+    assert model.plot_history(tmp_path / "report.html") == tmp_path / "report.html"
     page = (tmp_path / "report.html").read_text()
+    scripts = re.findall("<script>(.*?)</script>", page, flags=re.DOTALL)
+    digests = [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
+    (policy,) = re.findall('<meta http-equiv="Content-Security-Policy" content="([^"]*)">', page)
+    assert policy.split("; ")[:2] == ["default-src 'none'", f"script-src {' '.join(digests)}"]
+    assert len(digests) == 2
     assert not re.search(r"<(script|link|img)[^>]+(src|href)\s*=", page)
     text = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     cells = re.findall(r"<th>([^<]*)</th><td>([^<]*)</td>(?:<td>([^<]*)</td>)?", text)
@@ -88,7 +95,7 @@ def test_the_page_says_it_all_and_needs_no_network(model, split, tmp_path):
 
 
 def test_the_picture_is_one(model, tmp_path):
-    model.plot_history(tmp_path / "report.PNG")
+    assert model.plot_history(str(tmp_path / "report.PNG")) == tmp_path / "report.PNG"
     import matplotlib.image
 
     pixels = matplotlib.image.imread(tmp_path / "report.PNG", format="png")
@@ -146,6 +153,7 @@ def interrupt_after(epoch: int):
     return callback
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_fit_that_is_interrupted_shows_what_there_was(split, tmp_path):
     model = CML(n_epochs=6, **SMALL)
     with pytest.raises(KeyboardInterrupt):
@@ -159,6 +167,7 @@ def test_a_fit_that_is_interrupted_shows_what_there_was(split, tmp_path):
     assert "interrupted" not in re.sub(r"<script.*?</script>", "", (tmp_path / "r.html").read_text(), flags=re.DOTALL)
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_resumed_training_has_its_whole_history(split, tmp_path):
     how = {"checkpoint_dir": tmp_path / "c", "show_progress": False}
     with pytest.raises(KeyboardInterrupt):

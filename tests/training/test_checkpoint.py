@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from scipy import sparse
 from torch import nn
 
 from cmlfast import CML, Interactions
+from cmlfast.data.tensor_file import write
 from cmlfast.training import checkpoint, checkpoint_file, interrupts, loop
 from cmlfast.training.checkpoint import Every
 
@@ -511,3 +513,121 @@ def test_a_device_that_is_full(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space left"):
         checkpoint_file.put(tmp_path / "part", {"a": torch.ones(9)}, {})
     assert not (tmp_path / "part").exists()
+
+
+@pytest.fixture
+def written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the thread be ready when a callback looks into the folder."""
+    save = checkpoint.Checkpoints.save
+
+    def save_and_wait(self: checkpoint.Checkpoints, *given: Any) -> None:
+        save(self, *given)
+        self.finish()
+
+    monkeypatch.setattr(checkpoint.Checkpoints, "save", save_and_wait)
+
+
+@pytest.mark.usefixtures("written_at_once")
+def test_what_somebody_kept_is_not_written_over(tmp_path: Path) -> None:
+    """A copy by hard links, as ``cp -l`` makes, and a checkpoint that now lies elsewhere, in whose place a link is."""
+    kept, folder = tmp_path / "kept", tmp_path / "checkpoints"
+    kept.mkdir()
+
+    def keep(record: dict[str, Any]) -> None:
+        if record["epoch"] == 4:
+            first, second = sorted(folder.iterdir())[-2:]
+            os.link(first, kept / first.name)
+            os.replace(second, kept / second.name)
+            second.symlink_to(kept / second.name)
+            before.update(contents(kept))
+
+    before = dict[str, bytes]()
+    assert_same(fitted("warp", checkpoint_dir=folder, callback=keep), fitted("warp"))
+    assert len(before) == 2
+    assert contents(kept) == before
+    assert len(list(folder.iterdir())) == 2
+    assert not any(path.is_symlink() for path in folder.iterdir())
+
+
+@pytest.mark.usefixtures("written_at_once")
+def test_a_retired_file_that_may_not_be_written_to_stays_out_of_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = list[Path]()
+
+    def as_others_may(path: Path, mode: str, **how: Any) -> Any:  # root may write to anything
+        if "+" in mode and not path.stat().st_mode & stat.S_IWUSR:
+            refused.append(path)
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open(path, mode, **how)
+
+    monkeypatch.setattr(checkpoint_file, "open", as_others_may, raising=False)
+
+    def protect(record: dict[str, Any]) -> None:
+        if record["epoch"] == 4:
+            min(path for path in tmp_path.iterdir() if checkpoint.NAME.fullmatch(path.name)).chmod(0o444)
+
+    assert_same(fitted("warp", checkpoint_dir=tmp_path, callback=protect), fitted("warp"))
+    assert len(refused) == 1
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_checkpoint_of_the_earlier_layout_is_not_called_damaged(tmp_path: Path) -> None:
+    fitted("warp", checkpoint_dir=tmp_path)
+    for path in tmp_path.iterdir():
+        tensors, header = checkpoint_file.checked(path)
+        write(path, tensors, {"checkpoint": header, "sha256": "0" * 64})
+    before = contents(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"was written by an earlier cmlfast; finish it with that.*or begin anew"
+    ) as told:
+        fitted("warp", checkpoint_dir=tmp_path)
+    assert max(tmp_path.iterdir()).name in str(told.value)
+    assert "damaged" not in str(told.value)
+    assert "remove" not in str(told.value)
+    assert contents(tmp_path) == before
+
+
+def test_a_full_disk_hides_nothing_that_was_raised_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A training that diverged keeps its report, although its last checkpoint could not be written."""
+
+    def diverges(record: Any, *_: Any) -> None:
+        if record.get("epoch") == 3:
+            raise loop.DivergedError("not finite")
+
+    def full(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(loop, "check_finite", diverges)
+    calls = iter([checkpoint.complete, full])
+    monkeypatch.setattr(checkpoint, "complete", lambda path: next(calls)(path))
+    with caplog.at_level(logging.WARNING, "cmlfast"), pytest.raises(loop.DivergedError, match="not finite") as told:
+        model_of("warp").fit(LIKES, checkpoint_dir=tmp_path)
+    assert len(told.value.history) == 2
+    assert "could not be written (No space left" in caplog.text
+    assert "make room" in caplog.text
+    assert len(contents(tmp_path)) == 1
+
+
+@pytest.mark.usefixtures("written_at_once")
+@pytest.mark.parametrize(("call", "failed"), [("replace", "could not be written"), ("rename", "could not be removed")])
+def test_names_that_cannot_be_changed_come_with_a_remedy(
+    call: str, failed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = fitted("warp")
+
+    def refuses(*_: Any) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    def protect(record: dict[str, Any]) -> None:
+        if record["epoch"] == 4:
+            monkeypatch.setattr(*((os, call) if call == "replace" else (Path, call)), refuses)
+
+    with pytest.raises(OSError, match=rf"{failed} \(Operation not.*earlier ones.*mend that, and call the same") as told:
+        fitted("warp", checkpoint_dir=tmp_path, callback=protect)
+    assert told.value.errno == errno.EPERM
+    assert checkpoint.NAME.fullmatch(Path(told.value.filename).name)
+    monkeypatch.undo()
+    assert_same(fitted("warp", checkpoint_dir=tmp_path), expected)

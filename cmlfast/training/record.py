@@ -1,4 +1,4 @@
-"""What a training went through, in plain values: its report is made of them."""
+"""What a training went through, whether a model came of it or not; its report is made of it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from cmlfast.training.settings import Settings
 
 
 @dataclass(frozen=True)
-class Told:
-    """What there is to tell of a training, whether a model came of it or not.
+class TrainingRecord:
+    """A training, and how it ended.
 
     Attributes
     ----------
@@ -48,38 +48,55 @@ class Told:
     skipped: dict[str, int] = field(default_factory=dict)
     end: str = ""
 
-    def plain(self) -> dict[str, Any]:
-        """Return it in plain values, as :class:`cmlfast.pictures.training_report.Training` takes them."""
-        measure = "{}@{}".format(*self.settings.validation_measure)
-        looks = [record[measure] for record in self.history if measure in record]
+    @property
+    def measure(self) -> str | None:
+        """The validation measure, None where nothing was validated."""
+        return self._measure if self._looks else None
+
+    @property
+    def data(self) -> dict[str, str]:
+        """What it was trained on, by name."""
         data = {"users": f"{self.shape[0]:,}", "items": f"{self.shape[1]:,}", "likes": f"{self.n_likes:,}"}
         data |= {name.replace("_", " "): f"{count:,}" for name, count in self.skipped.items() if count}
-        came_to = {**self.params, **self.settings.found, "random_state": self.settings.seed, "device": self.device}
-        came_to = {name: "not used" if is_auto(value) else value for name, value in came_to.items()}
+        n = len(self._looks)
+        return data | {"validation": f"{self._measure}, {n} looks" if n else "none"}
+
+    @property
+    def came_to(self) -> dict[str, tuple[Any, Any]]:
+        """Every parameter as it was given and as what it came to, by name."""
+        values = {**self.params, **self.settings.found, "random_state": self.settings.seed, "device": self.device}
         return {
-            "history": [dict(record) for record in self.history],
-            "data": data | {"validation": f"{measure}, {len(looks)} looks" if looks else "none"},
-            "settings": {name: (given, came_to[name]) for name, given in self.params.items()},
-            "machine": _machine(),
-            "notes": [note for note in (self.end, self._cut_short(looks, measure)) if note],
-            "measure": measure if looks else None,
+            name: (given, "not used" if is_auto(values[name]) else values[name]) for name, given in self.params.items()
         }
 
-    def _cut_short(self, looks: Sequence[float], measure: str) -> str:
+    @property
+    def notes(self) -> list[str]:
+        """What went otherwise than usual."""
+        return [note for note in (self.end, self._cut_short()) if note]
+
+    @property
+    def _measure(self) -> str:
+        return "{}@{}".format(*self.settings.validation_measure)
+
+    @property
+    def _looks(self) -> list[float]:
+        return [record[self._measure] for record in self.history if self._measure in record]
+
+    def _cut_short(self) -> str:
         """Say where there were fewer epochs than there might have been."""
         n, most = len(self.history), self.settings.n_epochs
         if n >= most:
             return ""
         best, waited, patience = -math.inf, 0, self.settings.patience
-        for look in looks:
+        for look in self._looks:
             best, waited = (look, 0) if look > best else (best, waited + 1)
             if waited == patience and not self.end:
-                return f"{measure} no longer rose: the training was cut short to {n} of {most} epochs."
+                return f"{self._measure} no longer rose: the training was cut short to {n} of {most} epochs."
         return f"{n} of {most} epochs were finished."
 
 
-def _machine() -> dict[str, Any]:
-    """Return what this runs on."""
+def machine() -> dict[str, Any]:
+    """Return what this runs on, by name."""
     info = build_info()
     return {
         "system": platform.platform(),
