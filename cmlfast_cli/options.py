@@ -367,7 +367,9 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--decimal", default=".", metavar="CHARACTER", help="the decimal point (default: %(default)s)")
     group.add_argument(
-        "--skip-bad-lines", action="store_true", help="leave out lines of another length, and count them"
+        "--skip-bad-lines",
+        action="store_true",
+        help="leave out lines of another length and rows with empty cells, and count them",
     )
 
 
