@@ -59,7 +59,7 @@ def test_where_names_tell_nothing_places_do_and_it_is_said(names, expected, capl
     user, item = expected.split()
     assert choose([name.replace("_", " ") for name in names.split()], Roles(), "x") == {"user": user, "item": item}
     assert caplog.records[0].levelname == "WARNING"
-    assert "by their places" in caplog.text
+    assert "guessed from the columns' order; name them with" in caplog.text
 
 
 @pytest.mark.parametrize(
