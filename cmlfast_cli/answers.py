@@ -20,7 +20,7 @@ from cmlfast_cli.writing import write_answers
 
 AT_ONCE = 1000
 SOME_MISSING = 3
-FEW_IDS = 100_000  # among which one that is written alike is found in a second
+FEW_IDS = 100_000  # among which one that is written alike is found in a second or two
 INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 Answer: TypeAlias = "tuple[Any, Any]"  # ids and scores, or None for the scores
 

@@ -384,7 +384,11 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--value", metavar="COLUMN", help="a column of ratings or counts")
     group.add_argument("--min-value", type=float, metavar="X", help="the least value that is a like")
     group.add_argument("--min-count", type=int, default=1, metavar="N", help="the least rows that make a pair one")
-    group.add_argument("--time", metavar="COLUMN", help="a column of times")
+    group.add_argument(
+        "--time",
+        metavar="COLUMN",
+        help="a column of times: --last-days counts by them, evaluate splits by them, train keeps them for update",
+    )
     group.add_argument("--last-days", type=float, metavar="N", help="only likes of the N days up to the last one")
     group.add_argument("--delimiter", metavar="TEXT", help="between fields, as ';' or '::' (default: found out)")
     group.add_argument("--encoding", metavar="NAME", help="such as latin-1 (default: UTF-8, or what a mark says)")
