@@ -20,6 +20,9 @@ from cmlfast_cli.options import check, parse
 OK, FAILED, USAGE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 3, 130
 
 
+TRAINING = ("train", "evaluate", "tune", "update")
+
+
 class Terminated(KeyboardInterrupt):
     """Somebody asked the process to end, by a signal whose number this holds."""
 
@@ -47,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options, parser = parse(sys.argv[1:] if arguments is None else arguments)
         check(options, parser, can_print)
         log.setLevel(logging.ERROR if options.quiet else logging.INFO)
+        if options.command in TRAINING and _let_threads_sleep() and not options.quiet:
+            streams.complain("cmlfast: the machine is busy: threads that wait will sleep (OMP_WAIT_POLICY=PASSIVE)")
         from cmlfast_cli import answers, commands, drawing, update  # and torch: only now that there is something to do
 
         homes = {"map": drawing, "update": update, **dict.fromkeys(("recommend", "similar", "explain"), answers)}
@@ -72,6 +77,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         log.removeHandler(notes)
         log.setLevel(level)
+
+
+def _let_threads_sleep() -> bool:
+    """Keep threads that wait for others from spinning, where more want to run than there are cores; say whether.
+
+    OpenMP reads the variable once, when torch loads it. Spinning threads take the cores from those they wait for.
+    """
+    if "torch" in sys.modules or "OMP_WAIT_POLICY" in os.environ or not hasattr(os, "getloadavg"):
+        return False
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        busy = os.getloadavg()[0] > n_cores
+    except OSError:  # the system does not tell
+        return False
+    if busy:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    return busy
 
 
 def _fail(error: BaseException, code: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,12 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from cmlfast import CML, Interactions
+from cmlfast.data.table_file import format_of
 from cmlfast_cli.reading import read_ids, read_likes, read_tags, read_titles
-from cmlfast_cli.streams import complain
+from cmlfast_cli.streams import complain, say
 from cmlfast_cli.writing import write_answers
 
 AT_ONCE = 1000
 SOME_MISSING = 3
+FEW_IDS = 100_000  # among which one that is written alike is found in a second or two
 INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 Answer: TypeAlias = "tuple[Any, Any]"  # ids and scores, or None for the scores
 
@@ -32,14 +35,18 @@ def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         # A bar would stand among the answers where they go to the terminal.
         bar = None if options.output and not options.quiet else False
         parts = model.recommend_all(options.n, not options.include_liked, show_progress=bar)
-        write_answers(options.output, options.format, _titled(parts, "item", options))
+        _write_table(options, _titled(parts, "item", options))
         return None
-    by_likes = {} if likes is None else dict(zip(likes.user_ids.tolist(), range(likes.n_users), strict=True))
+    by_likes, unplaced = ({}, []) if likes is None else _placed(likes, model)
     known = dict.fromkeys((*model.user_ids_.tolist(), *by_likes))
     texts = _wanted(options.users, options.users_from)
-    wanted, missing = list(by_likes), list[str]()
+    all_answered = options.unknown == "popular"
     if texts is not None:
-        wanted, missing = _find(texts, known, keep_missing=options.unknown == "popular")
+        wanted, missing = _find(texts, known, all_answered)
+    else:
+        users = [] if likes is None else likes.user_ids.tolist()
+        wanted = [one for one in users if one in known or all_answered]
+        missing = [] if all_answered else unplaced
     popular = model.popular_items(options.n)[0]
     filtered = {"N": options.n, "filter_already_liked_items": not options.include_liked}
 
@@ -57,7 +64,7 @@ def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
         return {one: found.get(one, (popular, None)) for one in some}
 
     _write(options, ("user", "item"), wanted, answers)
-    return _tell_missing("user", missing)
+    return _tell_missing("user", missing, known, bool(wanted), unplaced)
 
 
 def similar(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int | None:
@@ -66,7 +73,8 @@ def similar(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int
     kind = "user" if options.users else "item"
     known, ask = (model.user_ids_, model.similar_users) if options.users else (model.item_ids_, model.similar_items)
     texts = _wanted(options.ids, options.ids_from)
-    wanted, missing = _find(texts or [], dict.fromkeys(known.tolist()))
+    ids = dict.fromkeys(known.tolist())
+    wanted, missing = _find(texts or [], ids)
 
     def answers(some: Sequence[Any]) -> dict[Any, Answer]:
         # The first is the id itself, which nobody needs to be told.
@@ -74,22 +82,24 @@ def similar(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int
         return dict(zip(some, zip(found[:, 1:], scores[:, 1:], strict=True), strict=True))
 
     _write(options, (kind, "similar"), wanted, answers)
-    return _tell_missing(kind, missing)
+    return _tell_missing(kind, missing, ids, bool(wanted))
 
 
 def explain(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int | None:
     """Write the likes of a user that are nearest to an item, their distances and shares."""
     model = _model(options)
     likes = _new_likes(options, model)
-    by_likes = {} if likes is None else dict.fromkeys(likes.user_ids.tolist())
+    by_likes, unplaced = ({}, []) if likes is None else _placed(likes, model)
     asked = list[Any]()
     for kind, text, known in (
         ("user", options.user_id, (*model.user_ids_.tolist(), *by_likes)),
         ("item", options.item_id, model.item_ids_.tolist()),
     ):
         one, missing = _find(_wanted([text], None) or [], dict.fromkeys(known))
+        if missing and kind == "user" and missing[0] in unplaced:
+            raise ValueError(_unplaced(missing))
         if missing:
-            raise ValueError(f"the model knows no {kind} {missing[0]!r}")
+            raise ValueError(f"the model knows no {kind} {_named(missing, dict.fromkeys(known))}")
         asked += one
     user, item = asked
     new = user in by_likes
@@ -99,12 +109,12 @@ def explain(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int
             "user": pa.array([user] * len(found.liked)),
             "item": pa.array([item] * len(found.liked)),
             "liked": pa.array(found.liked.tolist()),
-            "distance": pa.array(found.distances),
-            "user_distance": pa.array(found.user_distances),
-            "share": pa.array(found.shares),
+            "distance": _readable(found.distances, options),
+            "user_distance": _readable(found.user_distances, options),
+            "share": _readable(found.shares, options),
         }
     )
-    write_answers(options.output, options.format, _titled([table], "liked", options))
+    _write_table(options, _titled([table], "liked", options))
     if not options.quiet:
         complain(f"cmlfast: {found.title}. {found.guarantee}")
     return None
@@ -124,13 +134,22 @@ def _new_likes(options: argparse.Namespace, model: CML) -> Interactions | None:
     given = read_likes(options.likes, options, model)
     likes = given.select(None, model.item_ids_)
     lost = likes.n_dropped - given.n_dropped
-    if likes.nnz == 0:
+    if likes.nnz == 0 and getattr(options, "unknown", None) != "popular":
         raise ValueError(f"{options.likes} names no item that the model knows, but {given.item_ids.tolist()[0]!r}")
     if lost:
         complain(f"cmlfast: {options.likes}: {lost:,} of {given.nnz:,} likes are of items that the model does not know")
     if model.user_items_ is None:
         return likes
     return likes.with_pairs(likes.matrix + model.user_items_.select(likes.user_ids, model.item_ids_).matrix)
+
+
+def _placed(likes: Interactions, model: CML) -> tuple[dict[Any, int], list[str]]:
+    """Return the rows of those of whom likes are left, and who has none and is not known to the model either."""
+    some = (np.diff(likes.matrix.indptr) > 0).tolist()
+    users = likes.user_ids.tolist()
+    known = set(model.user_ids_.tolist())
+    unplaced = [str(one) for one, has in zip(users, some, strict=True) if not has and one not in known]
+    return {one: row for row, (one, has) in enumerate(zip(users, some, strict=True)) if has}, unplaced
 
 
 def _wanted(given: Sequence[str], path: str | None) -> list[str] | None:
@@ -156,12 +175,34 @@ def _find(texts: Iterable[str], known: dict[Any, None], keep_missing: bool = Fal
     return found, [] if keep_missing else missing
 
 
-def _tell_missing(kind: str, missing: Sequence[str]) -> int | None:
+def _tell_missing(
+    kind: str, missing: Sequence[str], known: dict[Any, None], answered: bool, unplaced: Sequence[str] = ()
+) -> int | None:
+    """Name those of whom nothing is known; the exit code says so too."""
     if not missing:
         return None
-    shown = ", ".join(map(repr, missing[:10])) + (f" and {len(missing) - 10} more" if len(missing) > 10 else "")
-    complain(f"cmlfast: error: the model knows no {kind} {shown}; others were answered")
+    without = set(unplaced)
+    lost, strange = [one for one in missing if one in without], [one for one in missing if one not in without]
+    told = [f"the model knows no {kind} {_named(strange, known)}"] if strange else []
+    told += [f"{_unplaced(lost)} (--unknown popular answers for them)"] if lost else []
+    complain(f"cmlfast: error: {'; '.join(told)}{'; others were answered' if answered else ''}")
     return SOME_MISSING
+
+
+def _unplaced(users: Sequence[str]) -> str:
+    return f"no like of user {_listed(users)} is of an item that the model knows"
+
+
+def _named(missing: Sequence[str], known: dict[Any, None]) -> str:
+    """List ids, and where there is but one, the known one that is written most like it."""
+    near = []
+    if len(missing) == 1 and len(known) <= FEW_IDS:
+        near = difflib.get_close_matches(missing[0], map(str, known), n=1, cutoff=0.75)
+    return _listed(missing) + (f" (did you mean {near[0]!r}?)" if near else "")
+
+
+def _listed(ids: Sequence[str]) -> str:
+    return ", ".join(map(repr, ids[:10])) + (f" and {len(ids) - 10} more" if len(ids) > 10 else "")
 
 
 def _write(
@@ -194,7 +235,19 @@ def _write(
             yield table.filter(pa.array(there))
 
     if wanted:
-        write_answers(options.output, options.format, _titled(parts(), names[1], options))
+        _write_table(options, _titled(parts(), names[1], options))
+
+
+def _write_table(options: argparse.Namespace, parts: Iterable[Any]) -> None:
+    write_answers(options.output, options.format, parts)
+    if options.output and not options.quiet:
+        say(f"wrote {options.output}")
+
+
+def _readable(values: Any, options: argparse.Namespace) -> Any:
+    """Return numbers as a column: with six digits for people who read them, with all of them in Parquet."""
+    exact = format_of(options.output or "", options.format) == "parquet"
+    return pa.array(values if exact else [float(f"{one:.6g}") for one in values.tolist()])
 
 
 def _titled(parts: Iterable[Any], column: str, options: argparse.Namespace) -> Iterable[Any]:

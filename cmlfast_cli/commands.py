@@ -16,10 +16,11 @@ from cmlfast.data.sources import expand
 from cmlfast.data.tensor_file import check_target, is_model
 from cmlfast.evaluation.popularity import popularity_recall
 from cmlfast.pictures.training_report import check_report
+from cmlfast.serving.index_file import named_by
 from cmlfast.training import DivergedError
 from cmlfast.training.settings import check
 from cmlfast_cli.options import COLUMN_OPTIONS, DEFAULTS, SEARCHED, parse_also, text_words
-from cmlfast_cli.reading import called_as, read_likes, read_with_features
+from cmlfast_cli.reading import called_as, counted, read_likes, read_with_features
 from cmlfast_cli.streams import complain, say, show
 
 
@@ -79,6 +80,8 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         _report_what_there_was(model, options)
         if options.checkpoint and any(Path(options.checkpoint).glob("checkpoint-*")):
             complain(f"\n{options.checkpoint} keeps what was learned; the same command goes on from it")
+        else:
+            complain(f"\nno model was written to {options.model}; with --checkpoint DIR the same command could go on")
         raise
     _tell_training(model, options)
     model.save(options.model)
@@ -127,9 +130,17 @@ def evaluate(options: argparse.Namespace, parser: argparse.ArgumentParser) -> No
 def _split(likes: Interactions, options: argparse.Namespace) -> tuple[Interactions, Interactions, Interactions]:
     """Split as the options say: each user's at random, their last ones, or all by time."""
     by_time = options.by_time or options.time
+    if by_time and not options.leave_out:
+        return split_by_time(likes)  # which tells itself
     if options.leave_out:
-        return split_last(likes, options.leave_out, None if by_time else options.seed)
-    return split_by_time(likes) if by_time else split_per_user(likes, options.seed)
+        parts = split_last(likes, options.leave_out, None if by_time else options.seed)
+        how = f"split by each user's {'last' if by_time else 'random'} {options.leave_out:,}"
+    else:
+        parts, how = split_per_user(likes, options.seed), "split of each user's likes at random"
+    if not options.quiet:
+        train, validation, test = (f"{part.nnz:,}" for part in parts)
+        complain(f"cmlfast: {how}: {train} train, {validation} validation, {test} test")
+    return parts
 
 
 def _measured(
@@ -202,7 +213,8 @@ def index(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     model.save(target)
     facts = ", ".join(f"{name} {value}" for name, value in model.index.items() if name != "kind" and value)
     _say(f"{options.kind}{facts and ': '}{facts}; {len(model.item_ids_):,} items in {seconds:.1f} s", options)
-    _say(f"wrote {target}", options)
+    beside = named_by(target)
+    _say(f"wrote {target}{', and beside it ' + beside['file'] if beside else ''}", options)
 
 
 def info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
@@ -211,7 +223,7 @@ def info(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if options.model:
         facts = {"model": options.model, **CML.load(options.model).summary()}
     for name, value in facts.items():
-        show(f"{name:18} {value}")
+        show(f"{name:18} {f'{value:.6g}' if isinstance(value, float) else value}")
 
 
 def _say(text: str, options: argparse.Namespace) -> None:
@@ -220,7 +232,7 @@ def _say(text: str, options: argparse.Namespace) -> None:
 
 
 def _tell(likes: Interactions, features: dict[str, Any], options: argparse.Namespace) -> None:
-    _say(f"{likes}; {likes.n_duplicates:,} duplicates merged, {likes.n_dropped:,} rows were no likes", options)
+    _say(counted(likes), options)
     for kind in KINDS:
         tags = features.get(f"{kind}_features")
         if tags is not None:  # ids that do not match are seen here
@@ -235,10 +247,8 @@ def _tell(likes: Interactions, features: dict[str, Any], options: argparse.Names
 
 
 def _tell_training(model: CML, options: argparse.Namespace, name: str = "") -> None:
-    seconds = sum(record["seconds"] for record in model.history_)
-    _say(
-        f"{name}trained {len(model.history_)} epochs in {seconds:.1f} s, loss {model.history_[-1]['loss']:.4f}", options
-    )
+    n, seconds = len(model.history_), sum(record["seconds"] for record in model.history_)
+    _say(f"{name}trained {n} epoch{'s' * (n != 1)} in {seconds:.1f} s, loss {model.history_[-1]['loss']:.4f}", options)
     if model.skipped_["pairs_without_negatives"]:
         _say(f"skipped {model.skipped_['pairs_without_negatives']:,} pairs of users who like every item", options)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import itertools
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, NoReturn
 
 from cmlfast_cli.streams import OutputLostError
 
@@ -84,10 +86,36 @@ tags:    --item-features tags.csv (item,tag) also places items that few or none 
 exit codes: 0 done; 1 failed; 2 wrong options; 3 a file or an id that cannot be used; 130 interrupted; 143 terminated"""
 
 
+class Parser(argparse.ArgumentParser):
+    """Tells of errors in two lines, and of words that are misspelt which ones may be meant."""
+
+    words: Sequence[str] = ()  # what is parsed
+    commands: Collection[str] = ()
+
+    def error(self, message: str) -> NoReturn:
+        """Name the help, print the error, and end with 2."""
+        self.exit(2, f"{self.prog} --help shows all options\n{self.prog}: error: {message}{self._meant()}\n")
+
+    def _meant(self) -> str:
+        """Say which options, or which command, are written most like the words that are none."""
+        if self.commands:
+            first, known = self.words[:1], list(self.commands)
+        else:
+            known = [name for name in self._option_string_actions if name.startswith("--")]
+            before = list(itertools.takewhile(lambda word: word != "--", self.words))
+            first = [word.partition("=")[0] for word in before if word.startswith("--") and " " not in word]
+            first = [word for word in first if not any(name.startswith(word) for name in known)]
+        near = {word: difflib.get_close_matches(word, known, n=1) for word in first if word not in known}
+        told = [f"; {word}: did you mean {some[0]}?" for word, some in near.items() if some]
+        return "".join(told)
+
+
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, argparse.ArgumentParser]:
     """Return the options, and the parser of their command, which knows its own usage."""
     parser, commands = _parsers()
     command = commands.get(arguments[0]) if arguments else None
+    for one in (parser, *commands.values()):
+        one.words = arguments
     if command is None:
         return parser.parse_args(arguments), parser  # --help, --version, or an error
     # Options before, between and after the ids and files.
@@ -96,9 +124,10 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, argparse.Argume
 
 def parse_also(text: str, base: argparse.Namespace, parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Return the options with some of the training's changed by a text such as "--loss warp --n-epochs 20"."""
-    training = argparse.ArgumentParser(parser.prog, usage=f"{parser.prog} --also {text!r}", add_help=False)
+    training = Parser(parser.prog, add_help=False)
     _add_model(training)
-    return training.parse_args(shlex.split(text), argparse.Namespace(**vars(base)))
+    training.words = shlex.split(text)
+    return training.parse_args(training.words, argparse.Namespace(**vars(base)))
 
 
 def text_words(options: argparse.Namespace) -> list[str]:
@@ -116,12 +145,13 @@ def text_words(options: argparse.Namespace) -> list[str]:
     return words
 
 
-def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+def _parsers() -> tuple[Parser, dict[str, Parser]]:
     """Describe the commands and their options; return the parser of all, and each command's by name."""
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("cmlfast", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
+    parser = Parser("cmlfast", description=DESCRIPTION, epilog=EPILOG, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"cmlfast {_version()}")
     commands = parser.add_subparsers(required=True, metavar="command")
+    parser.commands = commands.choices
 
     def command(name: str, text: str, detail: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}. {detail}")
@@ -251,8 +281,8 @@ def _parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentPars
         "--unknown",
         choices=("report", "popular"),
         default="report",
-        help="users whom the model does not know: name them and exit with 3 (report), or give them the most popular "
-        "items (default: %(default)s)",
+        help="users whom the model does not know, or who are new and like nothing that it knows: name them and exit "
+        "with 3 (report), or give them the most popular items (default: %(default)s)",
     )
     recommend.add_argument(
         "--index",
@@ -354,7 +384,11 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--value", metavar="COLUMN", help="a column of ratings or counts")
     group.add_argument("--min-value", type=float, metavar="X", help="the least value that is a like")
     group.add_argument("--min-count", type=int, default=1, metavar="N", help="the least rows that make a pair one")
-    group.add_argument("--time", metavar="COLUMN", help="a column of times")
+    group.add_argument(
+        "--time",
+        metavar="COLUMN",
+        help="a column of times: --last-days counts by them, evaluate splits by them, train keeps them for update",
+    )
     group.add_argument("--last-days", type=float, metavar="N", help="only likes of the N days up to the last one")
     group.add_argument("--delimiter", metavar="TEXT", help="between fields, as ';' or '::' (default: found out)")
     group.add_argument("--encoding", metavar="NAME", help="such as latin-1 (default: UTF-8, or what a mark says)")
@@ -367,7 +401,9 @@ def _add_columns(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--decimal", default=".", metavar="CHARACTER", help="the decimal point (default: %(default)s)")
     group.add_argument(
-        "--skip-bad-lines", action="store_true", help="leave out lines of another length, and count them"
+        "--skip-bad-lines",
+        action="store_true",
+        help="leave out lines of another length and rows with empty cells, and count them",
     )
 
 
@@ -525,7 +561,8 @@ def _complaints(options: argparse.Namespace) -> Iterator[tuple[Any, str]]:
             yield given(name) != default and not given("likes"), f"--{name.replace('_', '-')} goes with --likes"
     if options.command == "recommend":
         asked = given("users") or given("users_from")
-        yield given("unknown") == "popular" and not asked, "--unknown goes with users' ids"
+        alone = given("unknown") == "popular" and not (asked or given("likes"))
+        yield alone, "--unknown goes with users' ids or --likes"
     if options.command == "map":
         ending = not options.output.lower().endswith(PICTURES)
         yield ending, f"--output is {options.output}; its name must end in one of {', '.join(PICTURES)}"

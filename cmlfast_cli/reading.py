@@ -62,6 +62,17 @@ def _require_default(names: dict[str, Any], options: argparse.Namespace, what: s
             raise ValueError(f"{what}, to which --{name.replace('_', '-')} means nothing")
 
 
+def counted(likes: Interactions) -> str:
+    """Say how many users, items and likes there are, and what was merged or left out, if anything."""
+    told = f"{likes.n_users:,} users, {likes.n_items:,} items, {likes.nnz:,} likes"
+    for n, what, one in (
+        (likes.n_duplicates, "repeated rows merged", "repeated row merged"),
+        (likes.n_dropped, "rows were no likes", "row was no like"),
+    ):
+        told += f"; {n:,} {one if n == 1 else what}" if n else ""
+    return told
+
+
 def called_as(likes: Interactions, known: CML | Interactions) -> Interactions:
     """Return likes with ids that are strings where those of ``known`` are, even if they are integers."""
     return _renamed(likes, *_ids(known))
@@ -104,7 +115,8 @@ def read_item_table(path: str, column: str | None = None) -> Any:
     except ValueError as error:
         if column is None:
             raise
-        raise ValueError(f"--color {column}: {error}") from error
+        told = str(error).replace(f"value={column!r}: ", "")
+        raise ValueError(f"--color {column}: {told}") from error
     return rows.rename_columns(["item_id", "title", *([column] if column else [])])
 
 

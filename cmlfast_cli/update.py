@@ -16,7 +16,7 @@ from cmlfast.data.csr import likes_of_items
 from cmlfast.data.ids import places
 from cmlfast.data.sides import KINDS, Kind, Sides
 from cmlfast.data.tensor_file import check_target, is_model
-from cmlfast_cli.reading import read_likes, read_tags
+from cmlfast_cli.reading import counted, read_likes, read_tags
 from cmlfast_cli.streams import say
 
 
@@ -35,7 +35,7 @@ def update(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None
     grown = _Seen.of(model)
     model.drop_inactive(options.drop_users_after, options.drop_items_after)
     left = _Seen.of(model)
-    told = [f"{likes}; {grown.nnz - before.nnz:,} of them new" if model.keep_user_items else str(likes)]
+    told = [f"{counted(likes)}; {grown.nnz - before.nnz:,} of them new" if model.keep_user_items else counted(likes)]
     for kind in KINDS[::-1]:
         n_new, n_dropped = len(grown.ids[kind]) - len(before.ids[kind]), len(grown.ids[kind]) - len(left.ids[kind])
         n_grown = _n_grown(kind, before, grown, likes)

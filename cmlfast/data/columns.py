@@ -214,6 +214,6 @@ def _say(names: Sequence[str], chosen: dict[str, str], by_place: bool, table: st
     )
     said = ", ".join(f"{called.get(role, role)} from {name!r}" for role, name in chosen.items())
     rest = f"; not used: {', '.join(map(repr, unused))}" if unused else ""
-    doubt = " (by their places, for the names do not tell; user= and item=, or --user and --item, do)"
+    doubt = " (guessed from the columns' order; name them with user= and item=, or --user and --item)"
     tell: Callable[..., None] = LOG.warning if by_place else LOG.info
     tell("%s: %s%s%s", table, said, doubt if by_place else "", rest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,6 +36,10 @@ def binary_csr(matrix: Any) -> tuple[sparse.csr_matrix, int, int]:
     ValueError
         If it is not two-dimensional, has no rows or no columns, or contains negative or non-finite values.
     """
+    if isinstance(matrix, str | os.PathLike):
+        raise TypeError(
+            f"user_items is {os.fspath(matrix)!r}, not a SciPy sparse matrix: Interactions.from_csv(path) reads a file"
+        )
     if not sparse.issparse(matrix):
         raise TypeError(
             f"user_items is a {type(matrix).__name__}, not a SciPy sparse matrix: wrap a dense array in "

@@ -15,6 +15,8 @@ import pyarrow as pa
 from scipy import sparse
 
 from cmlfast.data import tables
+from cmlfast.data.columns import LOG
+from cmlfast.data.empty import EmptyCells
 from cmlfast.data.ids import Numbering
 from cmlfast.data.parts import Part, Table
 
@@ -23,6 +25,7 @@ SLICE = 1 << 22  # pairs that are worked on together
 SMALL = 2**31  # what 32 bits do not hold
 LOW = 32  # bits of an item's number
 ITEM = (1 << LOW) - 1
+SCALES = {5.0: 4, 10.0: 8}  # the best ratings of common scales, and from where on they tell of a like
 
 
 @dataclass
@@ -65,11 +68,13 @@ def gather(
     """
     if isinstance(min_count, bool) or not isinstance(min_count, int | np.integer) or min_count < 1:
         raise ValueError(f"min_count is {min_count!r}; it must be a whole number of at least 1")
-    rows = _Rows(min_value)
+    rows, empty = _Rows(min_value), EmptyCells(table.skip_empty)
     for part in table.shown(show_progress):
-        rows.add(part)
+        rows.add(empty.without(part))
+    empty.tell()
     rows.number()
     rows.check()
+    rows.tell()
     users, user_ids = rows.users.settle(user_ids, table.strings)
     items, item_ids = rows.items.settle(item_ids, table.strings)
     n_rows, n_likes = rows.n_rows, len(rows.pairs)
@@ -90,7 +95,7 @@ class _Rows:
         self.times: npt.NDArray[Any] | None = None
         self.n_rows = 0
         self._min_value = min_value
-        self._largest = -np.inf
+        self._smallest, self._largest = np.inf, -np.inf
         self._dated: bool | None = None
         self._users: list[Any] = []  # those that wait to be numbered
         self._items: list[Any] = []
@@ -104,8 +109,8 @@ class _Rows:
         if part.table.num_rows == 0:
             return
         users, items = (tables.ids(part, role) for role in ("user", "item"))
-        likes, largest = tables.liked(part, self._min_value)
-        self._largest = max(self._largest, largest)
+        likes, smallest, largest = tables.liked(part, self._min_value)
+        self._smallest, self._largest = min(self._smallest, smallest), max(self._largest, largest)
         self._take_times(part, likes)
         self._users.append(users)
         self._items.append(items)
@@ -135,6 +140,15 @@ class _Rows:
         if len(self.pairs) == 0:
             least = "above 0" if self._min_value is None else f"of min_value={self._min_value!r} or more"
             raise ValueError(f"no row has a value {least}; the largest is {self._largest:g}: lower min_value")
+
+    def tell(self) -> None:
+        """Ask, where values look like ratings and nobody has said which are likes, whether all of them are meant."""
+        if self._min_value is None and 0 < self._smallest <= 1 and self._largest in SCALES:
+            least = SCALES[self._largest]
+            LOG.info(
+                "ratings of %g to %g: is each a like? min_value=%d (--min-value %d) takes those of %d and more",
+                self._smallest, self._largest, least, least, least,
+            )  # fmt: skip
 
     def renumber(self, users: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> None:
         """Put places, [n_users] and [n_items] by the ids' numbers, in the place of these, which are then forgotten."""

@@ -174,7 +174,8 @@ class Interactions:
         decimal : str
             The decimal point of values, "." or ",".
         skip_bad_lines : bool
-            Leave out lines with more or fewer fields than the first; how many is said by the logger "cmlfast".
+            Leave out lines with more or fewer fields than the first, and rows with an empty cell among the columns that
+            are read; how many is said by the logger "cmlfast".
         show_progress : bool, optional
             Whether to show a progress bar if it takes longer than a second; by default on a terminal and in a notebook.
 

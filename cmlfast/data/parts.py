@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,16 +29,24 @@ class Part:
         The number of its first row there, from 1 on, a header not counted.
     size : int
         How far reading came with it, in the unit of its `Table`.
+    kept : pyarrow.Array of shape (n,), optional
+        The numbers of its rows there, where some were left out.
     """
 
     table: Any
     source: str
     first: int
     size: int
+    kept: Any = None
 
     def row(self, mask: Any) -> str:
         """Say which row is the first of those that a mask [n], an Arrow column of booleans, picks."""
-        return f"row {self.first + pc.index(mask, True).as_py()} of {self.source}"
+        place = pc.index(mask, True).as_py()
+        return f"row {self.first + place if self.kept is None else self.kept[place]} of {self.source}"
+
+    def numbers(self, mask: Any) -> npt.NDArray[np.int64]:
+        """Return the numbers of the rows that a mask [n] picks, of a part of which no row was left out."""
+        return self.first + np.flatnonzero(np.asarray(mask)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -52,12 +62,15 @@ class Table:
         What a size counts.
     strings : bool
         Whether ids are strings only because they come from text: integers if all are written as such.
+    skip_empty : bool, optional
+        Whether rows with an empty cell are to be left out; None where nobody could say so.
     """
 
     parts: Iterator[Part]
     total: int | None
     unit: str
     strings: bool = False
+    skip_empty: bool | None = None
 
     def shown(self, show_progress: bool | None) -> Iterator[Part]:
         """Yield the parts, and show a bar, see :func:`cmlfast.data.progress.hides_bar`, if it takes a second."""

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cmlfast.data.columns import LOG
 from cmlfast.data.interactions import Interactions, as_user_items, required_times
 
 _TRAIN, _VALIDATION, _TEST, _NOWHERE = range(4)
@@ -136,7 +137,8 @@ def split_by_time(
         The share of all pairs that goes into validation, and again into test; in (0, 0.5). Pairs of the same time
         stay together, in the earlier part.
     known_only : bool
-        Leave out of validation and test what users or items have that training does not know.
+        Leave out of validation and test what users or items have that training does not know. How much that is, and how
+        large the parts are, is said by the logger "cmlfast".
 
     Returns
     -------
@@ -164,6 +166,9 @@ def split_by_time(
         users, items = (np.asarray(train.sum(axis)).ravel() > 0 for axis in (1, 0))
         unknown = ~(np.repeat(users, np.diff(train.indptr)) & items[train.indices])
         part[unknown] = _NOWHERE
+    n_train, n_validation, n_test, n_out = np.bincount(part, minlength=4).tolist()
+    LOG.info("split by time: %s train, %s validation, %s test%s", f"{n_train:,}", f"{n_validation:,}", f"{n_test:,}",
+             f"; {n_out:,} of users or items that training does not know are left out" if n_out else "")  # fmt: skip
     return _parts(likes, part)
 
 

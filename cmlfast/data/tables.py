@@ -106,7 +106,7 @@ def _parts(batches: Iterable[Any], columns: dict[str, str], source: str) -> Iter
             first += part.num_rows
 
 
-def liked(part: Part, min_value: float | None) -> tuple[npt.NDArray[np.bool_], float]:
+def liked(part: Part, min_value: float | None) -> tuple[npt.NDArray[np.bool_], float, float]:
     """Tell which of a part's n rows are likes.
 
     They are all rows, those of a value above zero, or those of at least `min_value`.
@@ -114,18 +114,18 @@ def liked(part: Part, min_value: float | None) -> tuple[npt.NDArray[np.bool_], f
     Returns
     -------
     likes : ndarray of shape (n,), bool
-    largest : float
-        Of the values; minus infinity without any.
+    smallest, largest : float
+        Of the values; plus and minus infinity without any.
 
     Raises
     ------
     ValueError
-        If values are no numbers, missing or not finite, or negative without a `min_value`.
+        If values are no numbers or not finite, or negative without a `min_value`.
     """
     n_rows = part.table.num_rows
     if "value" not in part.table.column_names or n_rows == 0:
-        return np.ones(n_rows, dtype=np.bool_), -np.inf
-    column = _complete(part, "value")
+        return np.ones(n_rows, dtype=np.bool_), np.inf, -np.inf
+    column = part.table["value"]
     try:
         values = column.cast(pa.float64()).to_numpy()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -141,7 +141,7 @@ def liked(part: Part, min_value: float | None) -> tuple[npt.NDArray[np.bool_], f
             "values are likes"
         )
     rows: npt.NDArray[np.bool_] = values > 0 if min_value is None else values >= min_value
-    return rows, float(values.max())
+    return rows, float(values.min()), float(values.max())
 
 
 def check_min_value(min_value: float | None, has_values: bool) -> None:
@@ -160,11 +160,11 @@ def times(part: Part) -> npt.NDArray[np.int64] | npt.NDArray[np.float64] | None:
     Raises
     ------
     ValueError
-        If they are neither numbers nor dates, or missing in places.
+        If they are neither numbers nor dates.
     """
     if "time" not in part.table.column_names:
         return None
-    column = _complete(part, "time")
+    column = part.table["time"]
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)))
     elif len(column) == 0:
@@ -183,11 +183,6 @@ def times(part: Part) -> npt.NDArray[np.int64] | npt.NDArray[np.float64] | None:
 def ids(part: Part, role: str) -> Any:
     """Return the ids of a part's users or items, see :func:`cmlfast.data.ids.id_column`."""
     column = part.table[role]
-    if column.null_count:
-        raise ValueError(
-            f"{role} column: {column.null_count} of {len(column)} ids are missing (null), the first in "
-            f"{part.row(column.is_null())}: drop those rows"
-        )
     try:
         if pa.types.is_dictionary(column.type):  # which `Numbering` need not have written out
             return pa.chunked_array(
@@ -199,16 +194,6 @@ def ids(part: Part, role: str) -> Any:
         return id_column(column, f"{role} column")
     except ValueError as error:
         raise ValueError(f"{part.source}: {error}") from error
-
-
-def _complete(part: Part, role: str) -> Any:
-    column = part.table[role]
-    if column.null_count:
-        raise ValueError(
-            f"the {role} column lacks {column.null_count} of {len(column)} values, the first in "
-            f"{part.row(column.is_null())}: drop those rows"
-        )
-    return column
 
 
 def _require_finite(part: Part, role: str, values: npt.NDArray[Any]) -> None:

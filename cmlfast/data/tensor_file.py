@@ -164,6 +164,10 @@ def read(path: Where, of: FileType = MODEL) -> tuple[dict[str, Tensor], dict[str
     try:
         headers, tensors = _read_path(path) if isinstance(path, str | os.PathLike) else _read_bytes(path.read())
     except SafetensorError as error:
+        if of is MODEL and isinstance(path, str | os.PathLike) and _is_text(Path(path)):
+            raise ValueError(
+                f"path is {name}, which is text and no {of.name}: MODEL is what cmlfast train, or CML.save, wrote"
+            ) from error
         raise ValueError(f"path is {name}, which is damaged or no {of.name}: {error}") from error
     if of.key not in headers:
         other = next((other for key, other in OTHERS.items() if key in headers), None)
@@ -177,6 +181,15 @@ def read(path: Where, of: FileType = MODEL) -> tuple[dict[str, Tensor], dict[str
             f"{of.format}); upgrade cmlfast"
         )
     return tensors, metadata
+
+
+def _is_text(path: Path) -> bool:
+    """Whether a file begins as a text does."""
+    with open(path, "rb") as file:
+        begin = file.read(1024)
+    # A character may be cut off at the end.
+    text = begin.decode(errors="ignore")
+    return len(begin) > 0 and len(text.encode()) > len(begin) - 4 and "".join(text.split()).isprintable()
 
 
 @contextmanager

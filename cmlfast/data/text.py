@@ -47,7 +47,8 @@ def read_csv(where: Where, roles: Roles, form: Format) -> Table:
     files = expand(where)
     sizes = [os.path.getsize(file) for file in files if os.path.isfile(file)]
     total = sum(sizes) if len(sizes) == len(files) else None
-    return Table(_of_files(files, roles, form), total, "B", strings=True)
+    skip_empty = form.skip_bad_lines if roles.describes == "likes" else None
+    return Table(_of_files(files, roles, form), total, "B", strings=True, skip_empty=skip_empty)
 
 
 def _of_files(files: Sequence[str], roles: Roles, form: Format) -> Iterator[Part]:

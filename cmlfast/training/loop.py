@@ -167,7 +167,11 @@ def fit_tables(
     measure = "{}@{}".format(*settings.validation_measure)
     course, best = (checkpoints and checkpoints.restore(tables)) or (Course.start(settings.n_epochs), tables)
     if course.history or course.n_batches:
-        LOG.info("fit: goes on from a checkpoint of %d whole epochs and %d batches", course.epoch, course.n_batches)
+        LOG.info(
+            "fit: goes on from a checkpoint of %s and %s",
+            _counted(course.epoch, "whole epoch", "whole epochs"),
+            _counted(course.n_batches, "batch", "batches"),
+        )
     every = max(1, settings.n_epochs // EVALUATIONS)
 
     def is_enough() -> bool:
@@ -214,8 +218,12 @@ def fit_tables(
             check_finite(course.history[-1], settings, tables.user, tables.item)
     if course.left:
         LOG.warning(
-            "fit was interrupted in epoch %d of %d: the model is what had been learned by then",
+            "fit was interrupted in epoch %d of %d: the model in memory is what had been learned by then",
             course.epoch + 1,
             settings.n_epochs,
         )
     return best, course.history
+
+
+def _counted(n: int, one: str, more: str) -> str:
+    return f"{n} {one if n == 1 else more}"

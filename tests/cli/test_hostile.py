@@ -91,7 +91,7 @@ def test_signals_in_a_training(number, ignored, folder):
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(number, handler),
     )  # fmt: skip
-    assert "pairs" in process.stdout.readline()  # the training is next
+    assert "likes" in process.stdout.readline()  # the training is next
     time.sleep(0.0 if ignored else 0.5)
     process.send_signal(number)
     _, told = process.communicate(timeout=60)

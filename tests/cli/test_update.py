@@ -102,7 +102,7 @@ def test_an_index_is_built_anew(folder, capsys) -> None:
         ("update m nowhere.csv", "no such file"),
         ("update nowhere day.csv", "there is no such file"),
         ("update m m", "m is a model, no table"),
-        ("update likes.csv day.csv", "damaged or no model file"),
+        ("update likes.csv day.csv", "which is text and no model file"),
         ("update m day.csv -o day.csv", "is there and is no model"),
         ("update m day.csv -o nowhere/x", "its folder does not exist"),
         ("update m words.csv", "no user and no item that the model knows"),

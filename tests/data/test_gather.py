@@ -148,12 +148,12 @@ def test_values_and_times_that_change_their_looks_after_a_block(tmp_path) -> Non
     ("last", "options", "message"),
     [
         ("x,1,2,3,4\n", {}, r"b\.csv': line 32 has 5 fields in place of 4, 'x,1,2,3,4'"),
-        ("x,,2,3\n", {}, r"item column: 1 of \d+ ids are missing.*row 31 of '.*b\.csv'"),
-        ("x,1,,3\n", {"value": "v"}, r"value column lacks 1 .*row 31 of '.*b\.csv'"),
+        ("x,,2,3\n", {}, r"empty cells .*: 1 in item; row 31 of '.*b\.csv'"),
+        ("x,1,,3\n", {"value": "v"}, r"empty cells .*: 1 in value; row 31 of '.*b\.csv'"),
         ("x,1,-2,3\n", {"value": "v"}, r"value column contains -2 \(row 31 of '.*b\.csv'\)"),
         ("x,1,inf,3\n", {"value": "v"}, r"value column contains inf \(row 31 of '.*b\.csv'\)"),
         ("x,1,many,3\n", {"value": "v"}, r"b\.csv' .*Row #32.*'many'"),
-        ("x,1,2,\n", {"time": "t"}, r"time column lacks 1 .*row 31 of '.*b\.csv'"),
+        ("x,1,2,\n", {"time": "t"}, r"empty cells .*: 1 in time; row 31 of '.*b\.csv'"),
         ("x,1,2,soon\n", {"time": "t"}, r"b\.csv' .*Row #32.*'soon'"),
     ],
 )
@@ -168,7 +168,9 @@ def test_a_bad_row_in_the_last_file_is_called_by_its_place(tmp_path, last, optio
 def test_a_bad_row_of_parquet_is_called_by_its_place(tmp_path) -> None:
     pq.write_table(pa.table({"user": [1] * 20, "item": list(range(20))}), tmp_path / "a.parquet")
     pq.write_table(pa.table({"user": [1] * 20, "item": [*range(15), None, *range(4)]}), tmp_path / "b.parquet")
-    with pytest.raises(ValueError, match=r"item column: 1 of \d+ ids are missing.*row 16 of '.*b\.parquet'"):
+    with pytest.raises(
+        ValueError, match=r"empty cells .*: 1 in item; row 16 of '.*b\.parquet': fill or drop those rows$"
+    ):
         Interactions.from_parquet(tmp_path)
     (tmp_path / "b.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-20])
     with pytest.raises(ValueError, match=r"b\.parquet"):

@@ -86,7 +86,7 @@ def test_files_that_are_no_models(model: CML, tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="no such file"):
         CML.load(tmp_path / "none")
     (tmp_path / "text").write_text("hello, this is no model at all")
-    with pytest.raises(ValueError, match="damaged or no model file"):
+    with pytest.raises(ValueError, match="which is text and no model file"):
         CML.load(tmp_path / "text")
     save_file({"x": torch.zeros(1)}, tmp_path / "other")
     with pytest.raises(ValueError, match="did not write"):
