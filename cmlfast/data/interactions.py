@@ -290,7 +290,13 @@ class Interactions:
         return some
 
     def keep(self, pairs: npt.NDArray[np.bool_]) -> Interactions:
-        """Return the same users and items with some of the pairs, by a mask [nnz] in the order of ``matrix``."""
+        """Return the same users and items with some of the pairs.
+
+        Parameters
+        ----------
+        pairs : ndarray of bool of shape (nnz,)
+            Which to keep, in the order of ``matrix``.
+        """
         matrix = self.matrix
         n_kept = np.concatenate(([0], np.cumsum(pairs, dtype=matrix.indptr.dtype)))
         times = None if self.times is None else self.times[pairs]
@@ -300,7 +306,18 @@ class Interactions:
         return some
 
     def renamed(self, user_ids: Any, item_ids: Any) -> Interactions:
-        """Return the same likes of users and items with other ids, each once, [n_users] and [n_items]."""
+        """Return the same likes of users and items with other ids.
+
+        Parameters
+        ----------
+        user_ids, item_ids : sequence of int or str, of lengths n_users and n_items
+            The new ids, each once, in the order of the old ones.
+
+        Raises
+        ------
+        ValueError
+            If ids are repeated, too many or too few, or not all of one type.
+        """
         users, items = catalogue(user_ids, "user_ids", self.n_users), catalogue(item_ids, "item_ids", self.n_items)
         return self._made(self.matrix, users, items, self.times, self.n_duplicates, self.n_dropped)
 
@@ -317,6 +334,11 @@ class Interactions:
     def load(cls, path: str | os.PathLike[str]) -> Interactions:
         """Open a file that `save`, or ``cmlfast prepare``, wrote: mapped into memory, and checked.
 
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
         Raises
         ------
         FileNotFoundError
@@ -331,6 +353,11 @@ class Interactions:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write all of it to one file, in one step, which `load` opens in a second where tables take minutes.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
 
         Raises
         ------
