@@ -22,6 +22,7 @@ from cmlfast.training.settings import check
 from cmlfast_cli.options import COLUMN_OPTIONS, DEFAULTS, SEARCHED, parse_also, text_words
 from cmlfast_cli.reading import called_as, counted, read_likes, read_with_features
 from cmlfast_cli.streams import complain, say, show
+from cmlfast_cli.writing import check_replaced
 
 
 def _model(options: argparse.Namespace, parser: argparse.ArgumentParser) -> CML:
@@ -42,8 +43,7 @@ def prepare(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Non
     target = check_target(options.output)  # told before the reading, not after it
     if target in [Path(file).resolve() for file in expand(options.data)]:
         raise ValueError(f"--output {options.output} is a file of data; give it a name of its own")
-    if target.exists() and target.stat().st_size and not is_prepared(target):
-        raise ValueError(f"--output {options.output} is there and is no prepared file; give another name, or remove it")
+    check_replaced("--output", options.output, target, is_prepared, "prepared file")
     began = time.perf_counter()
     likes = read_likes(options.data, options)
     _tell(likes, {}, options)
@@ -59,8 +59,7 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     files = [file for path in given if path for file in expand(path)]
     if target in [Path(file).resolve() for file in files]:
         raise ValueError(f"--model {options.model} is a file of data; give the model a name of its own")
-    if target.exists() and target.stat().st_size and not is_model(target):
-        raise ValueError(f"--model {options.model} is there and is no model; give another name, or remove that file")
+    check_replaced("--model", options.model, target, is_model, "model")
     if options.report:
         report = check_report(options.report)
         if report in (target, *(Path(file).resolve() for file in files)):

@@ -18,14 +18,15 @@ from cmlfast.data.sides import KINDS, Kind, Sides
 from cmlfast.data.tensor_file import check_target, is_model
 from cmlfast_cli.reading import counted, read_likes, read_tags
 from cmlfast_cli.streams import say
+from cmlfast_cli.writing import check_replaced
 
 
 def update(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Train a model on new likes and write it; until that is done, the old file is what it was."""
     path = options.output or options.model
     target = check_target(path)
-    if options.output and target.exists() and target.stat().st_size and not is_model(target):
-        raise ValueError(f"--output {path} is there and is no model; give another name, or remove that file")
+    if options.output:
+        check_replaced("--output", path, target, is_model, "model")
     began = time.perf_counter()
     model = CML.load(options.model)
     likes = read_likes(options.data, options, model)

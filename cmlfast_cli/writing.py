@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 from cmlfast.data.table_file import format_of, whole_file, write_tables
 from cmlfast_cli.streams import standard_output
+
+
+def check_replaced(option: str, path: str, target: Path, is_such: Callable[[Path], bool], what: str) -> None:
+    """Raise ``ValueError`` if a file would be replaced that is of another kind than what is to be written."""
+    if target.exists() and target.stat().st_size and not is_such(target):
+        raise ValueError(f"{option} {path} is there and is no {what}; give another name, or remove that file")
 
 
 def write_answers(path: str | None, form: str | None, parts: Iterable[Any]) -> None:

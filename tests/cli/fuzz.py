@@ -8,7 +8,6 @@ does not write. Cases run in forked processes with limits of memory and time.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import random
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from data import fuzz as readers
+from fuzzing import command
 
 import cmlfast_cli
 from cmlfast_cli import options
@@ -145,14 +145,5 @@ def search(minutes: float, first: int, tell: Callable[[str], None]) -> list[str]
     return found
 
 
-def main() -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser("python -m cli.fuzz", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("--minutes", type=float, default=1)
-    parser.add_argument("--seed", type=int, default=0, help="of the first case")
-    given = parser.parse_args()
-    return 1 if search(given.minutes, given.seed, lambda told: print(told, flush=True)) else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("cli.fuzz", __doc__, search))

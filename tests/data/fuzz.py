@@ -7,14 +7,12 @@ sound or raises one of `CLEAN`, with a message; anything else, and any crash of 
 
 from __future__ import annotations
 
-import argparse
 import bz2
 import gzip
 import json
 import logging
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from fuzzing import command, in_turns
 from pyarrow import parquet
 from scipy import sparse
 
@@ -156,30 +155,12 @@ def search(minutes: float, first: int, tell: Callable[[str], None]) -> list[str]
     logging.getLogger("cmlfast").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        whole, found = originals(folder), list[str]()
-        spent, seeds = dict.fromkeys(whole, 0.0), dict.fromkeys(whole, first)
-        until = time.monotonic() + 60 * minutes
-        while (began := time.monotonic()) < until:
-            file = min(whole, key=lambda one: spent[one])
-            if told := finding(file, whole[file], seeds[file], folder):
-                found.append(told)
-                tell(told)
-            seeds[file] += 1
-            spent[file] += time.monotonic() - began
-    for file in whole:
-        tell(f"{file}: {seeds[file] - first:,} changes in {spent[file] / 60:.1f} minutes")
-    tell(f"{sum(seeds.values()) - first * len(seeds):,} changes of {len(whole)} files, {len(found)} findings")
-    return found
-
-
-def main() -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser("python -m data.fuzz", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("--minutes", type=float, default=1, help="for all files")
-    parser.add_argument("--seed", type=int, default=0, help="of the first change")
-    options = parser.parse_args()
-    return 1 if search(options.minutes, options.seed, lambda told: print(told, flush=True)) else 0
+        whole = originals(folder)
+        return in_turns(
+            whole, minutes, first, lambda file, seed: finding(file, whole[file], seed, folder), tell,
+            "changes", "{kinds} files, {findings} findings",
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("data.fuzz", __doc__, search))

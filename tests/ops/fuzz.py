@@ -8,16 +8,15 @@ either may name another) and leave every tensor as it was. `test_ops_fuzz.py` ru
 
 from __future__ import annotations
 
-import argparse
 import mmap
 import sys
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from fuzzing import command, in_turns
 from torch import Tensor
 
 from cmlfast import ops, reference
@@ -275,31 +274,8 @@ def same_bits(one: Tensor, other: Tensor) -> bool:
 
 def search(minutes: float, first: int, tell: Callable[[str], None]) -> list[str]:
     """Try cases of all operators, for equal times, until the time is up; return what differs."""
-    until, found = time.monotonic() + 60 * minutes, list[str]()
-    spent, seeds = dict.fromkeys(OPERATORS, 0.0), dict.fromkeys(OPERATORS, first)
-    while (began := time.monotonic()) < until:
-        operator = min(OPERATORS, key=lambda one: spent[one])
-        if told := difference(operator, seeds[operator]):
-            found.append(told)
-            tell(told)
-        seeds[operator] += 1
-        spent[operator] += time.monotonic() - began
-    for operator in OPERATORS:
-        tell(f"{operator}: {seeds[operator] - first:,} cases in {spent[operator] / 60:.1f} minutes")
-    tell(
-        f"{sum(seeds.values()) - first * len(seeds):,} cases of {len(OPERATORS)} operators, {len(found)} of them wrong"
-    )
-    return found
-
-
-def main() -> int:
-    """Run the command."""
-    parser = argparse.ArgumentParser("python -m ops.fuzz", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("--minutes", type=float, default=1, help="for all operators")
-    parser.add_argument("--seed", type=int, default=0, help="of the first case")
-    options = parser.parse_args()
-    return 1 if search(options.minutes, options.seed, lambda text: print(text, flush=True)) else 0
+    return in_turns(OPERATORS, minutes, first, difference, tell, "cases", "{kinds} operators, {findings} of them wrong")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command("ops.fuzz", __doc__, search))
