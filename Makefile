@@ -45,7 +45,8 @@ test-sanitized: $(VENV)/test
 test-tsan: $(VENV)/test
 	cd tests && ../$(BIN)/python -m tsan_cpu $(TSAN)
 
-# Operators with random arguments, readers with damaged files, random command lines: FUZZ="--minutes 10" for each.
+# Operators with random arguments, readers with damaged files, random command lines: FUZZ="--minutes 10" of
+# processor time for each.
 fuzz: $(VENV)/test
 	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ) && \
 	../$(BIN)/python -W ignore -m cli.fuzz $(FUZZ)

@@ -71,7 +71,9 @@ def run(name: str, *arguments: str, folder: Path) -> int:
 def main() -> int:
     """Run the command; return how many parts failed."""
     parser = argparse.ArgumentParser("python -m sanitized_cpu", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("--minutes", type=float, default=1, help="of random cases (default: %(default)s)")
+    parser.add_argument(
+        "--minutes", type=float, default=1, help="of processor time, of random cases (default: %(default)s)"
+    )
     options = parser.parse_args()
     build()
     pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "auto", "--dist", "loadfile"]

@@ -44,7 +44,9 @@ def run(minutes: float, **more: str) -> subprocess.CompletedProcess[str]:
 def main() -> int:
     """Run the command."""
     parser = argparse.ArgumentParser("python -m tsan_cpu", description=(__doc__ or "").partition("\n\n")[2])
-    parser.add_argument("--minutes", type=float, default=1, help="of random cases (default: %(default)s)")
+    parser.add_argument(
+        "--minutes", type=float, default=1, help="of processor time, of random cases (default: %(default)s)"
+    )
     options = parser.parse_args()
     sanitized_cpu.build(TREE, FLAGS, sanitized_cpu.ROOT / "tests" / "tsan_parallel_for.cpp")
     planted = run(1, CMLFAST_TSAN_OVERLAP="1")

@@ -15,12 +15,11 @@ import resource
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from data import fuzz as readers
-from fuzzing import command
+from fuzzing import command, in_turns
 
 import cmlfast_cli
 from cmlfast_cli import options
@@ -135,14 +134,11 @@ def search(minutes: float, first: int, tell: Callable[[str], None]) -> list[str]
     logging.getLogger("cmlfast").handlers.clear()
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "made").mkdir()
-        whole, found, seed, until = prepare(Path(name)), list[str](), first, time.monotonic() + 60 * minutes
-        while time.monotonic() < until:
-            if told := case(seed, whole, Path(name) / "case"):
-                found.append(told)
-                tell(told)
-            seed += 1
-    tell(f"{seed - first:,} command lines, {len(found)} findings")
-    return found
+        whole, folder = prepare(Path(name)), Path(name) / "case"
+        return in_turns(
+            ("random words",), minutes, first, lambda _, seed: case(seed, whole, folder), tell,
+            "command lines", "{findings} findings",
+        )  # fmt: skip
 
 
 if __name__ == "__main__":
