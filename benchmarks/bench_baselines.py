@@ -20,6 +20,7 @@ from benchmarks.kit.data import load_dataset, load_split
 from benchmarks.kit.measure import require_extension, run
 from benchmarks.peers.baselines.features import Features
 from benchmarks.peers.baselines.training import BASELINES, DEFAULTS, make_loss, make_model, make_optimizer, step_
+from cmlfast import ops
 from cmlfast.training.pairs import Pairs
 
 ROUNDS = 40
@@ -29,7 +30,7 @@ STEPS_BEFORE = 20  # so that most pairs of WARP still have a loss, but not all
 @pytest.fixture(scope="module")
 def pairs() -> Pairs:
     _, (train, _, _) = load_split()
-    return Pairs.of(train.matrix, train.matrix, torch.device("cpu"))
+    return Pairs.of(train.matrix, train.matrix, torch.device("cpu"), ops)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +78,8 @@ def training(name: str, pairs: Pairs, features: Features | None, by_operators: b
     model = make_model(name, len(pairs.indptr) - 1, pairs.n_items, N_COMPONENTS, features)
     loss = make_loss(BASELINES[name].loss, by_operators, pairs, N_NEGATIVES, float(DEFAULTS["margin"]), SEED)
     optimizer = make_optimizer(model, float(DEFAULTS["learning_rate"]), float(DEFAULTS["weight_decay"]))
-    orders = [pairs.order(SEED, epoch, None)[:N_PAIRS] for epoch in range(STEPS_BEFORE + 2 * ROUNDS)]
-    batches = iter([(pairs.users[rows], pairs.items[rows], step) for step, rows in enumerate(orders)])
+    n_batches = -(-len(pairs) // N_PAIRS)
+    batches = iter(
+        [(*pairs.batches(SEED, step, None, n_batches)[0], step) for step in range(STEPS_BEFORE + 2 * ROUNDS)]
+    )
     return lambda: step_(model, loss, optimizer, *next(batches))

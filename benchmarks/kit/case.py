@@ -61,7 +61,7 @@ def make_case(n_components: int = N_COMPONENTS) -> Case:
     params = {**model.get_params(), "n_negatives": N_NEGATIVES, "batch_size": N_PAIRS}
     settings = resolve(params, train.nnz, *train.shape)
     kernels, device = backend.choose("auto", "cpu")
-    pairs = Pairs.of(train.matrix, train.matrix, device)
+    pairs = Pairs.of(train.matrix, train.matrix, device, kernels)
     tables = new_tables(*train.shape, settings, device)
     for epoch in range(EPOCHS_BEFORE):
         run_epoch(fused_step(kernels), tables, pairs, settings, epoch, Schedule(0.0, 0.0))  # at the first rate

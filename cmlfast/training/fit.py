@@ -86,7 +86,7 @@ def fit(
         likes = likes[users.taking_part.cpu().numpy()]
     if items:
         likes = likes[:, items.taking_part.cpu().numpy()]
-    pairs = checked_pairs(likes, likes, device)
+    pairs = checked_pairs(likes, likes, device, kernels)
     tables = JointTables(*new_tables(likes.shape[0], likes.shape[1], settings, device).all(), users, items)
     tables.start(settings)
     step = choose_step(kernels, settings, with_features=users is not None or items is not None)
@@ -124,10 +124,10 @@ def _placed(n_likes: Counts, features: Features | None) -> npt.NDArray[np.bool_]
     return liked if features is None else liked | features.described().cpu().numpy()
 
 
-def checked_pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device) -> Pairs:
+def checked_pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device, kernels: ModuleType) -> Pairs:
     """Return the pairs to train on, or raise ``ValueError`` if there is nothing to learn from them."""
     check_some(new)
-    pairs = Pairs.of(new, liked, device)
+    pairs = Pairs.of(new, liked, device, kernels)
     if pairs.n_without_negatives == len(pairs):
         raise ValueError(
             "every user of user_items likes every item that anybody likes, so that nobody has an item to keep at a "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -13,92 +14,87 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from cmlfast.training.words import WORD, draw_words
+
 SEEDS_AT_ONCE = 64
-AHEAD = 2  # orders that are made while a GPU works
+LEVELS = 2**16  # what NumPy sorts in linear time
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs to learn from, and each user's positives, sorted, that negatives must avoid."""
+    """The pairs to learn from, user by user, and each user's positives, sorted, that negatives must avoid."""
 
     n_items: int
-    n_liked: npt.NDArray[np.integer]  # [N], how many items the pair's user likes
-    users: Tensor  # [N]
+    n_liked: npt.NDArray[np.integer]  # [I], how many items each user likes
+    users: Tensor  # [N], ascending
     items: Tensor  # [N]
     indptr: Tensor  # [I + 1]
     indices: Tensor  # [nnz]
-    _ahead: dict[tuple[int, int, float | None], Future[npt.NDArray[np.int64]]] = field(
-        default_factory=dict, init=False, repr=False
-    )
-    _dealt: dict[int, Tensor] = field(default_factory=dict, init=False, repr=False)
+    kernels: ModuleType  # where the operators are
+    _ends: dict[float, Tensor] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def n_without_negatives(self) -> int:
         """Number of pairs of users who like every item: visited, but they teach nothing."""
-        return int((self.n_liked >= self.n_items).sum())
+        return int((self.n_liked >= self.n_items)[self.users.cpu().numpy()].sum())
 
     @staticmethod
-    def of(matrix: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device) -> Pairs:
+    def of(matrix: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device, kernels: ModuleType) -> Pairs:
         """Take the pairs of ``matrix``; ``liked`` holds them and all others that are no negatives either."""
         integer = np.int64 if liked.nnz >= 2**31 else np.int32
-        users = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-        arrays = (users, matrix.indices, liked.indptr, liked.indices)
-        tensors = (torch.from_numpy(np.ascontiguousarray(array, dtype=integer)).to(device) for array in arrays)
-        return Pairs(liked.shape[1], np.diff(liked.indptr)[users], *tensors)
+        numbers = np.arange(matrix.shape[0], dtype=integer)
+        users, items, indptr, indices = (
+            torch.from_numpy(np.ascontiguousarray(array, dtype=integer)).to(device)
+            for array in (numbers.repeat(np.diff(matrix.indptr)), matrix.indices, liked.indptr, liked.indices)
+        )
+        return Pairs(liked.shape[1], np.diff(liked.indptr), users, items, indptr, indices, kernels)
 
     def batches(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> list[tuple[Tensor, Tensor]]:
-        """Return an epoch's users and items, a batch each: dealt like cards, so that a pair's repeats meet in none."""
-        order = self.order(seed, epoch, balance).index_select(0, self._deal(n_batches))
-        sizes = [-(-(len(self) - batch) // n_batches) for batch in range(n_batches)]
+        """Return an epoch's users and items, a batch each: of as many pairs as the others, or one more or less."""
+        order = self.order(seed, epoch, balance, n_batches)
+        sizes = sizes_of(len(self), n_batches)
         users, items = (ids.index_select(0, order).split(sizes) for ids in (self.users, self.items))
         return list(zip(users, items, strict=True))
 
-    def _deal(self, n_batches: int) -> Tensor:
-        """Return where each batch's cards are in a pack of all, one batch after the other, [N]."""
-        if n_batches not in self._dealt:
-            self._dealt.clear()
-            places = np.concatenate([np.arange(batch, len(self), n_batches) for batch in range(n_batches)])
-            self._dealt[n_batches] = torch.from_numpy(places).to(self.users.device)
-        return self._dealt[n_batches]
+    def order(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> Tensor:
+        """Return which pairs an epoch visits, one batch after the other, [N]; a function of (seed, epoch) alone.
 
-    def order(self, seed: int, epoch: int, balance: float | None) -> Tensor:
-        """Return which pairs an epoch visits, [N]; a function of (seed, epoch) alone.
+        Without ``balance``, every pair once. With it, N draws where a pair of user i has the probability 1 / (n_i +
+        balance): a pair comes floor(x) or ceil(x) times if x times are expected.
 
-        It is made by the host. While a GPU works on an epoch, threads make those of the next: an order takes longer
-        than an epoch of the hinge.
+        Each pair draws by its number in which of ``n_batches`` stretches of the epoch it comes; in a stretch pairs
+        stand in their own order, user by user; and the whole is cut into batches of one size. So no pair's place asks
+        for a random permutation of all, and rows of a batch's users are read in the order in which they lie. Where a
+        pair comes again, it does so in the next stretch. Where stretches differ in size, their first pairs come a batch
+        early, or their last ones a batch late.
         """
-        ahead = self._ahead.pop((seed, epoch, balance), None)
-        order = self._order(seed, epoch, balance) if ahead is None else ahead.result()
-        if _has_time(self.users.device):
-            soon = [(seed, epoch + later, balance) for later in range(1, AHEAD + 1)]
-            for key in self._ahead.keys() - set(soon):
-                self._ahead.pop(key).cancel()
-            for key in soon:
-                if key not in self._ahead:
-                    self._ahead[key] = _threads().submit(self._order, *key)
-        return torch.from_numpy(order).to(self.users.device)
+        n, device = len(self), self.users.device
+        mixed = _seed(seed, epoch)
+        words = draw_words(self.kernels, 0, n + 1, mixed, 0, device)
+        stretch = words[:n].long() * n_batches >> 31  # [N]
+        if balance is None:
+            return stable_order(stretch, n_batches)
+        # Pair i owns a stretch of [0, n) in proportion to its weight; one tick a unit, the first at a random place
+        # below 1; a pair is drawn once for each tick in its stretch.
+        first = words[n:].double() / WORD  # [1]
+        passed = (self._ends_by(balance) + first).floor_().clamp_(max=n).long()  # [N], ticks before each pair's end
+        times = passed.diff(prepend=passed.new_zeros(1))
+        pairs = torch.arange(n, device=device).repeat_interleave(times, output_size=n)  # [N]
+        before = (passed - times).index_select(0, pairs)  # [N], the place of a pair's first draw
+        repeat = torch.arange(n, device=device) - before
+        return pairs.index_select(0, stable_order((stretch.index_select(0, pairs) + repeat) % n_batches, n_batches))
 
-    def _order(self, seed: int, epoch: int, balance: float | None) -> npt.NDArray[np.int64]:
-        """Draw an epoch's order.
-
-        Without ``balance``, every pair once, shuffled. With it, N draws where a pair of user i has the probability
-        1 / (n_i + balance): by systematic resampling, so that a pair comes floor(x) or ceil(x) times if x times are
-        expected. A pair's repeats stand next to each other.
-        """
-        n = len(self)
-        generator = torch.Generator("cpu").manual_seed(_seed(seed, epoch))
-        order: npt.NDArray[np.int64] = torch.randperm(n, generator=generator, device="cpu").numpy()
-        if balance is not None:
-            first = torch.rand((), dtype=torch.float64, generator=generator, device="cpu").item()
-            weights = (1 / (self.n_liked + balance)).take(order)  # [N]
-            ends = np.cumsum(weights)  # [N], where each pair's stretch of a line ends
-            # Pair i owns a stretch of [0, n) in proportion to its weight; one tick a unit, the first at `first`; a pair
-            # is drawn once for each tick in its stretch. The last end passes all n: the running sum may round below n.
-            passed = np.minimum((ends * (n / ends[-1]) - first + 1).astype(np.int64), n)  # [N]
-            passed[-1] = n
-            passed[1:] -= passed[:-1]  # by each end alone
-            order = order.repeat(passed)
-        return order
+    def _ends_by(self, balance: float) -> Tensor:
+        """Return where each pair's stretch of [0, N) ends, [N], float64."""
+        if balance not in self._ends:
+            self._ends.clear()
+            weights = (1 / (self.n_liked + balance))[self.users.cpu().numpy()]  # [N]
+            ends = np.cumsum(weights)
+            ends *= len(self) / ends[-1]
+            # The running sum may round: its last end is N, so that N ticks lie before it, wherever the first is.
+            ends[-1] = len(self)
+            self._ends[balance] = torch.from_numpy(np.minimum(ends, len(self))).to(self.users.device)
+        return self._ends[balance]
 
     def __len__(self) -> int:
         return len(self.users)
@@ -115,14 +111,17 @@ class Batch(NamedTuple):
     step: int  # its number since the training began, which draws of shared negatives depend on
 
 
-def _has_time(device: torch.device) -> bool:
-    """Whether the host waits while a device works."""
-    return device.type == "cuda"
+def sizes_of(n: int, n_batches: int) -> Sequence[int]:
+    """Return how many of ``n`` pairs each batch has."""
+    return [-(-(n - batch) // n_batches) for batch in range(n_batches)]
 
 
-@lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(AHEAD, "cmlfast-order")
+def stable_order(levels: Tensor, n_levels: int) -> Tensor:
+    """Return the order [N], int64, that sorts levels [N] of [0, n_levels), equal ones in the order they come in."""
+    if levels.device.type != "cpu":
+        return levels.sort(stable=True).indices
+    narrow = levels.numpy().astype(np.uint16 if n_levels <= LEVELS else np.int64)
+    return torch.from_numpy(narrow.argsort(kind="stable"))
 
 
 def _seed(seed: int, epoch: int) -> int:

@@ -79,7 +79,7 @@ def partial_fit(
     history, pairs = fitted.history, None
     if new.nnz or (features.item is None and features.user is None):
         items = liked_items(liked, grown) if fitted.by_features else np.arange(liked.n_items)
-        pairs = checked_pairs(new.matrix[:, items], liked.matrix[:, items], device)
+        pairs = checked_pairs(new.matrix[:, items], liked.matrix[:, items], device, kernels)
         step = choose_step(kernels, settings, with_features=False, freeze_items=freeze_items)
         history = [*history, one_epoch(step, grown, items, pairs, settings, len(history))]
     counts = likes_of_items(liked.matrix)

@@ -14,8 +14,8 @@ from cmlfast.training.checks import integer, positive
 from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals
 from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.tables import Tables, TableSettings
+from cmlfast.training.words import draw_words
 
-WORD = 2**31 - 1  # what is drawn is uniform below
 # Of what a gradient asks of a row's length. Lengths say how popular an item is, and learn that from few likes as soon
 # as directions do: on small data they learn too much. Rows of length 1 alone (0) are as bad for large data.
 LENGTH_SHARE = 0.3
@@ -143,11 +143,7 @@ def shared_negatives(
     """
     if n_negatives >= n_items:
         return torch.arange(n_items, device=device)
-    nobody = torch.zeros(1, dtype=torch.int64, device=device)
-    # Of a user without likes, from a catalogue as large as can be: 31 random bits each.
-    words = kernels.sample_negatives(
-        nobody.new_zeros(2), nobody.new_zeros(0), nobody, nobody, WORD, n_negatives + 1, seed, step
-    )[0]  # [S + 1]
+    words = draw_words(kernels, 0, n_negatives + 1, seed, step, device).long()  # [S + 1]
     ends = torch.arange(n_negatives + 1, device=device) * n_items // n_negatives  # [S + 1]
     drawn = ends[:-1] + ((ends[1:] - ends[:-1]) * words[:-1] >> 31)
     shared: Tensor = (drawn + (n_items * words[-1] >> 31)) % n_items

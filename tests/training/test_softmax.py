@@ -57,7 +57,7 @@ def test_every_item_is_shared_equally_often() -> None:
 
 def test_gradients_are_those_of_float64_autograd(likes) -> None:
     settings = settings_of(likes)
-    pairs = Pairs.of(likes.matrix, likes.matrix, CPU)
+    pairs = Pairs.of(likes.matrix, likes.matrix, CPU, ops)
     tables = new_tables(*likes.shape, settings, CPU)
     batch = Batch(pairs.users[:200], pairs.items[:200], 0.3, 0.0, 7, 7)
     (total,), asked = settings.loss.gradients(ops, tables, pairs, batch, settings)

@@ -14,6 +14,7 @@ from benchmarks.peers.baselines.features import Features
 from benchmarks.peers.baselines.losses import Loss
 from benchmarks.peers.baselines.models import CDL, VBPR, FactorizationMachine, MatrixFactorization
 from benchmarks.peers.libraries import Factors
+from cmlfast.ops import backend
 from cmlfast.training.auto import Shape, batch_size, own_negatives
 from cmlfast.training.pairs import Pairs
 from cmlfast.training.schedule import Schedule
@@ -91,7 +92,7 @@ def fit(
     automatic = {"batch_size": batch_size(shape), "n_negatives": own_negatives(shape)}
     chosen = {**DEFAULTS, **automatic, **setting}
     torch.manual_seed(chosen["seed"])
-    pairs = Pairs.of(train, train, torch.device("cpu"))
+    pairs = Pairs.of(train, train, torch.device("cpu"), backend.choose("auto", "cpu")[0])
     model = make_model(name, *train.shape, chosen["n_components"], features)
     n_batches = -(-len(pairs) // chosen["batch_size"])
     optimizer = make_optimizer(model, chosen["learning_rate"], chosen["weight_decay"] / n_batches)
@@ -100,13 +101,11 @@ def fit(
     rate = Schedule(chosen["learning_rate"], 0.0)
     n_steps = chosen["epochs"] * n_batches
     for epoch in range(chosen["epochs"]):
-        order = pairs.order(chosen["seed"], epoch, chosen["balance"])
-        for batch in range(n_batches):
-            step = epoch * n_batches + batch
+        batches = pairs.batches(chosen["seed"], epoch, chosen["balance"], n_batches)
+        for step, ids in enumerate(batches, epoch * n_batches):
             for group in optimizer.param_groups:
                 group["lr"] = rate.at(step / n_steps)
-            rows = order[batch::n_batches]
-            step_(model, loss, optimizer, pairs.users[rows], pairs.items[rows], step)
+            step_(model, loss, optimizer, *ids, step)
     model.eval()
     with torch.no_grad():
         users, items = model()
