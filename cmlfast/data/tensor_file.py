@@ -111,7 +111,7 @@ def header_of(path: Path, of: FileType = MODEL) -> dict[str, Any] | None:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(of.key, "null"))
-    except (SafetensorError, ValueError):
+    except (SafetensorError, ValueError, RecursionError):
         return None
     return header if isinstance(header, dict) else None
 
@@ -172,7 +172,8 @@ def read(path: Where, of: FileType = MODEL) -> tuple[dict[str, Tensor], dict[str
     if of.key not in headers:
         other = next((other for key, other in OTHERS.items() if key in headers), None)
         raise ValueError(f"path is {name}, " + (other or "a safetensors file that cmlfast did not write"))
-    metadata = json.loads(headers[of.key])
+    with damage(path, of):  # JSON may be none, or deeper than Python goes
+        metadata = json.loads(headers[of.key])
     if not isinstance(metadata, dict) or not isinstance(metadata.get("format"), int):
         raise ValueError(f"path is {name}, whose header is damaged; {of.remedy}")
     if metadata["format"] > of.format:

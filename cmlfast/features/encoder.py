@@ -89,11 +89,18 @@ class Encoder:
         return {f"{number}.{name}": value for number, values in state.items() for name, value in values.items()}
 
     def restore_optimizer(self, stored: dict[str, Tensor]) -> None:
-        """Undo :meth:`optimizer_state`."""
+        """Undo :meth:`optimizer_state`; raise ``ValueError`` if it was another's."""
+        parameters = [one for group in self._optimizer.param_groups for one in group["params"]]
         state: dict[int, dict[str, Tensor]] = {}
-        for key, value in stored.items():
-            number, _, name = key.partition(".")
-            state.setdefault(int(number), {})[name] = value
+        for number, parameter in enumerate(parameters):  # one that nothing was asked of has none
+            shapes = {"step": (), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+            found = {name: stored[f"{number}.{name}"] for name in shapes if f"{number}.{name}" in stored}
+            if {name: tensor.shape for name, tensor in found.items()} not in ({}, shapes):
+                raise ValueError(f"the optimizer's state of the network's parameter {number} does not fit it")
+            if found:
+                state[number] = found
+        if not state or sum(map(len, state.values())) < len(stored):
+            raise ValueError(f"the optimizer's state is of other parameters than the network's {len(parameters)}")
         self._optimizer.load_state_dict({**self._optimizer.state_dict(), "state": state})
 
 

@@ -30,11 +30,10 @@ from cmlfast.data.tensor_file import (
 from cmlfast.features.network import pack_network, unpack_network
 from cmlfast.serving import index_file
 from cmlfast.serving.indexed import Indexed
+from cmlfast.training.course import check_history, is_number
 from cmlfast.training.fitted import Fitted
 from cmlfast.training.settings import DTYPES, resolve
 from cmlfast.training.tables import TABLES, Tables
-
-RECORDED = ("loss", "seconds")  # at least, of every epoch
 
 
 def save(path: Where, fitted: Fitted, params: dict[str, Any], found: Indexed | None) -> None:
@@ -185,11 +184,10 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
     missing = {"params", "history", "n_negatives", "batch_size", "skipped"} - metadata.keys()
     require(not missing, f"the header lacks {sorted(missing)}")
     require(isinstance(metadata["params"], dict), "its params are no mapping")
-    history = metadata["history"]
-    records = isinstance(history, list) and len(history) > 0 and all(isinstance(one, dict) for one in history)
-    require(records and all(_is_number(one.get(name)) for one in history for name in RECORDED), "its history is none")
+    check_history(metadata["history"])
+    require(len(metadata["history"]) > 0, "its history is none")
     skipped = metadata["skipped"]
-    require(isinstance(skipped, dict) and all(map(_is_number, skipped.values())), "its skipped are no counts")
+    require(isinstance(skipped, dict) and all(map(is_number, skipped.values())), "its skipped are no counts")
     for name in ("auto", "index"):
         require(isinstance(metadata.get(name, {}), dict | None), f"its {name} is no mapping")
     params = {"loss": "warp", **metadata["params"]}  # the only one, once
@@ -233,10 +231,6 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
     # Older files do not say it.
     known.by_position = bool(metadata.get("by_position", are_positions(user_ids) and are_positions(item_ids)))
     return Stored(params, tensors, metadata, known, likes, tag_ids)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype) -> tuple[torch.Size, torch.Size]:

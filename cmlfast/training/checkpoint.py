@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import math
 import os
 import re
 import secrets
@@ -30,14 +31,14 @@ from torch import Tensor, nn
 
 from cmlfast.data.interactions import Interactions, as_user_items
 from cmlfast.data.sides import KINDS, Sides
-from cmlfast.data.tensor_file import PART, remove_parts, under
+from cmlfast.data.tensor_file import OF_DEVICES, PART, remove_parts, require, under
 from cmlfast.features.rows import Features
 from cmlfast.training.checkpoint_file import EarlierError, checked, complete, put
+from cmlfast.training.checkpoint_state import random_states, restore_random_states, restore_state, state_of
 from cmlfast.training.course import Course
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
-from cmlfast.training.tables import TABLES
 
 NAME = re.compile(r"checkpoint-(\d{6})-(\d{8})\.safetensors")  # whole epochs, and batches of the next
 KEPT = 2
@@ -208,8 +209,15 @@ class Checkpoints:
                 else:
                     old.unlink(missing_ok=True)
 
-    def restore(self, tables: JointTables) -> tuple[Course, JointTables] | None:
+    def restore(self, tables: JointTables, n_batches: int) -> tuple[Course, JointTables] | None:
         """Bring tables, networks and random numbers to the last checkpoint; return its course and the best tables.
+
+        Parameters
+        ----------
+        tables : JointTables
+            Of a training that begins.
+        n_batches : int
+            Of each epoch.
 
         Returns
         -------
@@ -225,38 +233,65 @@ class Checkpoints:
         if not files:
             return None
         path = files[-1]
-        tensors, header = self._checked(path, files[-2] if len(files) > 1 else None)
-        restore_state(tables, tensors)
-        best = tables
-        if of_best := under("best.", tensors):
-            best = tables.clone()
-            restore_state(best, of_best)
-        restore_random_states(tensors, tables.user.device)
-        return Course.of_json(header["course"]), best
-
-    def _checked(self, path: Path, before: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        remedy = f"remove it to go on from {before.name}" if before else "remove it to begin anew"
+        remedy = f"remove it to go on from {files[-2].name}" if len(files) > 1 else "remove it to begin anew"
         try:
             tensors, header = checked(path)
+            require(isinstance(header.get("of"), dict), "it does not say what it is of")
         except EarlierError as error:
             raise ValueError(f"the checkpoint {str(path)!r} was {error}") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise ValueError(f"the checkpoint {str(path)!r} is damaged ({error}); {remedy}") from error
         self._check_same(header["of"])
-        return tensors, header
+        try:
+            return self._restored(tables, n_batches, tensors, header)
+        except OF_DEVICES:
+            raise
+        except (ValueError, RuntimeError) as error:  # the latter by torch's generators
+            raise ValueError(f"the checkpoint {str(path)!r} is damaged ({error}); {remedy}") from error
+
+    def _restored(
+        self, tables: JointTables, n_batches: int, tensors: dict[str, Tensor], header: dict[str, Any]
+    ) -> tuple[Course, JointTables]:
+        course = Course.of_json(header.get("course"))
+        n_epochs = self.of["n_epochs"]
+        require(course.epoch + course.left <= n_epochs, f"it tells of more than {n_epochs} epochs")
+        require(course.n_batches <= n_batches, f"it tells of more than the {n_batches} batches of an epoch")
+        of_best = under("best.", tensors)
+        has_best = bool(course.left) and not math.isinf(course.best_score)
+        require(
+            has_best <= bool(of_best) <= (not math.isinf(course.best_score)),
+            "its best tables and score do not go together",
+        )
+        restore_state(tables, tensors)
+        best = tables
+        if of_best:
+            best = tables.clone()
+            restore_state(best, of_best, with_optimizer=False)
+        restore_random_states(tensors, tables.user.device)
+        return course, best
 
     def _check_same(self, stored: Of) -> None:
         """Raise ``ValueError`` that names what differs between a checkpoint's training and this one."""
-        different = [
-            f"{name} was {stored.get(name)!r} and is {self.of.get(name)!r}" if name not in DATA else f"{name} differs"
-            for name in dict.fromkeys((*stored, *self.of))
-            if stored.get(name) != self.of.get(name)
-        ]
+        names = [name for name in dict.fromkeys((*stored, *self.of)) if stored.get(name) != self.of.get(name)]
+        different = [self._difference(name, stored) for name in names]
         if different:
             raise ValueError(
                 f"checkpoint_dir is {str(self.folder)!r}, whose checkpoints are of another training: "
                 f"{'; '.join(different)}. Give the same again, or another folder"
             )
+
+    def _difference(self, name: str, stored: Of) -> str:
+        if name in DATA:
+            return f"{name} differs"
+        if name not in self.of:
+            return f"{_short(name)} was {_short(stored[name])} and is not there"
+        return f"{name} was {_short(stored.get(name))} and is {self.of[name]!r}"
+
+
+def _short(value: Any) -> str:
+    """Return what a file says, of which it may say much."""
+    text = repr(value)
+    return text if len(text) < 80 else text[:77] + "..."
 
 
 @contextmanager
@@ -327,43 +362,6 @@ def _of_features(features: Features) -> str:
     if rows.layout != torch.sparse_csr:
         return digest_of(rows)
     return digest_of(rows.crow_indices(), rows.col_indices(), rows.values())
-
-
-def state_of(tables: JointTables, with_optimizer: bool = True) -> dict[str, Tensor]:
-    """Return all tensors that training changes, by name."""
-    found = dict(zip(TABLES, tables.all(), strict=True))
-    for kind, side in zip(("user", "item"), tables.sides(), strict=True):
-        if side is not None:
-            found |= {f"{kind}_network.{name}": one for name, one in side.encoder.network.state_dict().items()}
-            if with_optimizer:
-                found |= {f"{kind}_optimizer.{name}": one for name, one in side.encoder.optimizer_state().items()}
-    return found
-
-
-def restore_state(tables: JointTables, tensors: dict[str, Tensor]) -> None:
-    """Undo :func:`state_of`, in place."""
-    for name, table in zip(TABLES, tables.all(), strict=True):
-        table.copy_(tensors[name])
-    for kind, side in zip(("user", "item"), tables.sides(), strict=True):
-        if side is not None:
-            side.encoder.network.load_state_dict(under(f"{kind}_network.", tensors))
-            if optimizer := under(f"{kind}_optimizer.", tensors):
-                side.encoder.restore_optimizer(optimizer)
-
-
-def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Return what networks that draw, as dropout does, draw next from."""
-    found = {"random.cpu": torch.get_rng_state()}
-    if device.type == "cuda":
-        found["random.cuda"] = torch.cuda.get_rng_state(device)
-    return found
-
-
-def restore_random_states(tensors: dict[str, Tensor], device: torch.device) -> None:
-    """Undo :func:`random_states`."""
-    torch.set_rng_state(tensors["random.cpu"])
-    if device.type == "cuda" and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"], device)
 
 
 def digest_of(*arrays: Any) -> str:

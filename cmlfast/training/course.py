@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
+from cmlfast.data.tensor_file import require
 from cmlfast.training.schedule import Schedule
 
 Record = dict[str, float]
+RECORDED = ("loss", "seconds")  # at least, of every epoch
 
 
 @dataclass
@@ -73,7 +75,43 @@ class Course:
         return {**vars(self), "best_score": None if math.isinf(self.best_score) else self.best_score}
 
     @staticmethod
-    def of_json(stored: dict[str, Any]) -> Course:
-        """Undo :meth:`as_json`; raise ``TypeError`` for something else."""
+    def of_json(stored: Any) -> Course:
+        """Undo :meth:`as_json`.
+
+        Raises
+        ------
+        ValueError
+            If it is something else; says in what.
+        """
+        names = {one.name for one in fields(Course)}
+        require(isinstance(stored, dict) and stored.keys() == names, f"its course is not one of {sorted(names)}")
         score = stored["best_score"]
-        return Course(**{**stored, "best_score": -math.inf if score is None else score})
+        course = Course(**{**stored, "best_score": -math.inf if score is None else score})
+        for name in ("left", "waited", "n_batches"):
+            require(type(stored[name]) is int and stored[name] >= 0, f"its {name} is no number of times")
+        for name in ("stride", "done", "seconds"):
+            require(is_number(stored[name]) and 0 <= stored[name] < math.inf, f"its {name} is not finite and positive")
+        # The rest of a sum of strides may be a rounding above.
+        require(max(course.stride, course.done) < 1 + 1e-6, "its progress goes beyond the end")
+        require(score is None or is_number(score), "its best_score is no number")
+        check_history(course.history)
+        require(isinstance(course.totals, list) and len(course.totals) == course.n_batches, "its totals are others")
+        require(
+            all(isinstance(one, list) and all(map(is_number, one)) for one in course.totals)
+            and len(set(map(len, course.totals))) < 2,
+            "its totals are no numbers, as many of each batch",
+        )
+        return course
+
+
+def check_history(history: Any) -> None:
+    """Raise ``ValueError`` unless it is a list of what was recorded of epochs."""
+    require(isinstance(history, list) and all(isinstance(one, dict) for one in history), "its history is none")
+    for record in history:
+        require(all(map(is_number, record.values())), "its history holds something else than numbers")
+        require(all(name in record for name in RECORDED), f"its history lacks {' or '.join(RECORDED)} of an epoch")
+
+
+def is_number(value: Any) -> bool:
+    """Whether what came from JSON is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -165,7 +165,8 @@ def fit_tables(
     written; when a signal waits among ``interrupts``, the training ends after its step.
     """
     measure = "{}@{}".format(*settings.validation_measure)
-    course, best = (checkpoints and checkpoints.restore(tables)) or (Course.start(settings.n_epochs), tables)
+    n_batches = -(-len(pairs) // settings.batch_size)
+    course, best = (checkpoints and checkpoints.restore(tables, n_batches)) or (Course.start(settings.n_epochs), tables)
     if course.history or course.n_batches:
         LOG.info(
             "fit: goes on from a checkpoint of %s and %s",
