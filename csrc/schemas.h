@@ -8,7 +8,7 @@ namespace cmlfast {
 inline void define_operators(torch::stable::detail::StableLibrary& m) {
   m.def(
       "sample_negatives(Tensor indptr, Tensor indices, Tensor users, Tensor positives, int n_items, int n_negatives, "
-      "SymInt seed, SymInt offset) -> Tensor");
+      "SymInt seed, SymInt offset, int first_user=0) -> Tensor");
   m.def(
       "warp_hinge(Tensor user_vectors, Tensor item_vectors, Tensor users, Tensor positives, Tensor negatives, "
       "float margin, int n_items, bool rank_weight=True, str metric='sqeuclidean', bool sparse_grad=False) "

@@ -43,6 +43,7 @@ def sample_negatives(
     n_negatives: int,
     seed: int,
     offset: int,
+    first_user: int = 0,
 ) -> Tensor:
     """Draw items that the users of a batch have not liked, uniformly and without rejection.
 
@@ -63,6 +64,9 @@ def sample_negatives(
         Key of the Philox-4x32-10 generator.
     offset : int
         The epoch, or the step for pairs drawn with replacement; its low 32 bits count.
+    first_user : int
+        The number of the first row of ``indptr`` among all users. Who holds a part of the users' rows draws with it
+        what would be drawn with all of them.
 
     Returns
     -------
@@ -76,7 +80,9 @@ def sample_negatives(
     IndexError
         For an id out of range.
     """
-    result: Tensor = _kernels.sample_negatives(indptr, indices, users, positives, n_items, n_negatives, seed, offset)
+    result: Tensor = _kernels.sample_negatives(
+        indptr, indices, users, positives, n_items, n_negatives, seed, offset, first_user
+    )
     return result
 
 

@@ -44,13 +44,14 @@ def sample_negatives(
     n_negatives: int,
     seed: int,
     offset: int,
+    first_user: int = 0,
 ) -> Tensor:
     """Draw the negatives of pairs; the twin of :func:`cmlfast.ops.sample_negatives`."""
     checks.check_sampling(indptr, indices, users, positives, n_items, n_negatives)
     checks.check_range(positives, "positives", 0, n_items, "the item table")
     user, positive = users.long()[:, None], positives.long()[:, None]  # [N, 1]
     blocks = torch.arange(-(-n_negatives // 4), device=users.device)[None, :]  # [1, ceil(U / 4)]
-    words = philox(seed, (user, positive, torch.full_like(user, offset & MASK), blocks))
+    words = philox(seed, (user + first_user, positive, torch.full_like(user, offset & MASK), blocks))
     words = words.flatten(1)[:, :n_negatives]  # [N, U]
 
     begin = indptr[users.long()].long()[:, None]  # [N, 1]

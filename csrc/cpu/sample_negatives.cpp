@@ -9,10 +9,10 @@ namespace cmlfast {
 namespace {
 
 Tensor sample_negatives(const Tensor& indptr, const Tensor& indices, const Tensor& users, const Tensor& positives,
-                        int64_t n_items, int64_t n_negatives, int64_t seed, int64_t offset) {
+                        int64_t n_items, int64_t n_negatives, int64_t seed, int64_t offset, int64_t first_user) {
   check_sampling(indptr, indices, users, positives, n_items, n_negatives);
   check_sample_negatives_ids(indptr, indices, users, positives, n_items);
-  const Sampler sampler(indptr, indices, n_items, seed, offset);
+  const Sampler sampler(indptr, indices, n_items, seed, offset, first_user);
   const Ids user(users);
   const Ids positive(positives);
 

@@ -19,14 +19,16 @@ struct Sampler {
   int64_t n_items = 0;
   uint64_t seed = 0;
   uint32_t offset = 0;
+  uint32_t first_user = 0;  // the number, among all users, of the first one here
 
   Sampler() = default;
-  Sampler(const Ids& indptr, const Ids& indices, int64_t n_items, int64_t seed, int64_t offset)
+  Sampler(const Ids& indptr, const Ids& indices, int64_t n_items, int64_t seed, int64_t offset, int64_t first_user = 0)
       : indptr(indptr),
         indices(indices),
         n_items(n_items),
         seed(static_cast<uint64_t>(seed)),
-        offset(static_cast<uint32_t>(offset)) {}
+        offset(static_cast<uint32_t>(offset)),
+        first_user(static_cast<uint32_t>(first_user)) {}
 };
 
 // What one pair draws from.
@@ -38,7 +40,9 @@ struct PairDraws {
   int64_t n_liked;
 
   __device__ __forceinline__ PairDraws(const Sampler& sampler, int64_t user, int64_t positive)
-      : sampler(sampler), user(static_cast<uint32_t>(user)), positive(static_cast<uint32_t>(positive)) {
+      : sampler(sampler),
+        user(sampler.first_user + static_cast<uint32_t>(user)),
+        positive(static_cast<uint32_t>(positive)) {
     const int64_t begin = sampler.indptr[user];
     liked = sampler.indices.from(begin);
     n_liked = sampler.indptr[user + 1] - begin;

@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kBlock) draw_negatives(Sampler sampler, Device
 }
 
 Tensor sample_negatives(const Tensor& indptr, const Tensor& indices, const Tensor& users, const Tensor& positives,
-                        int64_t n_items, int64_t n_negatives, int64_t seed, int64_t offset) {
+                        int64_t n_items, int64_t n_negatives, int64_t seed, int64_t offset, int64_t first_user) {
   check_sampling(indptr, indices, users, positives, n_items, n_negatives);
   const Device device = enter_device(users);
   const Ids row_ends(indptr);
@@ -44,7 +44,7 @@ Tensor sample_negatives(const Tensor& indptr, const Tensor& indices, const Tenso
 
   Tensor negatives = torch::stable::new_empty(users, {user.size(), n_negatives});  // [N, U]
   launch(device.stream, user.size() * ((n_negatives + 3) / 4), kBlock, draw_negatives,
-         Sampler(row_ends, liked, n_items, seed, offset), DeviceIds(user), DeviceIds(positive), user.size(),
+         Sampler(row_ends, liked, n_items, seed, offset, first_user), DeviceIds(user), DeviceIds(positive), user.size(),
          n_negatives, DeviceIdsOut(Ids(negatives)));
   return negatives;
 }

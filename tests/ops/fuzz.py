@@ -194,7 +194,7 @@ def separate(operator: str, draw: Draw) -> dict[str, Any]:
         }  # which lays them out anew
 
     if operator == "sample_negatives":
-        return {**sampling(), "n_items": items, **drawn}
+        return {**sampling(), "n_items": items, **drawn, "first_user": draw.of((0, 5, 2**31, 2**32 - 3, 2**40 + 1))}
     if operator == "warp_hinge":
         given = draw.ids(n, negatives, low=0, high=items, dtype=ids)
         return {**vectors(("user_vectors", "item_vectors")), **pairs(), "negatives": given, **hinge,

@@ -47,6 +47,18 @@ def test_takes_gaps_between_elements(backend: Backend, dtype: torch.dtype) -> No
 
 
 @pytest.mark.parametrize("dtype", ID_TYPES, ids=str)
+def test_a_part_of_the_users_draws_what_all_would(backend: Backend, dtype: torch.dtype) -> None:
+    batch, want = sampled(20, dtype)
+    first = len(batch.indptr) // 3
+    begin = int(batch.indptr[first])
+    here = batch.users >= first
+    part = (batch.indptr[first:] - begin, batch.indices[begin:], batch.users[here] - first, batch.positives[here])
+    assert_same(backend.run("sample_negatives", *part, N_ITEMS, 20, 12345, 6, first), want[here])
+    drawn = backend.run("sample_negatives", *part, N_ITEMS, 20, 12345, 6, 2**32 + first)  # the low 32 bits count
+    assert_same(drawn, want[here])
+
+
+@pytest.mark.parametrize("dtype", ID_TYPES, ids=str)
 def test_an_empty_batch_gives_no_row(backend: Backend, dtype: torch.dtype) -> None:
     batch = make_batch(1, 0, dtype)
     got = backend.run("sample_negatives", *batch.sampling, N_ITEMS, 7, 1, 1)
