@@ -2,102 +2,150 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import sparse
 from torch import Tensor
 
+from cmlfast.data.csr import Counts
 from cmlfast.training.words import WORD, draw_words
 
 SEEDS_AT_ONCE = 64
 LEVELS = 2**16  # what NumPy sorts in linear time
+AnyPairs = TypeVar("AnyPairs", bound="Pairs")
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs to learn from, user by user, and each user's positives, sorted, that negatives must avoid."""
+    """The pairs to learn from, user by user, and each user's positives, sorted, that negatives must avoid.
+
+    All pairs, or those of a share of the users: I of M users, who have N of all pairs.
+    """
 
     n_items: int
-    n_liked: npt.NDArray[np.integer]  # [I], how many items each user likes
-    users: Tensor  # [N], ascending
+    n_pairs: Counts  # [M], of each user
+    n_liked: Counts  # [M], how many items each user likes: those of their pairs, and others that are no negatives
+    users: Tensor  # [N], ascending, counted from the first user here
     items: Tensor  # [N]
     indptr: Tensor  # [I + 1]
     indices: Tensor  # [nnz]
     kernels: ModuleType  # where the operators are
-    _ends: dict[float, Tensor] = field(default_factory=dict, init=False, repr=False)
+    first_user: int = 0
+    _ends: dict[float, tuple[float, Tensor]] = field(default_factory=dict, init=False, repr=False)
+
+    @classmethod
+    def of(
+        cls: type[AnyPairs],
+        matrix: sparse.csr_matrix,
+        liked: sparse.csr_matrix,
+        device: torch.device,
+        kernels: ModuleType,
+        users: slice = slice(None),
+        **more: Any,
+    ) -> AnyPairs:
+        """Take the pairs of ``matrix``; ``liked`` holds them and all others that are no negatives either.
+
+        Of the ``users`` alone, where there is a slice of them.
+        """
+        first, last, _ = users.indices(matrix.shape[0])
+        n_pairs, n_liked = np.diff(matrix.indptr), np.diff(liked.indptr)
+        if (first, last) != (0, matrix.shape[0]):
+            matrix, liked = matrix[first:last], liked[first:last]
+        integer = np.int64 if liked.nnz >= 2**31 else np.int32
+        numbers = np.arange(last - first, dtype=integer).repeat(np.diff(matrix.indptr))
+        here, items, indptr, indices = (
+            torch.from_numpy(np.ascontiguousarray(array, dtype=integer)).to(device)
+            for array in (numbers, matrix.indices, liked.indptr, liked.indices)
+        )
+        return cls(liked.shape[1], n_pairs, n_liked, here, items, indptr, indices, kernels, first, **more)
+
+    def __len__(self) -> int:
+        """Return the number of all pairs."""
+        return int(self.n_pairs.sum())
 
     @property
     def n_without_negatives(self) -> int:
         """Number of pairs of users who like every item: visited, but they teach nothing."""
-        return int((self.n_liked >= self.n_items)[self.users.cpu().numpy()].sum())
-
-    @staticmethod
-    def of(matrix: sparse.csr_matrix, liked: sparse.csr_matrix, device: torch.device, kernels: ModuleType) -> Pairs:
-        """Take the pairs of ``matrix``; ``liked`` holds them and all others that are no negatives either."""
-        integer = np.int64 if liked.nnz >= 2**31 else np.int32
-        numbers = np.arange(matrix.shape[0], dtype=integer)
-        users, items, indptr, indices = (
-            torch.from_numpy(np.ascontiguousarray(array, dtype=integer)).to(device)
-            for array in (numbers.repeat(np.diff(matrix.indptr)), matrix.indices, liked.indptr, liked.indices)
-        )
-        return Pairs(liked.shape[1], np.diff(liked.indptr), users, items, indptr, indices, kernels)
+        return int(self.n_pairs[self.n_liked >= self.n_items].sum())
 
     def batches(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> list[tuple[Tensor, Tensor]]:
         """Return an epoch's users and items, a batch each: of as many pairs as the others, or one more or less."""
-        order = self.order(seed, epoch, balance, n_batches)
-        sizes = sizes_of(len(self), n_batches)
+        order, stretch = self.order(seed, epoch, balance, n_batches)
+        sizes = self.sizes(stretch, n_batches)
         users, items = (ids.index_select(0, order).split(sizes) for ids in (self.users, self.items))
         return list(zip(users, items, strict=True))
 
-    def order(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> Tensor:
-        """Return which pairs an epoch visits, one batch after the other, [N]; a function of (seed, epoch) alone.
+    def order(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> tuple[Tensor, Tensor]:
+        """Return which pairs an epoch visits, one batch after the other, [V]; a function of (seed, epoch) alone.
 
-        Without ``balance``, every pair once. With it, N draws where a pair of user i has the probability 1 / (n_i +
-        balance): a pair comes floor(x) or ceil(x) times if x times are expected.
+        Without ``balance``, every pair once. With it, as many draws as there are pairs, where a pair of user i has the
+        probability 1 / (n_i + balance): a pair comes floor(x) or ceil(x) times if x times are expected.
 
         Each pair draws by its number in which of ``n_batches`` stretches of the epoch it comes; in a stretch pairs
         stand in their own order, user by user; and the whole is cut into batches of one size. So no pair's place asks
         for a random permutation of all, and rows of a batch's users are read in the order in which they lie. Where a
         pair comes again, it does so in the next stretch. Where stretches differ in size, their first pairs come a batch
         early, or their last ones a batch late.
-        """
-        n, device = len(self), self.users.device
-        mixed = _seed(seed, epoch)
-        words = draw_words(self.kernels, 0, n + 1, mixed, 0, device)
-        stretch = words[:n].long() * n_batches >> 31  # [N]
-        if balance is None:
-            return stable_order(stretch, n_batches)
-        # Pair i owns a stretch of [0, n) in proportion to its weight; one tick a unit, the first at a random place
-        # below 1; a pair is drawn once for each tick in its stretch.
-        first = words[n:].double() / WORD  # [1]
-        passed = (self._ends_by(balance) + first).floor_().clamp_(max=n).long()  # [N], ticks before each pair's end
-        times = passed.diff(prepend=passed.new_zeros(1))
-        pairs = torch.arange(n, device=device).repeat_interleave(times, output_size=n)  # [N]
-        before = (passed - times).index_select(0, pairs)  # [N], the place of a pair's first draw
-        repeat = torch.arange(n, device=device) - before
-        return pairs.index_select(0, stable_order((stretch.index_select(0, pairs) + repeat) % n_batches, n_batches))
 
-    def _ends_by(self, balance: float) -> Tensor:
-        """Return where each pair's stretch of [0, N) ends, [N], float64."""
+        Returns
+        -------
+        order, stretch : Tensor
+            Shapes [V] and [V], int64; the latter, in which stretch each draw is, in the pairs' own order.
+        """
+        mixed = _seed(seed, epoch)
+        first = int(self.n_pairs[: self.first_user].sum())
+        words = draw_words(self.kernels, first, len(self.users), mixed, 0, self.users.device)  # [N]
+        stretch = words.long() * n_batches >> 31
+        if balance is None:
+            return stable_order(stretch, n_batches), stretch
+        drawn, repeat = self._drawn(balance, draw_words(self.kernels, len(self), 1, mixed, 0, self.users.device))
+        stretch = (stretch.index_select(0, drawn) + repeat) % n_batches
+        return drawn.index_select(0, stable_order(stretch, n_batches)), stretch
+
+    def _drawn(self, balance: float, word: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which pairs are drawn, in their own order, [V], and how often each was drawn before, [V].
+
+        A pair owns a stretch of [0, all pairs) in proportion to its weight. Of ticks one unit apart, the first at a
+        random place below 1, it is drawn once for each in its stretch.
+        """
+        begin, ends = self._ends_by(balance)
+        tick = word.double() / WORD  # [1]
+        passed = (ends + tick).floor_().clamp_(max=len(self)).long()  # [N], ticks before each pair's end
+        # Nothing is read from a device where all pairs are here.
+        before = min(math.floor(begin + tick.item()), len(self)) if self.first_user else 0
+        n = len(self)
+        if len(passed) < n:
+            n = int(passed[-1]) - before if len(passed) else 0
+        times = passed.diff(prepend=passed.new_full((1,), before))
+        drawn = torch.arange(len(passed), device=passed.device).repeat_interleave(times, output_size=n)
+        return drawn, torch.arange(before, before + n, device=drawn.device) - (passed - times).index_select(0, drawn)
+
+    def _ends_by(self, balance: float) -> tuple[float, Tensor]:
+        """Return where the stretch of the first pair here begins, and where each pair's ends, [N], float64."""
         if balance not in self._ends:
             self._ends.clear()
-            weights = (1 / (self.n_liked + balance))[self.users.cpu().numpy()]  # [N]
-            ends = np.cumsum(weights)
-            ends *= len(self) / ends[-1]
-            # The running sum may round: its last end is N, so that N ticks lie before it, wherever the first is.
-            ends[-1] = len(self)
-            self._ends[balance] = torch.from_numpy(np.minimum(ends, len(self))).to(self.users.device)
+            weights = 1 / (self.n_liked + balance)  # [M]
+            sums = np.cumsum(self.n_pairs * weights)
+            scale, begins = len(self) / sums[-1], np.concatenate(([0.0], sums[:-1]))
+            users = self.users.cpu().numpy()
+            here = self.n_pairs[self.first_user :][: len(self.indptr) - 1]
+            number = np.arange(1, len(users) + 1) - (np.cumsum(here) - here)[users]  # of a pair among its user's
+            users = users + self.first_user
+            ends = np.minimum((begins[users] + number * weights[users]) * scale, len(self))
+            if len(ends) and users[-1] == np.flatnonzero(self.n_pairs)[-1]:
+                ends[-1] = len(self)  # not a little less, by rounding: all ticks lie before it
+            self._ends[balance] = float(begins[self.first_user] * scale), torch.from_numpy(ends).to(self.users.device)
         return self._ends[balance]
 
-    def __len__(self) -> int:
-        return len(self.users)
+    def sizes(self, stretch: Tensor, n_batches: int) -> list[int]:
+        """Return how many pairs each batch has."""
+        return sizes_of(len(stretch), n_batches)
 
 
 class Batch(NamedTuple):
@@ -111,7 +159,7 @@ class Batch(NamedTuple):
     step: int  # its number since the training began, which draws of shared negatives depend on
 
 
-def sizes_of(n: int, n_batches: int) -> Sequence[int]:
+def sizes_of(n: int, n_batches: int) -> list[int]:
     """Return how many of ``n`` pairs each batch has."""
     return [-(-(n - batch) // n_batches) for batch in range(n_batches)]
 

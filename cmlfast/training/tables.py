@@ -13,6 +13,7 @@ from torch import Tensor
 from cmlfast.ops.arithmetic import lane_sum, sqrt
 
 CACHE_LINE = 64  # bytes
+DRAWN_AT_ONCE = 2**16  # rows
 
 TABLES = ("user", "item", "user_state", "item_state")  # as `Tables.all` returns them
 AnyTables = TypeVar("AnyTables", bound="Tables")
@@ -46,23 +47,38 @@ class Tables:
         return self.user, self.item, self.user_state, self.item_state
 
 
-def new_rows(n: int, settings: TableSettings, stream: int) -> Tensor:
-    """Draw rows [n, r] on the CPU: normal with deviation 1 / sqrt(r), clipped into the ball, rounded once."""
-    # NumPy's generator and our own sum, for torch's depend on the instruction set.
-    draws = np.random.default_rng([settings.seed, stream]).standard_normal((n, settings.n_components), np.float32)
-    rows = torch.from_numpy(draws) / math.sqrt(settings.n_components)
-    norm = sqrt(lane_sum(rows * rows))[:, None]
-    clipped = torch.where(norm > settings.max_norm, rows * (torch.full_like(norm, settings.max_norm) / norm), rows)
-    return clipped.to(settings.dtype)
+def new_table(rows: range, settings: TableSettings, stream: int) -> Tensor:
+    """Draw rows of a table on the CPU: normal with deviation 1 / sqrt(r), clipped into the ball, rounded once.
+
+    Of the table that ``stream`` stands for, the rows with these numbers: whoever needs some draws these alone, and
+    those that are drawn with them.
+    """
+    r = settings.n_components
+    table = zeros((len(rows), r), settings.dtype)
+    for first in range(rows.start - rows.start % DRAWN_AT_ONCE, rows.stop, DRAWN_AT_ONCE):
+        # NumPy's generator and our own sum, for torch's depend on the instruction set.
+        stream_of_block = [settings.seed, stream, first // DRAWN_AT_ONCE] if first else [settings.seed, stream]
+        n = min(DRAWN_AT_ONCE, rows.stop - first)
+        drawn = torch.from_numpy(np.random.default_rng(stream_of_block).standard_normal((n, r), np.float32))
+        drawn = drawn[max(rows.start - first, 0) :] / math.sqrt(r)
+        norm = sqrt(lane_sum(drawn * drawn))[:, None]
+        clipped = torch.where(
+            norm > settings.max_norm, drawn * (torch.full_like(norm, settings.max_norm) / norm), drawn
+        )
+        begin = max(first, rows.start) - rows.start
+        table[begin : begin + len(clipped)] = clipped
+    return table
 
 
 def new_tables(n_users: int, n_items: int, settings: TableSettings, device: torch.device) -> Tables:
     """Draw both tables; the accumulators start at 0, float32 whatever the tables' type."""
-    shapes = [(n, settings.n_components) for n in (n_users, n_items)]
-    user, item = (zeros(shape, settings.dtype) for shape in shapes)
-    user.copy_(new_rows(n_users, settings, 0))
-    item.copy_(new_rows(n_items, settings, 1))
-    states = (zeros(shape, torch.float32) for shape in shapes)
+    return tables_of(range(n_users), range(n_items), settings, device)
+
+
+def tables_of(users: range, items: range, settings: TableSettings, device: torch.device) -> Tables:
+    """Draw some rows of both tables, as :func:`new_tables` would draw them."""
+    user, item = new_table(users, settings, 0), new_table(items, settings, 1)
+    states = (zeros((len(rows), settings.n_components), torch.float32) for rows in (users, items))
     return Tables(*(table.to(device) for table in (user, item, *states)))
 
 

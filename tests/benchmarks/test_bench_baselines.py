@@ -32,9 +32,7 @@ def with_negatives(batch: Batch) -> Batch:
 def losses_of(name: str, batch: Batch) -> dict[str, losses.Loss]:
     """Return a loss by the operators and in plain torch, of the same draws."""
     n_items = len(batch.item_w)
-    pairs = Pairs(
-        n_items, batch.indptr.diff()[batch.users].numpy(), batch.users, batch.positives, *batch.sampling[:2], ops
-    )
+    pairs = Pairs(n_items, None, None, batch.users, batch.positives, *batch.sampling[:2], ops)
 
     def same_draws(users: Tensor, positives: Tensor, n_negatives: int, step: int) -> Tensor:
         return ops.sample_negatives(*batch.sampling[:2], users, positives, n_items, n_negatives, SEED, step)

@@ -148,15 +148,15 @@ def test_balance_draws_a_pair_by_its_users_number_of_likes(split) -> None:
     n = np.diff(train.matrix.indptr)[pairs.users.numpy()]
     expected = 1 / (n + 4.0)
     expected *= train.nnz / expected.sum()
-    drawn = [torch.bincount(pairs.order(seed, 7, 4.0, 3), minlength=train.nnz).numpy() for seed in range(40)]
+    drawn = [torch.bincount(pairs.order(seed, 7, 4.0, 3)[0], minlength=train.nnz).numpy() for seed in range(40)]
     for times in drawn:
         assert times.sum() == train.nnz
         # floor or ceil, with a little room for the rounding of a running sum
         assert ((times >= np.floor(expected - 1e-6)) & (times <= np.ceil(expected + 1e-6))).all()
     # Of 40 draws with a variance of at most 1/4 each, the mean lies within 6 standard errors with odds of 10^-9.
     assert (np.abs(np.mean(drawn, axis=0) - expected) < 6 * 0.5 / np.sqrt(40)).all()
-    assert torch.equal(pairs.order(3, 7, 4.0, 3), pairs.order(3, 7, 4.0, 3))
-    assert not torch.equal(pairs.order(3, 7, 4.0, 3), pairs.order(3, 8, 4.0, 3))
+    assert torch.equal(pairs.order(3, 7, 4.0, 3)[0], pairs.order(3, 7, 4.0, 3)[0])
+    assert not torch.equal(pairs.order(3, 7, 4.0, 3)[0], pairs.order(3, 8, 4.0, 3)[0])
 
 
 def test_best_epoch_is_restored_and_training_stops_early(split) -> None:

@@ -52,7 +52,7 @@ def make_case(seed: int, dtype: torch.dtype = torch.float32, **params: float) ->
     items = torch.tensor([likes[user][-1] for user in users], dtype=torch.int32)
     model = CML(n_components=R, loss="warp", margin=MARGIN, n_negatives=U, random_state=seed, **params)
     settings = resolve(model.get_params(), 9, 9, 9)
-    pairs = Pairs(N_ITEMS, None, users, items, *csr(likes, torch.int32), ops)
+    pairs = Pairs(N_ITEMS, None, None, users, items, *csr(likes, torch.int32), ops)
     joint = JointTables(*(table.to(dtype) for table in tables), *states)
     return Case(joint, pairs, Batch(users, items, RATE, 0.0, OFFSET, OFFSET), settings, likes)
 
@@ -100,7 +100,7 @@ def test_the_metric_alone_on_a_large_batch(r: int) -> None:
     """Thousands of pairs, rows with hundreds of occurrences: the sums of losses and of gradients have an order."""
     drawn = make_batch(r, 4000, torch.int32)
     settings = resolve(CML(n_components=r, loss="warp", n_negatives=5, random_state=1).get_params(), 9, 9, 9)
-    pairs = Pairs(90, None, drawn.users, drawn.positives, drawn.indptr, drawn.indices, ops)
+    pairs = Pairs(90, None, None, drawn.users, drawn.positives, drawn.indptr, drawn.indices, ops)
     batch = Batch(drawn.users, drawn.positives, 0.4, 0.1, 2, 2)
     case = Case(JointTables(*drawn.tables), pairs, batch, settings, [])
     fused, plain = stepped(case, fused_step(ops)), stepped(case, JointStep(ops))
