@@ -13,6 +13,7 @@ from typing import IO, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import sparse
 from torch import Tensor, nn
 
@@ -24,7 +25,9 @@ from cmlfast.data.sides import KINDS, Kind, Sides
 from cmlfast.data.table_file import format_of, whole_file, write_tables
 from cmlfast.data.tensor_file import damage
 from cmlfast.data.times import check_days
-from cmlfast.evaluation.evaluate import auc, evaluate, validation_score
+from cmlfast.distributed.fit import Together
+from cmlfast.distributed.ranks import Ranks
+from cmlfast.evaluation.evaluate import Validation, auc, evaluate
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.indexes import parameters_of
 from cmlfast.ops import backend
@@ -284,6 +287,8 @@ class CML:
         callback: Callable[[Record], Any] | None = None,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_every: int | str = 1,
+        process_group: Any = None,
+        shard_items: bool = False,
     ) -> CML:
         """Train from scratch, or go on where the same training was broken off.
 
@@ -315,6 +320,14 @@ class CML:
         checkpoint_every : int or str
             Write one after so many epochs, or after a time such as "10 minutes", also within an epoch; the end of the
             training is always written.
+        process_group : torch.distributed.ProcessGroup, optional
+            Train together with the other processes of a group, such as ``torch.distributed.group.WORLD``, each of which
+            makes the same call: users are shared out, and every process ends with the whole model
+            (docs/distributed.md). The result does not depend on how many they are: not in a bit with the hinge and
+            ``dtype="float32"``, within rounding with the softmax. Without features and ``covariance_weight``.
+        shard_items : bool
+            With ``process_group``: share out the items too, for catalogues that do not fit into one process. Rows of
+            others are then fetched for each step.
 
         Returns
         -------
@@ -326,7 +339,10 @@ class CML:
         ValueError
             If a parameter is out of range, the matrix is empty, has negative or non-finite values, or does not fit
             ``validation``, or if no user has an item left to be a negative; if the last checkpoint in
-            ``checkpoint_dir`` is damaged or of another training, which says in what.
+            ``checkpoint_dir`` is damaged or of another training, which says in what; if processes of the group were not
+            called alike.
+        LostRankError
+            If another process of the group is gone.
         OSError
             If a checkpoint cannot be written; earlier ones are unchanged.
         DivergedError
@@ -340,25 +356,38 @@ class CML:
         self._check_used(given)
         features = read_features(train, given, device)
         settings = resolve(self.get_params(), *sizes(train.matrix), lifts_of(train.matrix, features))
-        score = None if validation is None else validation_score(kernels, train, validation, settings)
+        held_out = None if validation is None else Validation.of(train, validation, settings)
         networks, interrupts = Sides(self.user_network, self.item_network), Interrupts()
-        checkpoints = None
+        together = self._together(process_group, shard_items, given, device)
+
+        if together:
+            settings = together.with_one_seed(settings)
+        of, checkpoints = {}, None
+        if together or checkpoint_dir is not None:
+            of = what_is_trained(settings, train, features, networks, validation)
+        if together:
+            together.check(of)
         if checkpoint_dir is not None:
             if not isinstance(self.random_state, int | np.integer):
                 raise ValueError(
                     f"checkpoint_dir is given, but random_state is {self.random_state!r}; give an integer, by which "
                     "the same call is the same training"
                 )
-            of = what_is_trained(settings, train, features, networks, validation)
-            checkpoints = Checkpoints.in_folder(checkpoint_dir, checkpoint_every, of)
+            make = together.checkpoints if together else Checkpoints.in_folder
+            checkpoints = make(checkpoint_dir, checkpoint_every, of)
         record = TrainingRecord(train.shape, train.nnz, self.get_params(), settings, (), str(device))
         with interrupts.deferred():
             try:
-                fitted = fit(
-                    train, features, Sides(*map(tag_ids_of, given)), networks, settings, kernels, device,
-                    keep_pairs=self.keep_user_items, score=score, show_progress=show_progress, callback=callback,
-                    checkpoints=checkpoints, interrupts=interrupts,
-                )  # fmt: skip
+                how: dict[str, Any] = {
+                    "keep_pairs": self.keep_user_items, "show_progress": show_progress, "callback": callback,
+                    "checkpoints": checkpoints, "interrupts": interrupts,
+                }  # fmt: skip
+                if together:
+                    fitted = together.fit(train, settings, kernels, validation=held_out, **how)
+                else:
+                    score = None if held_out is None else partial(held_out.look, kernels)
+                    tag_ids = Sides(*map(tag_ids_of, given))
+                    fitted = fit(train, features, tag_ids, networks, settings, kernels, device, score=score, **how)
             except DivergedError as error:
                 self._last = replace(record, history=error.history, end=f"{error}.")
                 raise
@@ -370,6 +399,21 @@ class CML:
             self._fitted = fitted or self._fitted
         self._let_go_of_index()
         return self
+
+    def _together(
+        self, process_group: Any, shard_items: bool, features: Sides[Any], device: torch.device
+    ) -> Together | None:
+        """Return the processes that train together, or None for this one alone; check what they can."""
+        if process_group is None:
+            if shard_items:
+                raise ValueError("shard_items is True, but there is no process_group whose processes could share them")
+            return None
+        given = [f"{kind}_features" for kind in KINDS if features[kind] is not None]
+        if self.covariance_weight:
+            given.append("covariance_weight")
+        if given:
+            raise ValueError(f"process_group is given, and {' and '.join(given)}, which one process alone can train")
+        return Together(Ranks(process_group), shard_items, device)
 
     @backend.undisturbed
     def partial_fit(

@@ -17,8 +17,9 @@ MAY_KNOW = {
     "features": {"data"},
     "training": {"ops", "data", "features"},
     "serving": {"ops", "data", "indexes", "features", "training"},
+    "distributed": {"ops", "data", "training", "serving"},
     "evaluation": {"ops", "data", "features", "training", "serving"},
-    "model": {"ops", "data", "indexes", "pictures", "features", "training", "serving", "evaluation"},
+    "model": {"ops", "data", "indexes", "pictures", "features", "training", "serving", "distributed", "evaluation"},
     "tuning": {"data", "features", "training", "evaluation", "model"},
 }
 FILES = {

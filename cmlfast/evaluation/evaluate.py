@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,7 @@ from cmlfast.data.align import aligned, held_out_matrix
 from cmlfast.data.csr import Counts, likes_of_items, union
 from cmlfast.data.interactions import Interactions
 from cmlfast.evaluation.measures import hits_of_users, ranking_measures
-from cmlfast.serving.nearest import nearest, picked
+from cmlfast.serving.nearest import Positions, nearest, picked
 from cmlfast.serving.queries import check_count, listed
 from cmlfast.training.fitted import Fitted, item_points, user_points
 from cmlfast.training.settings import Settings
@@ -42,32 +43,58 @@ def measured(
     return ranking_measures(ranked, held_out[rows], item_likes, list(ks))
 
 
-def validation_score(
-    kernels: ModuleType, train: Interactions, validation: Any, settings: Settings
-) -> Callable[[Tables], float]:
-    """Return the measure by which a training stops, of its tables on ``validation``, less ``train``.
+@dataclass(frozen=True)
+class Validation:
+    """What a training is looked at by, and stops by: a measure of held-out likes, ranking all items but the trained.
 
-    Of more than ``LOOKED_AT`` users, that many are looked at, drawn by the training's seed: the same in every look.
-
-    Raises
-    ------
-    ValueError
-        If ``validation`` does not fit ``train``, or has no pairs.
+    Attributes
+    ----------
+    rows : ndarray of shape (L,)
+        The users that are looked at: of more than ``LOOKED_AT``, that many, drawn by the training's seed, the same in
+        every look.
+    held_out, seen : csr_matrix of shape (L, J)
+        What is to be found, and what is left out.
+    item_likes : ndarray of shape (J,)
+    settings : Settings
+        The measure, and what is added to distances.
     """
-    held_out = _unseen(held_out_matrix(validation, train, "validation"), train.matrix)
-    item_likes = likes_of_items(train.matrix)
-    rows = np.flatnonzero(np.diff(held_out.indptr))
-    if len(rows) > LOOKED_AT:
-        rows = np.sort(np.random.default_rng(settings.seed).choice(rows, LOOKED_AT, replace=False))
-    held_out, seen = held_out[rows], train.matrix[rows]
-    name, k = settings.validation_measure
 
-    def score(tables: Tables) -> float:
-        points = item_points(tables.item, item_likes, settings.rare_item_distance)
-        users = user_points(picked(tables.user, rows), points)
-        return measured(kernels, users, points, held_out, seen, item_likes, (k,))[f"{name}@{k}"]
+    rows: Positions
+    held_out: sparse.csr_matrix
+    seen: sparse.csr_matrix
+    item_likes: Counts
+    settings: Settings
 
-    return score
+    @staticmethod
+    def of(train: Interactions, validation: Any, settings: Settings) -> Validation:
+        """Take ``validation``, less ``train``.
+
+        Raises
+        ------
+        ValueError
+            If ``validation`` does not fit ``train``, or has no pairs.
+        """
+        held_out = _unseen(held_out_matrix(validation, train, "validation"), train.matrix)
+        rows = np.flatnonzero(np.diff(held_out.indptr))
+        if len(rows) > LOOKED_AT:
+            rows = np.sort(np.random.default_rng(settings.seed).choice(rows, LOOKED_AT, replace=False))
+        return Validation(rows, held_out[rows], train.matrix[rows], likes_of_items(train.matrix), settings)
+
+    @property
+    def k(self) -> int:
+        """How many items are looked for."""
+        return self.settings.validation_measure[1]
+
+    def score(self, ranked: Positions) -> float:
+        """Return the measure, by the items that were found for each user [L, k]."""
+        name, k = self.settings.validation_measure
+        return ranking_measures(ranked, self.held_out, self.item_likes, [k])[f"{name}@{k}"]
+
+    def look(self, kernels: ModuleType, tables: Tables) -> float:
+        """Return the measure of the tables of all users and items."""
+        points = item_points(tables.item, self.item_likes, self.settings.rare_item_distance)
+        users = user_points(picked(tables.user, self.rows), points)
+        return self.score(nearest(kernels, users, points, self.k, self.seen)[0])
 
 
 def auc(fitted: Fitted, kernels: ModuleType, points: Tensor, held_out: Any, exclude: Any) -> float:

@@ -6,6 +6,7 @@ Other rooms take the modules named below.
 from cmlfast.training.loop import DivergedError
 
 __all__ = [
-    "DivergedError", "auto", "checkpoint", "course", "fit", "fitted", "interrupts", "loop", "loss", "partial_fit",
-    "progress", "record", "retention", "settings", "side_information", "softmax", "tables",
+    "DivergedError", "auto", "checkpoint", "checkpoint_file", "course", "fit", "fitted", "interrupts", "loop", "loss",
+    "pairs", "partial_fit", "progress", "record", "retention", "settings", "side_information", "softmax", "tables",
+    "warp",
 ]  # fmt: skip

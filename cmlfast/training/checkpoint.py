@@ -41,6 +41,7 @@ from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
 
 NAME = re.compile(r"checkpoint-(\d{6})-(\d{8})\.safetensors")  # whole epochs, and batches of the next
+PARTS = re.compile(r"part-(\d+)-of-(\d+)")  # the folder of a rank, of so many
 KEPT = 2
 MARK = "cmlfast-checkpoint"  # what the names of half-written ones begin with
 MINUTES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:m|min|minutes?)")
@@ -109,6 +110,11 @@ class Checkpoints:
         how_often, path = Every.of(every), Path(folder)
         if path.exists() and not path.is_dir():
             raise NotADirectoryError(f"checkpoint_dir is {str(folder)!r}, which is no folder; give another name")
+        if path.is_dir() and any(PARTS.fullmatch(one.name) for one in path.iterdir()):
+            raise ValueError(
+                f"checkpoint_dir is {str(folder)!r}, which has checkpoints of a training with process_group; go on "
+                "with it (one process will do), or give another folder"
+            )
         path.mkdir(parents=True, exist_ok=True)
         if not os.access(path, os.W_OK):
             raise PermissionError(f"checkpoint_dir is {str(folder)!r}, which cannot be written to; choose another")
@@ -116,7 +122,7 @@ class Checkpoints:
 
     def files(self) -> list[Path]:
         """Return what is there, the oldest first."""
-        return sorted(path for path in self.folder.iterdir() if NAME.fullmatch(path.name))
+        return files_in(self.folder)
 
     def due_within_epoch(self) -> bool:
         """Whether it is time for one, by the clock."""
@@ -234,24 +240,24 @@ class Checkpoints:
             return None
         path = files[-1]
         remedy = f"remove it to go on from {files[-2].name}" if len(files) > 1 else "remove it to begin anew"
-        try:
+        with told_if_damaged(path, remedy):
             tensors, header = checked(path)
             require(isinstance(header.get("of"), dict), "it does not say what it is of")
-        except EarlierError as error:
-            raise ValueError(f"the checkpoint {str(path)!r} was {error}") from error
-        except ValueError as error:
-            raise ValueError(f"the checkpoint {str(path)!r} is damaged ({error}); {remedy}") from error
-        self._check_same(header["of"])
-        try:
-            return self._restored(tables, n_batches, tensors, header)
-        except OF_DEVICES:
-            raise
-        except (ValueError, RuntimeError) as error:  # the latter by torch's generators
-            raise ValueError(f"the checkpoint {str(path)!r} is damaged ({error}); {remedy}") from error
+        self.check_same(header["of"])
+        with told_if_damaged(path, remedy):
+            course, of_best = self.course_of(tensors, header, n_batches)
+            restore_state(tables, tensors)
+            best = tables
+            if of_best:
+                best = tables.clone()
+                restore_state(best, of_best, with_optimizer=False)
+            restore_random_states(tensors, tables.user.device)
+            return course, best
 
-    def _restored(
-        self, tables: JointTables, n_batches: int, tensors: dict[str, Tensor], header: dict[str, Any]
-    ) -> tuple[Course, JointTables]:
+    def course_of(
+        self, tensors: dict[str, Tensor], header: dict[str, Any], n_batches: int
+    ) -> tuple[Course, dict[str, Tensor]]:
+        """Return a checkpoint's course and its best tables, if it has such; raise ``ValueError`` for nonsense."""
         course = Course.of_json(header.get("course"))
         n_epochs = self.of["n_epochs"]
         require(course.epoch + course.left <= n_epochs, f"it tells of more than {n_epochs} epochs")
@@ -262,15 +268,9 @@ class Checkpoints:
             has_best <= bool(of_best) <= (not math.isinf(course.best_score)),
             "its best tables and score do not go together",
         )
-        restore_state(tables, tensors)
-        best = tables
-        if of_best:
-            best = tables.clone()
-            restore_state(best, of_best, with_optimizer=False)
-        restore_random_states(tensors, tables.user.device)
-        return course, best
+        return course, of_best
 
-    def _check_same(self, stored: Of) -> None:
+    def check_same(self, stored: Of) -> None:
         """Raise ``ValueError`` that names what differs between a checkpoint's training and this one."""
         names = [name for name in dict.fromkeys((*stored, *self.of)) if stored.get(name) != self.of.get(name)]
         different = [self._difference(name, stored) for name in names]
@@ -286,6 +286,24 @@ class Checkpoints:
         if name not in self.of:
             return f"{_short(name)} was {_short(stored[name])} and is not there"
         return f"{name} was {_short(stored.get(name))} and is {self.of[name]!r}"
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return a folder's checkpoints, the oldest first."""
+    return sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))
+
+
+@contextmanager
+def told_if_damaged(path: Path, remedy: str) -> Iterator[None]:
+    """Say of which checkpoint it is that something is wrong, and what helps."""
+    try:
+        yield
+    except OF_DEVICES:
+        raise
+    except EarlierError as error:
+        raise ValueError(f"the checkpoint {str(path)!r} was {error}") from error
+    except (ValueError, RuntimeError) as error:  # the latter by torch's generators
+        raise ValueError(f"the checkpoint {str(path)!r} is damaged ({error}); {remedy}") from error
 
 
 def _short(value: Any) -> str:

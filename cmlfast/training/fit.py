@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,8 @@ from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables, Side
 from cmlfast.training.step import choose_step
 from cmlfast.training.tables import Tables, new_tables
+
+NOTHING: Sides[Any] = Sides(None, None)
 
 
 def fit(
@@ -98,22 +100,46 @@ def fit(
         )  # fmt: skip
     if not history:
         return None
-    placed = Sides(*(_placed(*one) for one in ((user_likes, features.user), (item_likes, features.item))))
-    whole = tables.whole()
+    learned = Learned(tables.whole(), history, skipped(train, pairs))
+    networks = Sides(*(side.encoder.network.eval() if side else None for side in tables.sides()))
+    return as_fitted(learned, train, settings, keep_pairs, features, tag_ids, networks)
+
+
+class Learned(NamedTuple):
+    """What a training found."""
+
+    tables: Tables  # of all users and items
+    history: list[Record]
+    skipped: dict[str, int]
+
+
+def as_fitted(
+    learned: Learned,
+    train: Interactions,
+    settings: Settings,
+    keep_pairs: bool,
+    features: Sides[Features | None] = NOTHING,
+    tag_ids: Sides[Ids | None] = NOTHING,
+    networks: Sides[nn.Module | None] = NOTHING,
+) -> Fitted:
+    """Return all that a model keeps of a training; change the tables where nothing was learned."""
+    item_likes, user_likes = likes_of_items(train.matrix), np.diff(train.matrix.indptr)
+    placed = Sides(_placed(user_likes, features.user), _placed(item_likes, features.item))
+    users = learned.tables.user
     # Who likes nothing is in the middle: as near to anybody as to others.
-    whole.user[torch.from_numpy(~placed.user).to(device)] = 0
+    users[torch.from_numpy(~placed.user).to(users.device)] = 0
     return Fitted(
-        tables=whole,
+        tables=learned.tables,
         known=train,
         has_pairs=keep_pairs,
         item_likes=item_likes,
         settings=settings,
-        history=history,
-        skipped=skipped(train, pairs),
-        networks=Sides(*(side.encoder.network.eval() if side else None for side in tables.sides())),
+        history=learned.history,
+        skipped=learned.skipped,
+        networks=networks,
         tag_ids=tag_ids,
         placed=placed,
-        by_features=items is not None,
+        by_features=features.item is not None,
         last_seen=Sides(*(last_seen(train.times, train.matrix) or (None, None))),
     )
 
@@ -128,12 +154,17 @@ def checked_pairs(new: sparse.csr_matrix, liked: sparse.csr_matrix, device: torc
     """Return the pairs to train on, or raise ``ValueError`` if there is nothing to learn from them."""
     check_some(new)
     pairs = Pairs.of(new, liked, device, kernels)
+    check_learnable(pairs)
+    return pairs
+
+
+def check_learnable(pairs: Pairs) -> None:
+    """Raise ``ValueError`` if no pair has an item that may be its negative."""
     if pairs.n_without_negatives == len(pairs):
         raise ValueError(
             "every user of user_items likes every item that anybody likes, so that nobody has an item to keep at a "
             "distance; give more users' likes, or items that not all of them like"
         )
-    return pairs
 
 
 def check_some(likes: sparse.csr_matrix) -> None:

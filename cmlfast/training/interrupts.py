@@ -8,7 +8,15 @@ import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
+
+
+class Arrivals(Protocol):
+    """What may end a training before its time."""
+
+    @property
+    def arrived(self) -> int | None:
+        """The number of the signal that has come."""
 
 
 class Interrupts:
@@ -45,7 +53,7 @@ class Interrupts:
             # SIGINT last, for its handler may raise here.
             for number in reversed(handlers):
                 signal.signal(number, handlers[number])
-            if self.arrived is not None:  # also where something failed meanwhile
+            if self.arrived in handlers:  # also where something failed meanwhile
                 _deliver(self.arrived, handlers[self.arrived], None)
 
 

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from cmlfast.data.progress import hides_bar
 from cmlfast.training.checkpoint import Checkpoints
 from cmlfast.training.course import Course, Record
-from cmlfast.training.interrupts import Interrupts
+from cmlfast.training.interrupts import Arrivals
 from cmlfast.training.loss import Step
 from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.progress import FORMAT, figures
@@ -27,7 +27,6 @@ from cmlfast.training.tables import AnyTables
 
 LOG = logging.getLogger("cmlfast")
 EVALUATIONS = 10  # how often a fit looks at its validation matrix, before it cools down
-EDGE = 0.999  # of max_norm: a row of this length lies on the ball's edge, rounding apart
 COOLING = 0.1  # of the epochs: how long the rate takes to fall once more epochs at it bring nothing
 
 
@@ -102,7 +101,7 @@ def record_of(
     record = {
         "epoch": epoch + 1,
         **settings.loss.record(totals, len(pairs)),
-        **clipped(tables, settings.max_norm),
+        **tables.clipped(settings.max_norm),
         "learning_rate": Schedule(settings.learning_rate, 0.0).at(progress.first),
         **settings.loss.scheduled(progress.first),
         "pairs": len(pairs),
@@ -110,18 +109,6 @@ def record_of(
     }
     check_finite(record, settings)
     return record
-
-
-def clipped(tables: AnyTables, max_norm: float) -> dict[str, float]:
-    """Return the shares of users and of items on the edge of the ball, to which a step clips (section 3.4)."""
-    edge = EDGE * max_norm
-    counts = [
-        (torch.linalg.vector_norm(table, dim=1, dtype=torch.float32) >= edge).sum()
-        for table in (tables.user, tables.item)
-    ]
-    # Read at once: on a GPU, reading waits.
-    users, items = torch.stack(counts).tolist()
-    return {"clipped_users": users / len(tables.user), "clipped_items": items / len(tables.item)}
 
 
 @contextmanager
@@ -155,7 +142,7 @@ def fit_tables(
     show_progress: bool | None,
     callback: Callable[[Record], Any] | None,
     checkpoints: Checkpoints | None,
-    interrupts: Interrupts,
+    interrupts: Arrivals,
 ) -> tuple[JointTables, list[Record]]:
     """Train for all epochs, or fewer if validation stops improving; return the (best) tables and the history.
 

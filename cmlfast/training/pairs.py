@@ -76,37 +76,45 @@ class Pairs:
 
     def batches(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> list[tuple[Tensor, Tensor]]:
         """Return an epoch's users and items, a batch each: of as many pairs as the others, or one more or less."""
-        order, stretch = self.order(seed, epoch, balance, n_batches)
-        sizes = self.sizes(stretch, n_batches)
+        order, sizes = self.order(seed, epoch, balance, n_batches)
         users, items = (ids.index_select(0, order).split(sizes) for ids in (self.users, self.items))
         return list(zip(users, items, strict=True))
 
-    def order(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> tuple[Tensor, Tensor]:
+    def order(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> tuple[Tensor, list[int]]:
         """Return which pairs an epoch visits, one batch after the other, [V]; a function of (seed, epoch) alone.
 
         Without ``balance``, every pair once. With it, as many draws as there are pairs, where a pair of user i has the
         probability 1 / (n_i + balance): a pair comes floor(x) or ceil(x) times if x times are expected.
 
-        Each pair draws by its number in which of ``n_batches`` stretches of the epoch it comes; in a stretch pairs
-        stand in their own order, user by user; and the whole is cut into batches of one size. So no pair's place asks
-        for a random permutation of all, and rows of a batch's users are read in the order in which they lie. Where a
-        pair comes again, it does so in the next stretch. Where stretches differ in size, their first pairs come a batch
+        Each pair draws by its number in which of ``n_batches`` stretches of the epoch it comes, and these, one after
+        the other, are cut into batches of one size. So no pair's place asks for a random permutation of all. In a batch
+        pairs stand in their own order, user by user, and rows of users are read in the order in which they lie. A pair
+        that comes again does so in the next stretch. Where stretches differ in size, their first pairs come a batch
         early, or their last ones a batch late.
 
         Returns
         -------
-        order, stretch : Tensor
-            Shapes [V] and [V], int64; the latter, in which stretch each draw is, in the pairs' own order.
+        order : Tensor
+            Shape [V], int64.
+        sizes : list of int
+            How many of these each batch has.
         """
-        mixed = _seed(seed, epoch)
+        mixed, device = _seed(seed, epoch), self.users.device
         first = int(self.n_pairs[: self.first_user].sum())
-        words = draw_words(self.kernels, first, len(self.users), mixed, 0, self.users.device)  # [N]
+        words = draw_words(self.kernels, first, len(self.users), mixed, 0, device)  # [N]
         stretch = words.long() * n_batches >> 31
-        if balance is None:
-            return stable_order(stretch, n_batches), stretch
-        drawn, repeat = self._drawn(balance, draw_words(self.kernels, len(self), 1, mixed, 0, self.users.device))
-        stretch = (stretch.index_select(0, drawn) + repeat) % n_batches
-        return drawn.index_select(0, stable_order(stretch, n_batches)), stretch
+        drawn = None
+        if balance is not None:
+            drawn, repeat = self._drawn(balance, draw_words(self.kernels, len(self), 1, mixed, 0, device))
+            stretch = (stretch.index_select(0, drawn) + repeat) % n_batches
+        sizes = self.sizes(stretch, n_batches)
+        numbers = torch.arange(n_batches, device=device)
+        in_batches = numbers.repeat_interleave(
+            torch.tensor(sizes, dtype=torch.int64, device=device), output_size=len(stretch)
+        )
+        batch = torch.empty_like(stretch).scatter_(0, stable_order(stretch, n_batches), in_batches)
+        order = stable_order(batch, n_batches)
+        return order if drawn is None else drawn.index_select(0, order), sizes
 
     def _drawn(self, balance: float, word: Tensor) -> tuple[Tensor, Tensor]:
         """Return which pairs are drawn, in their own order, [V], and how often each was drawn before, [V].

@@ -14,6 +14,7 @@ from cmlfast.ops.arithmetic import lane_sum, sqrt
 
 CACHE_LINE = 64  # bytes
 DRAWN_AT_ONCE = 2**16  # rows
+EDGE = 0.999  # of max_norm: a row of this length lies on the ball's edge, rounding apart
 
 TABLES = ("user", "item", "user_state", "item_state")  # as `Tables.all` returns them
 AnyTables = TypeVar("AnyTables", bound="Tables")
@@ -45,6 +46,18 @@ class Tables:
     def all(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the tables in the order in which ``cml_step_`` takes them."""
         return self.user, self.item, self.user_state, self.item_state
+
+    def clipped(self, max_norm: float) -> dict[str, float]:
+        """Return the shares of users and of items on the edge of the ball, to which a step clips (section 3.4)."""
+        # Read at once: on a GPU, reading waits.
+        users, items = torch.stack([on_edge(table, max_norm) for table in (self.user, self.item)]).tolist()
+        return {"clipped_users": users / len(self.user), "clipped_items": items / len(self.item)}
+
+
+def on_edge(table: Tensor, max_norm: float) -> Tensor:
+    """Count a table's rows on the edge of the ball."""
+    lengths: Tensor = torch.linalg.vector_norm(table, dim=1, dtype=torch.float32)
+    return (lengths >= EDGE * max_norm).sum()
 
 
 def new_table(rows: range, settings: TableSettings, stream: int) -> Tensor:

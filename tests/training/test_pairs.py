@@ -75,11 +75,11 @@ def test_repeats_come_in_other_batches(train) -> None:
     assert met < 0.05 * repeated
 
 
-def test_users_of_a_batch_are_read_in_their_order(train) -> None:
-    """But where it is cut in two: at the border of two stretches."""
+@pytest.mark.parametrize("balance", [None, 0.5])
+def test_users_of_a_batch_are_read_in_their_order(train, balance) -> None:
     pairs = Pairs.of(train, train, CPU, ops)
-    for users, _ in pairs.batches(0, 0, None, 9):
-        assert (users.diff() < 0).sum() <= 1
+    for users, _ in pairs.batches(0, 0, balance, 9):
+        assert (users.diff() >= 0).all()
 
 
 @pytest.mark.parametrize("n_levels", [1, 300, 70_000])

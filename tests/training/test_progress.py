@@ -11,7 +11,6 @@ from scipy import sparse
 from tqdm import tqdm
 
 from cmlfast import CML, datasets
-from cmlfast.training.loop import clipped
 from cmlfast.training.progress import FORMAT, figures
 from cmlfast.training.tables import Tables
 
@@ -51,9 +50,9 @@ def test_rows_on_the_edge(dtype):
     lengths = rng.choice([0.5, 1.98, 2.0], 500)
     rows *= lengths[:, None] / np.linalg.norm(rows, axis=1, keepdims=True)
     table = torch.from_numpy(rows).to(dtype)
-    found = clipped(Tables(table, table[:100], table, table[:100]), 2.0)
+    found = Tables(table, table[:100], table, table[:100]).clipped(2.0)
     assert found == {"clipped_users": np.mean(lengths == 2), "clipped_items": np.mean(lengths[:100] == 2)}
-    assert clipped(Tables(table, table, table, table), math.inf) == {"clipped_users": 0.0, "clipped_items": 0.0}
+    assert Tables(table, table, table, table).clipped(math.inf) == {"clipped_users": 0.0, "clipped_items": 0.0}
 
 
 def test_after_a_training_the_last_entry_is_of_its_tables():

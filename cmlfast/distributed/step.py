@@ -1,0 +1,90 @@
+"""A step that all ranks take together, each on its pairs of one batch; and what they agree on meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from cmlfast.distributed.asks import ASKS, gradients_of
+from cmlfast.distributed.items import Items
+from cmlfast.training.loss import EPSILON, Totals
+from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.settings import Settings
+from cmlfast.training.tables import Tables
+
+
+@dataclass
+class News:
+    """What any rank may see first, and all must act on after the same step: a signal, the time for a checkpoint.
+
+    Attributes
+    ----------
+    signalled, due : callable
+        Whether this rank sees it.
+    arrived : int or None
+        Set where some rank was sent a signal: which, of the first of them.
+    is_due : bool
+        Whether it is time for a checkpoint, by the first rank's clock.
+    """
+
+    signalled: Callable[[], int | None]
+    due: Callable[[], bool]
+    arrived: int | None = None
+    is_due: bool = False
+
+    def told(self) -> list[float]:
+        """Return what this rank says."""
+        return [float(self.signalled() or 0), float(self.due())]
+
+    def hear(self, told: Tensor) -> None:
+        """Take what all ranks say, [ranks, 2]."""
+        signals = told[:, 0][told[:, 0] > 0]
+        if len(signals) and self.arrived is None:
+            self.arrived = int(signals[0])
+        self.is_due = bool(told[0, 1])
+
+
+@dataclass
+class SharedStep:
+    """The step: gradients at the weights before it, users updated here, items wherever they are.
+
+    Attributes
+    ----------
+    kernels : module
+        Where the operators are.
+    items : Items
+        Where the items are.
+    news : News
+        What is agreed on.
+    """
+
+    kernels: ModuleType
+    items: Items
+    news: News
+
+    def __call__(self, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
+        """Change the tables; return the totals of all ranks."""
+        asked = ASKS[type(settings.loss)](self.kernels, tables, self.items, pairs, batch, settings)
+        said = torch.tensor(
+            [*(float(total) for total in asked.totals), *self.news.told()],
+            dtype=torch.float64, device=tables.item.device,
+        )  # fmt: skip
+        got, told = self.items.send(asked.message, said)
+        told = told.cpu()
+        self.news.hear(told[:, -2:])
+        self._update(tables.user, tables.user_state, asked.users, asked.by_user, batch, settings, settings.seed)
+        rows, gradients = gradients_of(settings.loss, got, tables.item)
+        self._update(tables.item, tables.item_state, rows, gradients, batch, settings, settings.seed ^ 1)
+        return tuple(told[:, :-2].sum(0).unbind())
+
+    def _update(
+        self, table: Tensor, state: Tensor, rows: Tensor, gradients: Tensor, batch: Batch, settings: Settings, seed: int
+    ) -> None:
+        self.kernels.adagrad_clip_(
+            table, state, rows, gradients, batch.rate, EPSILON, settings.max_norm,
+            stochastic_rounding=True, seed=seed, offset=batch.offset,
+        )  # fmt: skip
