@@ -34,7 +34,7 @@ from cmlfast.ops import backend
 from cmlfast.pictures.draw_map import draw_map
 from cmlfast.pictures.map_data import Learned
 from cmlfast.serving import index_file, persistence
-from cmlfast.serving.everyone import everyone, progress
+from cmlfast.serving.everyone import everyone, name_of_share, progress, share_of
 from cmlfast.serving.explain import Explanation, check_asked, explain, nearest_likes
 from cmlfast.serving.indexed import Indexed
 from cmlfast.serving.indexed import build as build_index
@@ -581,6 +581,7 @@ class CML:
         filter_already_liked_items: bool = True,
         *,
         show_progress: bool | None = None,
+        process_group: Any = None,
     ) -> Iterator[Any]:
         """Recommend to all users, in bounded memory: tables one after the other.
 
@@ -592,6 +593,9 @@ class CML:
             Leave out what the training matrix has for a user.
         show_progress : bool, optional
             Whether to show a progress bar; by default on a terminal and in a notebook.
+        process_group : torch.distributed.ProcessGroup, optional
+            Recommend to this process's share of the users: as many as the others have, give or take one, in the order
+            of ranks. Nothing is exchanged.
 
         Returns
         -------
@@ -607,8 +611,9 @@ class CML:
         """
         fitted = self._require_fitted()
         check_count(N, "N")
-        parts = everyone(fitted, self._search(fitted), self._points(fitted), int(N), filter_already_liked_items)
-        return progress(parts, fitted.known.n_users, show_progress)
+        users = share_of(fitted.known.n_users, process_group)
+        parts = everyone(fitted, self._search(fitted), self._points(fitted), int(N), filter_already_liked_items, users)
+        return progress(parts, len(users), show_progress)
 
     def write_recommendations(
         self,
@@ -617,6 +622,7 @@ class CML:
         filter_already_liked_items: bool = True,
         *,
         show_progress: bool | None = None,
+        process_group: Any = None,
     ) -> None:
         """Write :meth:`recommend_all` to a file, all or nothing: CSV, JSON lines or Parquet by its name.
 
@@ -624,8 +630,9 @@ class CML:
         ----------
         path : str or path
             The file; its name ends in .csv, .jsonl or .parquet.
-        N, filter_already_liked_items, show_progress
-            As in :meth:`recommend_all`.
+        N, filter_already_liked_items, show_progress, process_group
+            As in :meth:`recommend_all`. Each process of a group writes a file, whose name says so: of two,
+            answers-0-of-2.parquet and answers-1-of-2.parquet.
 
         Raises
         ------
@@ -634,7 +641,11 @@ class CML:
         NotFittedError, ValueError
             As :meth:`recommend_all`.
         """
-        parts = self.recommend_all(N, filter_already_liked_items, show_progress=show_progress)
+        parts = self.recommend_all(
+            N, filter_already_liked_items, show_progress=show_progress, process_group=process_group
+        )
+        if process_group is not None:
+            path = name_of_share(path, process_group)
         with whole_file(path) as file:
             write_tables(file, format_of(path), parts)
 

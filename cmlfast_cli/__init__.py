@@ -52,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.setLevel(logging.ERROR if options.quiet else logging.INFO)
         if options.command in TRAINING and _let_threads_sleep() and not options.quiet:
             streams.complain("cmlfast: the machine is busy: threads that wait will sleep (OMP_WAIT_POLICY=PASSIVE)")
-        from cmlfast_cli import answers, commands, drawing, update  # and torch: only now that there is something to do
+        from cmlfast_cli import answers, commands, drawing, processes, update  # and torch: only now that it is needed
+
+        processes.check_alone(options)
 
         homes = {"map": drawing, "update": update, **dict.fromkeys(("recommend", "similar", "explain"), answers)}
         run = getattr(homes.get(options.command, commands), options.command)

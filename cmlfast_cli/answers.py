@@ -14,6 +14,8 @@ import pyarrow as pa
 
 from cmlfast import CML, Interactions
 from cmlfast.data.table_file import format_of
+from cmlfast.serving.everyone import name_of_share
+from cmlfast_cli import processes
 from cmlfast_cli.reading import read_ids, read_likes, read_tags, read_titles
 from cmlfast_cli.streams import complain, say
 from cmlfast_cli.writing import write_answers
@@ -27,6 +29,18 @@ Answer: TypeAlias = "tuple[Any, Any]"  # ids and scores, or None for the scores
 
 def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int | None:
     """Write the nearest items of users: of those that the model knows, and of others by their likes or their tags."""
+    with processes.shared(options) as group:
+        return _recommend(options, group)
+
+
+def _recommend(options: argparse.Namespace, group: Any) -> int | None:
+    """Recommend; to a share of all users where processes of a group do so, each to a file of its own."""
+    everybody = options.likes is None and not options.users and options.users_from is None
+    if group is not None and not (everybody and options.output):
+        raise ValueError(
+            "torchrun is for recommendations to all users, a share by each process; leave out users and --likes, and "
+            "give --output, to which each adds its number"
+        )
     model = _model(options)
     if options.index not in (None, model.index["kind"]):
         model.build_index(options.index)
@@ -34,7 +48,8 @@ def recommend(options: argparse.Namespace, parser: argparse.ArgumentParser) -> i
     if likes is None and not options.users and options.users_from is None:
         # A bar would stand among the answers where they go to the terminal.
         bar = None if options.output and not options.quiet else False
-        parts = model.recommend_all(options.n, not options.include_liked, show_progress=bar)
+        parts = model.recommend_all(options.n, not options.include_liked, show_progress=bar, process_group=group)
+        options.output = name_of_share(options.output, group) if group else options.output
         _write_table(options, _titled(parts, "item", options))
         return None
     by_likes, unplaced = ({}, []) if likes is None else _placed(likes, model)

@@ -19,6 +19,7 @@ from cmlfast.pictures.training_report import check_report
 from cmlfast.serving.index_file import named_by
 from cmlfast.training import DivergedError
 from cmlfast.training.settings import check
+from cmlfast_cli import processes
 from cmlfast_cli.options import COLUMN_OPTIONS, DEFAULTS, SEARCHED, parse_also, text_words
 from cmlfast_cli.reading import called_as, counted, read_likes, read_with_features
 from cmlfast_cli.streams import complain, say, show
@@ -53,6 +54,12 @@ def prepare(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Non
 
 def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     """Train a model on files of likes and write it, whoever reads what is said about it."""
+    with processes.shared(options) as group:
+        _train(options, parser, group)
+
+
+def _train(options: argparse.Namespace, parser: argparse.ArgumentParser, group: Any) -> None:
+    """Train with the processes of a group, if there is one, of which the first writes the model."""
     model = _model(options, parser)
     target = check_target(options.model)  # told before the training, not after it
     given = (*options.data, options.validation, options.item_features, options.user_features)
@@ -69,7 +76,10 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
     if validation and options.drop_unknown:
         validation = _known_of(validation, likes.user_ids, likes.item_ids, options.validation)
     _tell(likes, features, options)
-    how = {"checkpoint_dir": options.checkpoint, "checkpoint_every": options.checkpoint_every}
+    how = {
+        "checkpoint_dir": options.checkpoint, "checkpoint_every": options.checkpoint_every, "process_group": group,
+        "shard_items": options.shard_items,
+    }  # fmt: skip
     try:
         model.fit(likes, **features, validation=validation, show_progress=False if options.quiet else None, **how)
     except DivergedError:
@@ -77,11 +87,13 @@ def train(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
         raise
     except KeyboardInterrupt:
         _report_what_there_was(model, options)
-        if options.checkpoint and any(Path(options.checkpoint).glob("checkpoint-*")):
+        if options.checkpoint and any(Path(options.checkpoint).rglob("checkpoint-*")):
             complain(f"\n{options.checkpoint} keeps what was learned; the same command goes on from it")
         else:
             complain(f"\nno model was written to {options.model}; with --checkpoint DIR the same command could go on")
         raise
+    if not processes.is_first(group):
+        return
     _tell_training(model, options)
     model.save(options.model)
     _say(f"wrote {options.model}", options)

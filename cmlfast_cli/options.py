@@ -190,6 +190,11 @@ def _parsers() -> tuple[Parser, dict[str, Parser]]:
         metavar="N",
         help="epochs between checkpoints, or a time such as 10min (default: %(default)s)",
     )
+    train.add_argument(
+        "--shard-items",
+        action="store_true",
+        help="with torchrun: share out the items too, for a catalogue that does not fit into one process",
+    )
     _add_model(train)
 
     evaluate = command(

@@ -98,7 +98,9 @@ def test_a_wrong_arrow_is_seen() -> None:
     ]
     assert complaints("ops", "def f():\n    import cmlfast.data.ids") == ["ops may not know data: cmlfast.data.ids"]
     assert complaints("training", "from cmlfast.features.encoder import Encoder") == []
-    assert complaints("model", "from cmlfast.training.warp import Warp") == ["training does not offer warp.Warp"]
+    assert complaints("model", "from cmlfast.training.step import fused_step") == [
+        "training does not offer step.fused_step"
+    ]
     assert complaints("serving", "import cmlfast_cli") == ["serving imports cmlfast_cli"]
     assert complaints("model", "from cmlfast import optim") == [
         "model imports cmlfast.optim: take it from the room where it lives"

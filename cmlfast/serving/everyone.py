@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import torch.distributed as dist
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -18,7 +20,9 @@ from cmlfast.training.fitted import Fitted, user_points
 USERS_AT_ONCE = 8192
 
 
-def everyone(fitted: Fitted, search: Search, points: Tensor, n: int, leave_out_liked: bool) -> Iterator[Any]:
+def everyone(
+    fitted: Fitted, search: Search, points: Tensor, n: int, leave_out_liked: bool, users: range
+) -> Iterator[Any]:
     """Yield tables of users, their nearest items and the scores, best first, in the order of the users.
 
     Parameters
@@ -29,6 +33,8 @@ def everyone(fitted: Fitted, search: Search, points: Tensor, n: int, leave_out_l
         Items for each user.
     leave_out_liked : bool
         Leave out what users like by the training.
+    users : range
+        Whom to recommend to.
 
     Yields
     ------
@@ -42,20 +48,34 @@ def everyone(fitted: Fitted, search: Search, points: Tensor, n: int, leave_out_l
     """
     if leave_out_liked and not fitted.has_pairs:
         raise ValueError("the training matrix was not kept with the model; pass filter_already_liked_items=False")
-    users, items = id_column(fitted.known.user_ids, "user_ids"), id_column(fitted.known.item_ids, "item_ids")
+    user_ids, items = id_column(fitted.known.user_ids, "user_ids"), id_column(fitted.known.item_ids, "item_ids")
     searched = fitted.searched(points)
-    for first in range(0, fitted.known.n_users, USERS_AT_ONCE):
-        last = min(first + USERS_AT_ONCE, fitted.known.n_users)
+    for first in range(users.start, users.stop, USERS_AT_ONCE):
+        last = min(first + USERS_AT_ONCE, users.stop)
         seen = fitted.known.matrix[first:last] if leave_out_liked else None
         found, scores = search(user_points(fitted.tables.user[first:last], points), searched, n, seen)
         rows, places = np.nonzero(found >= 0)
         yield pa.table(
             {
-                "user": users.take(pa.array(first + rows)),
+                "user": user_ids.take(pa.array(first + rows)),
                 "item": items.take(pa.array(found[rows, places])),
                 "score": pa.array(scores[rows, places]),
             }
         )
+
+
+def share_of(n_users: int, process_group: Any) -> range:
+    """Return the users of this process of a group; all of them without one."""
+    if process_group is None:
+        return range(n_users)
+    rank, size = dist.get_rank(process_group), dist.get_world_size(process_group)
+    return range(n_users * rank // size, n_users * (rank + 1) // size)
+
+
+def name_of_share(path: str | os.PathLike[str], process_group: Any) -> str:
+    """Return the name of this process's file among those of a group: of two, answers-0-of-2.csv and -1-of-2.csv."""
+    front, ending = os.path.splitext(os.fspath(path))
+    return f"{front}-{dist.get_rank(process_group)}-of-{dist.get_world_size(process_group)}{ending}"
 
 
 def progress(parts: Iterator[Any], n_users: int, show: bool | None) -> Iterator[Any]:
