@@ -97,10 +97,13 @@ inline void check_tables(const Tensor& users, const char* user_name, const Tenso
   check_n_rows(users, user_name);
 }
 
+// AdaGrad's accumulator has a number for each element of its table, or one for each row.
 inline void check_state(const Tensor& state, const char* state_name, const Tensor& weight, const char* weight_name) {
   check_float32(state, state_name);
-  check_value(state.dim() == 2 && state.size(0) == weight.size(0) && state.size(1) == weight.size(1), state_name,
-              " has shape ", shape(state), "; it must have the shape of ", weight_name, ", ", shape(weight));
+  check_value(
+      state.dim() == 2 && state.size(0) == weight.size(0) && (state.size(1) == weight.size(1) || state.size(1) == 1),
+      state_name, " has shape ", shape(state), "; it must have the shape of ", weight_name, ", ", shape(weight),
+      ", or one column");
 }
 
 inline void check_n_negatives(int64_t n_negatives) {

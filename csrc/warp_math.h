@@ -94,6 +94,14 @@ CMLFAST_FN void adagrad_element(float& weight, float& state, float gradient, flo
   weight -= (lr * gradient) / (sqrtf(state) + eps);
 }
 
+// Row-wise AdaGrad has one G for a row: it grows by the mean of g^2, of which `squares` is the sum over r elements.
+CMLFAST_FN float rowwise_state(float state, float squares, int64_t r) {
+  return state + squares / static_cast<float>(r);
+}
+
+// What all elements of such a row divide by.
+CMLFAST_FN float rowwise_divisor(float state, float eps) { return sqrtf(state) + eps; }
+
 // The factor min(1, max_norm / ||y||) that keeps a row in the ball.
 CMLFAST_FN float clip_factor(float squared_norm, float max_norm) {
   const float norm = sqrtf(squared_norm);

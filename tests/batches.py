@@ -43,6 +43,13 @@ class Batch:
         batch.user_w, batch.item_w = batch.user_w.to(dtype), batch.item_w.to(dtype)
         return batch
 
+    def rowwise(self, names: tuple[str, ...] = ("user_state", "item_state")) -> "Batch":
+        """Return a copy with accumulators of one number for each row."""
+        batch = self.clone()
+        for name in names:
+            setattr(batch, name, getattr(batch, name)[:, :1].clone())
+        return batch
+
     def strided(self) -> "Batch":
         """Return the same values in tensors that are not contiguous."""
         return Batch(*(strided(tensor) for tensor in vars(self).values()))

@@ -115,10 +115,14 @@ def gradients(
 def adagrad_clip(
     weight: np.ndarray, state: np.ndarray, grads: dict[int, np.ndarray], lr: float, eps: float, max_norm: float
 ) -> None:
-    """Update rows in place, element by element."""
+    """Update rows in place, element by element; a state of one column is that of whole rows."""
+    rowwise = state.shape != weight.shape
     for row, grad in grads.items():
+        if rowwise:
+            state[row] += math.fsum(g * g for g in grad.tolist()) / len(grad)
         for e, g in enumerate(grad.tolist()):
-            state[row, e] += g * g
-            weight[row, e] -= lr * g / (math.sqrt(state[row, e]) + eps)
+            if not rowwise:
+                state[row, e] += g * g
+            weight[row, e] -= lr * g / (math.sqrt(state[row, 0 if rowwise else e]) + eps)
         norm = math.sqrt(math.fsum(y * y for y in weight[row].tolist()))
         weight[row] *= min(1.0, max_norm / norm) if norm > 0 else 1.0

@@ -184,8 +184,11 @@ def sqrt(values: Tensor) -> Tensor:
 
 
 def update_rows(weight: Tensor, state: Tensor, gradient: Tensor, lr: float, eps: float, max_norm: float) -> Tensor:
-    """Return the rows after AdaGrad and clip; ``state`` [D, r] changes in place."""
-    state += gradient * gradient
+    """Return the rows after AdaGrad and clip; ``state`` changes in place: [D, r], or row-wise [D, 1]."""
+    squares = gradient * gradient  # [D, r]
+    if state.shape != squares.shape:
+        squares = lane_sum(squares)[:, None] / torch.full_like(state, squares.shape[1])  # their mean, [D, 1]
+    state += squares
     weight = weight - (lr * gradient) / (sqrt(state) + eps)
     norm = sqrt(lane_sum(weight * weight))[:, None]
     # torch divides a number by a tensor as number * reciprocal, which rounds twice

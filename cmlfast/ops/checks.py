@@ -103,11 +103,12 @@ def check_n_pairs(users: Tensor) -> None:
 
 
 def check_state(state: Tensor, state_name: str, weight: Tensor, weight_name: str) -> None:
-    """Require an accumulator of its table's shape."""
+    """Require an accumulator of its table's shape, or of a number for each row."""
     check_floats({weight_name: weight}, **{state_name: state})
     check_value(
-        state.shape == weight.shape,
-        f"{state_name} has shape {list(state.shape)}; it must have the shape of {weight_name}, {list(weight.shape)}",
+        state.shape in (weight.shape, (len(weight), 1)),
+        f"{state_name} has shape {list(state.shape)}; it must have the shape of {weight_name}, {list(weight.shape)}, "
+        "or one column",
     )
 
 

@@ -380,14 +380,15 @@ def adagrad_clip_(
 ) -> None:
     """AdaGrad on the named rows of a table, then the clip into the ball (paper, section 3.5, steps 4 and 5), in place.
 
-    Repeated rows are summed first: ``G += g g``, ``y -= lr g / (sqrt(G) + eps)``, ``y *= min(1, max_norm / |y|)``.
+    Repeated rows are summed first: ``G += g g``, ``y -= lr g / (sqrt(G) + eps)``, ``y *= min(1, max_norm / |y|)``. With
+    one accumulator for a row (row-wise AdaGrad), ``G += mean(g g)`` over the r elements.
 
     Parameters
     ----------
     weight : Tensor
         Shape [I, r], float32, bfloat16 or float16: the table.
     state : Tensor
-        Shape [I, r], float32: its accumulator G.
+        Shape [I, r] or, row-wise, [I, 1], float32: its accumulator G.
     rows : Tensor
         Shape [P]: row ids, which may repeat.
     grads : Tensor
@@ -444,7 +445,8 @@ def cml_step_(
     user_w, item_w : Tensor
         Shapes [I, r] and [J, r], float32, bfloat16 or float16: the tables.
     user_state, item_state : Tensor
-        Shapes [I, r] and [J, r], float32: their AdaGrad accumulators.
+        Shapes [I, r] and [J, r], float32: their AdaGrad accumulators; of one column, row-wise as in
+        :func:`adagrad_clip_`, each on its own.
     indptr, indices, users, positives, n_negatives, seed, offset
         As in :func:`sample_negatives`.
     margin, rank_weight

@@ -404,7 +404,7 @@ def adagrad_clip_(
 
 def _update(
     weight: Tensor,  # [I, r]
-    state: Tensor,  # [I, r]
+    state: Tensor,  # [I, r] or [I, 1]
     rows: Tensor,  # [P]
     grads: Tensor,  # [P, r]
     sizes: tuple[float, float, float],  # lr, eps, max_norm

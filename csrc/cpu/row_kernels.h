@@ -39,9 +39,11 @@ struct TableKernels {
   void (*store)(const float* values, int64_t r, Storage* out);
 
   // One AdaGrad step on a row [r], the clip into the ball, and the only rounding to Storage. Uses up `gradient`. `out`
-  // receives the new row and may be `weight` itself; `row` is its number.
-  void (*adagrad_clip)(const Storage* weight, float* state, float* gradient, int64_t r, const StepSizes& sizes,
-                       const Rounding& rounding, int64_t row, Storage* out);
+  // receives the new row and may be `weight` itself; `row` is its number. `state` is [r], or with rowwise [1].
+  using AdagradClip = void (*)(const Storage* weight, float* state, float* gradient, int64_t r, const StepSizes& sizes,
+                               const Rounding& rounding, int64_t row, Storage* out);
+  AdagradClip adagrad_clip;
+  AdagradClip rowwise_adagrad_clip;
 };
 
 // Negatives [S] that all pairs share. Arrays are padded to whole blocks of kLanes: offsets with -inf.

@@ -139,18 +139,34 @@ void store_stochastic(const float* __restrict values, int64_t r, const Rounding&
   }
 }
 
-template <typename Storage>
+// The mean of g^2 joins the row's one number; returns what its elements divide by.
+inline Vector add_row_mean(float* state, const float* gradient, int64_t r, float eps) {
+  Lanes squares = Lanes::zero();
+  for_each_vector(r, [&](auto n, int64_t at, int p) {
+    const Vector g = load(gradient + at, n);
+    squares.part[p] = squares.part[p] + g * g;
+  });
+  *state = rowwise_state(*state, fold(squares), r);
+  return Vector::all(rowwise_divisor(*state, eps));
+}
+
+template <bool kRowwise, typename Storage>
 void adagrad_clip(const Storage* weight, float* state, float* gradient, int64_t r, const StepSizes& sizes,
                   const Rounding& rounding, int64_t row, Storage* out) {
   float* updated = gradient;
   const Vector rate = Vector::all(sizes.lr);
   const Vector epsilon = Vector::all(sizes.eps);
+  const Vector of_row = kRowwise ? add_row_mean(state, gradient, r, sizes.eps) : epsilon;
   Lanes squares = Lanes::zero();
   for_each_vector(r, [&](auto n, int64_t at, int p) {  // adagrad_element, and the sum for the norm
     const Vector g = load(gradient + at, n);
-    const Vector total = load(state + at, n) + g * g;
-    store(total, state + at, n);
-    Vector y = load(weight + at, n) - (rate * g) / (square_root(total) + epsilon);
+    Vector divisor = of_row;
+    if constexpr (!kRowwise) {
+      const Vector total = load(state + at, n) + g * g;
+      store(total, state + at, n);
+      divisor = square_root(total) + epsilon;
+    }
+    Vector y = load(weight + at, n) - (rate * g) / divisor;
     store(y, updated + at, n);
     y = load(updated + at, n);  // elements behind the row's end are 0 again, also where eps is
     squares.part[p] = squares.part[p] + y * y;
@@ -215,8 +231,8 @@ SoftmaxSums softmax_weights(const SharedNegatives& negatives, const SoftmaxPair&
 
 template <typename Storage>
 constexpr TableKernels<Storage> table_kernels() {
-  return {scan<SquaredDifference, Storage>, scan<Product, Storage>, sum_shares<Storage>, store_row<Storage>,
-          adagrad_clip<Storage>};
+  return {scan<SquaredDifference, Storage>, scan<Product, Storage>,     sum_shares<Storage>, store_row<Storage>,
+          adagrad_clip<false, Storage>,     adagrad_clip<true, Storage>};
 }
 
 #include "filter.inl"

@@ -35,6 +35,7 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
   const size_t scratch_bytes = sort_scratch_bytes(n, n_bits);
   const bool vector = vector_loads(r, {table.data(), sums.data(), gradient.data()});
   const bool one_tile = vector && r <= kLargestTile;
+  const bool rowwise = is_rowwise(table, sums);
   Arena arena;
   const auto fault = arena.reserve<int>(1);
   const auto keys = arena.reserve<uint32_t>(n);
@@ -43,7 +44,7 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
   const auto sorted_positions = arena.reserve<int32_t>(n);
   const auto scratch = arena.reserve<char>(static_cast<int64_t>(scratch_bytes));
   const auto partials = arena.reserve<float>(n_partial_slots(n) * r);
-  const auto unclipped = arena.reserve<float>(needs_unclipped(weight, one_tile) ? n * r : 0);
+  const auto unclipped = arena.reserve<float>(needs_unclipped(weight, rowwise, one_tile) ? n * r : 0);
   arena.allocate(weight);
   const IdChecks checks(stream, arena.at(fault));
   checks.range(row_ids, 0, table.n_rows());
@@ -60,7 +61,8 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
     using L = decltype(layout);
     using Storage = typename L::Storage;
     const GivenShares<L> shares{gradient.data(), r};
-    const Update<L> update{table.data<Storage>(), sums.data(), nullptr, arena.at(unclipped), r, sizes, rounding};
+    const Update<L> update{
+        table.data<Storage>(), sums.data(), nullptr, arena.at(unclipped), r, sizes, rounding, rowwise};
     sum_rows<L>(stream, groups, shares, update, arena.at(partials));
   });
   table.store();

@@ -183,6 +183,8 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const int64_t n_items = item_table.n_rows();
   const bool vector = vector_loads(r, {user_table.data(), item_table.data(), user_sums.data(), item_sums.data()});
   const bool one_tile = vector && r <= kLargestTile;
+  const bool users_rowwise = is_rowwise(user_table, user_sums);
+  const bool items_rowwise = is_rowwise(item_table, item_sums);
 
   Arena arena;
   const auto fault = arena.reserve<int>(1);
@@ -197,7 +199,8 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   const auto run_active = arena.reserve<int64_t>(n_runs);
   const PairGroups groups(arena, n, user_table.n_rows(), n_items, r);
   const auto fresh = arena.reserve<char>(n * r * bytes_of(user_w.scalar_type()));
-  const auto unclipped = arena.reserve<float>(needs_unclipped(user_w, one_tile) ? 3 * n * r : 0);
+  const auto unclipped =
+      arena.reserve<float>(needs_unclipped(user_w, users_rowwise || items_rowwise, one_tile) ? 3 * n * r : 0);
   arena.allocate(users);
 
   store_rank_weights(stream, rank_weights(n_items, n_negatives, rank_weight), arena.at(weights), arena.at(fault));
@@ -231,13 +234,25 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
     const RowGroups item_groups = groups.items(arena, arena.at(fault));
     const UserShares<L> user_shares{item_table.data<Storage>(), DeviceIds(arena.at(hardest)), DeviceIds(positive),
                                     arena.at(factor), r};
-    Update<L> user_update{
-        user_table.data<Storage>(), user_sums.data(), fresh_rows, arena.at(unclipped), r, sizes, of_users};
+    Update<L> user_update{user_table.data<Storage>(),
+                          user_sums.data(),
+                          fresh_rows,
+                          arena.at(unclipped),
+                          r,
+                          sizes,
+                          of_users,
+                          users_rowwise};
     launch(stream, n, kTeamsInBlock, sum_runs<L, UserShares<L>, Update<L>>, user_groups, user_shares, user_update,
            groups.user_partials(arena));
     const ItemShares<L> item_shares{user_table.data<Storage>(), DeviceIds(user), arena.at(factor), false, r};
-    const Update<L> item_update{
-        item_table.data<Storage>(), item_sums.data(), nullptr, arena.at(unclipped) + n * r, r, sizes, of_items};
+    const Update<L> item_update{item_table.data<Storage>(),
+                                item_sums.data(),
+                                nullptr,
+                                arena.at(unclipped) + n * r,
+                                r,
+                                sizes,
+                                of_items,
+                                items_rowwise};
     launch(stream, 2 * n, kTeamsInBlock, sum_runs<L, ItemShares<L>, Update<L>>, item_groups, item_shares, item_update,
            groups.item_partials(arena));
     user_update.fresh = nullptr;

@@ -49,10 +49,13 @@ struct StoreGradient {
   };
 };
 
+// Whether a row has one accumulator, not one for each element.
+inline bool is_rowwise(const Matrix& table, const Matrix& state) { return state.n_columns() != table.n_columns(); }
+
 // Between update and clip a row waits where it will stand, if a team cannot hold it; unless it is to be rounded there,
-// which is done once.
-inline bool needs_unclipped(const Tensor& table, bool one_tile) {
-  return !one_tile && table.scalar_type() != ScalarType::Float;
+// which is done once. Before a row-wise update its gradient waits, until all of its squares are summed.
+inline bool needs_unclipped(const Tensor& table, bool rowwise, bool one_tile) {
+  return !one_tile && (table.scalar_type() != ScalarType::Float || rowwise);
 }
 
 template <typename L>
@@ -61,17 +64,18 @@ struct Update {
   using Storage = typename L::Storage;
   using Wide = typename L::template Of<float>;
   Storage* table;    // [n_rows, r]
-  float* state;      // [n_rows, r]
+  float* state;      // [n_rows, r], or with rowwise [n_rows]
   Storage* fresh;    // [n, r]: where the new row goes, by the place p where its occurrences begin; null: into the table
   float* unclipped;  // [n, r], by p: see needs_unclipped()
   int64_t r;
   StepSizes sizes;
   Rounding rounding;
+  bool rowwise;
 
   // Both are read after the sums, the row by some sums before.
   __device__ __forceinline__ void prefetch(const Team& team, int64_t row) const {
     if (team.thread == 0) prefetch_row(table + row * r, r);
-    if (team.thread == 1) prefetch_row(state + row * r, r);
+    if (team.thread == 1) prefetch_row(state + (rowwise ? row : row * r), rowwise ? 1 : r);
   }
 
   class Row {
@@ -81,6 +85,7 @@ struct Update {
 
     // AdaGrad. Elements beyond the row's end stay 0.
     __device__ __forceinline__ void tile(const Tile<L>& own, const Tile<L>& total, int first) {
+      if (to_.rowwise) return rowwise_tile(own, total, first);
       float* state_row = to_.state + row_ * to_.r;
       updated_ = own;
       Tile<L> state = load_tile<Wide>(team_, state_row, first, to_.r);
@@ -101,6 +106,13 @@ struct Update {
 
     // The clip, and the only rounding to the table's type.
     __device__ __forceinline__ void end() {
+      if (!L::kOneTile && to_.rowwise) {
+        const float divisor = add_row_mean();
+        for (int first = 0; first < to_.r; first += L::kTile) {
+          const Tile<L> own = load_tile<L>(team_, to_.table + row_ * to_.r, first, to_.r);
+          step(own, load_tile<Wide>(team_, gradient(), first, to_.r), divisor, first);
+        }
+      }
       const float factor = clip_factor(fold<L>(team_, squares_), to_.sizes.max_norm);
       if (!L::kOneTile && kWide && factor == 1.0f) return;
       for (int first = 0; L::kOneTile ? first == 0 : first < to_.r; first += L::kTile) {
@@ -116,9 +128,45 @@ struct Update {
    private:
     static constexpr bool kWide = std::is_same_v<Storage, float>;
 
+    // A row's elements can step when the squares of all its gradient are summed.
+    __device__ __forceinline__ void rowwise_tile(const Tile<L>& own, const Tile<L>& total, int first) {
+#pragma unroll
+      for (int c = 0; c < L::kChunks; ++c) {
+        squares_ = squares_ + total.chunk[c] * total.chunk[c];
+        if (!L::kOneTile) store_wide(gradient(), first, c, total.chunk[c]);
+      }
+      if (L::kOneTile) step(own, total, add_row_mean(), first);
+    }
+
+    // The mean of the gradient's squares joins the row's one number, which one thread reads and writes. Returns what
+    // the elements divide by.
+    __device__ __forceinline__ float add_row_mean() {
+      const float squares = fold<L>(team_, squares_);
+      squares_ = zero4();  // from here on of the row
+      float state = 0.0f;
+      if (team_.thread == 0) {
+        state = rowwise_state(to_.state[row_], squares, to_.r);
+        to_.state[row_] = state;
+      }
+      return rowwise_divisor(team_.from(state, 0), to_.sizes.eps);
+    }
+
+    __device__ __forceinline__ void step(const Tile<L>& own, const Tile<L>& total, float divisor, int first) {
+#pragma unroll
+      for (int c = 0; c < L::kChunks; ++c) {
+        const float4 change = to_.sizes.lr * total.chunk[c];
+        const float4 y =
+            own.chunk[c] - make_float4(change.x / divisor, change.y / divisor, change.z / divisor, change.w / divisor);
+        updated_.chunk[c] = y;
+        squares_ = squares_ + y * y;
+        if (!L::kOneTile) store_wide(waiting(), first, c, y);
+      }
+    }
+
     __device__ __forceinline__ Storage* out() const {
       return to_.fresh ? to_.fresh + p_ * to_.r : to_.table + row_ * to_.r;
     }
+    __device__ __forceinline__ float* gradient() const { return to_.unclipped + p_ * to_.r; }
     __device__ __forceinline__ float* waiting() const {
       if constexpr (kWide) {
         return out();
@@ -159,7 +207,7 @@ struct Update {
     const Team& team_;
     int64_t row_;
     int64_t p_;
-    float4 squares_;  // the lanes of the row's squared norm
+    float4 squares_;  // the lanes of the row's squared norm; before a row-wise step, of its gradient's
     Tile<L> updated_;
   };
 };

@@ -201,7 +201,9 @@ def faults() -> list[Fault]:
     add("adagrad_clip_", "state", lambda state: state[1:], ValueError, "shape [8, 4]", "[9, 4]")
     add("adagrad_clip_", "state", lambda state: state[0], ValueError, "shape [4]", "[9, 4]")
     for name in ("user_state", "item_state"):
-        add("cml_step_", name, lambda state: state[:, 1:], ValueError, ", 3]", ", 4]")
+        add("cml_step_", name, lambda state: state[:, 1:], ValueError, ", 3]", ", 4], or one column")
+        add("cml_step_", name, lambda state: state[:, 0], ValueError, ", 4], or one column")
+        add("cml_step_", name, lambda state: state[:-1, :1], ValueError, ", 1]", ", 4], or one column")
     for operator in SOFTMAX:
         add(operator, "negatives", put(3, -1), IndexError, -1, "position 3", "9 rows")
         add(operator, "negatives", put(6, 9), IndexError, 9, "position 6", "9 rows")

@@ -189,9 +189,10 @@ def separate(operator: str, draw: Draw) -> dict[str, Any]:
     rounding = {"stochastic_rounding": draw.chance(2), "seed": draw.below(99), "offset": draw.below(99)}
 
     def states(names: tuple[str, str]) -> dict[str, Tensor]:
-        return {
-            name: draw.floats(rows, r).square() for name, rows in zip(names, (users, items), strict=True)
-        }  # which lays them out anew
+        return {name: state(rows) for name, rows in zip(names, (users, items), strict=True)}
+
+    def state(rows: int) -> Tensor:
+        return draw.floats(rows, 1 if draw.chance(3) else r).square()  # which lays it out anew
 
     if operator == "sample_negatives":
         return {**sampling(), "n_items": items, **drawn, "first_user": draw.of((0, 5, 2**31, 2**32 - 3, 2**40 + 1))}
@@ -204,7 +205,7 @@ def separate(operator: str, draw: Draw) -> dict[str, Any]:
     if operator == "adagrad_clip_":
         rows = draw.ids(n, low=0, high=users, dtype=ids)
         return {"weight": draw.floats(users, r, dtype=stored, changes=True),
-                "state": draw.floats(users, r).square(), "rows": rows, "grads": draw.floats(n, r), **optimizer,
+                "state": state(users), "rows": rows, "grads": draw.floats(n, r), **optimizer,
                 **rounding}  # fmt: skip
     if operator == "cml_step_":
         numbers = {**drawn, **hinge, **optimizer, "stochastic_rounding": draw.chance(2)}

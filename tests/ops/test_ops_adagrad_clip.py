@@ -12,7 +12,9 @@ N_ROWS = 50
 NUMBERS = ((0.1, 1e-10, 1.0), (0.7, 1e-3, 0.7), (0.01, 1.0, 1e9), (1.0, 1e-10, 1e-3), (0.0, 1e-10, 1.1))
 
 
-def step_input(r: int, dtype: torch.dtype = torch.int64, kind: str = "mixed") -> tuple[Tensor, ...]:
+def step_input(
+    r: int, dtype: torch.dtype = torch.int64, kind: str = "mixed", rowwise: bool = False
+) -> tuple[Tensor, ...]:
     """Return weight, state, rows, grads; more occurrences of some rows than two runs hold."""
     generator = torch.Generator().manual_seed(r)
     n = min(max(16384 // r, 300), 2000)  # three threads share the sums
@@ -23,6 +25,7 @@ def step_input(r: int, dtype: torch.dtype = torch.int64, kind: str = "mixed") ->
         rows[:] = 6
     weight = torch.randn((N_ROWS, r), generator=generator) * r**-0.5
     state = torch.rand((N_ROWS, r), generator=generator)
+    state = state[:, :1].clone() if rowwise else state
     return weight, state, rows.to(dtype), torch.randn((n, r), generator=generator)
 
 
@@ -34,8 +37,8 @@ def after(backend: Backend, given: tuple[Tensor, ...], *numbers: float) -> tuple
 
 
 @lru_cache
-def wanted(r: int, kind: str, numbers: tuple[float, ...]) -> tuple[Tensor, Tensor]:
-    return after(REFERENCE, step_input(r, kind=kind), *numbers)
+def wanted(r: int, kind: str, numbers: tuple[float, ...], rowwise: bool = False) -> tuple[Tensor, Tensor]:
+    return after(REFERENCE, step_input(r, kind=kind, rowwise=rowwise), *numbers)
 
 
 def assert_both(got: tuple[Tensor, Tensor], want: tuple[Tensor, Tensor], what: str = "") -> None:
@@ -51,19 +54,29 @@ def test_equals_reference(kernel: Backend, r: int) -> None:
             assert_both(after(kernel, given, *numbers), wanted(r, "mixed", numbers), f"{dtype} {numbers}")
 
 
+@pytest.mark.parametrize("r", DIMENSIONS)
+def test_one_accumulator_for_a_row_equals_reference(kernel: Backend, r: int) -> None:
+    for dtype in ID_TYPES:
+        given = step_input(r, dtype, rowwise=True)
+        for numbers in NUMBERS if dtype == torch.int64 else NUMBERS[:2]:
+            assert_both(after(kernel, given, *numbers), wanted(r, "mixed", numbers, True), f"{dtype} {numbers}")
+
+
+@pytest.mark.parametrize("rowwise", [False, True], ids=["", "rowwise"])
 @pytest.mark.parametrize("r", [1, 33, 300])
-def test_one_row_named_by_all(kernel: Backend, r: int) -> None:
+def test_one_row_named_by_all(kernel: Backend, r: int, rowwise: bool) -> None:
     for n in (1, 63, 64, 65, 127, 128, 129, 192, 193, 300):
-        weight, state, rows, grads = step_input(r, kind="one row")
+        weight, state, rows, grads = step_input(r, kind="one row", rowwise=rowwise)
         given = (weight, state, rows[:n], grads[:n])
         want = after(REFERENCE, given, *NUMBERS[0])
         assert_both(after(kernel, given, *NUMBERS[0]), want, f"{n} occurrences")
 
 
+@pytest.mark.parametrize("rowwise", [False, True], ids=["", "rowwise"])
 @pytest.mark.parametrize("r", [3, 100])
-def test_changes_tables_with_gaps_between_elements(backend: Backend, r: int) -> None:
-    given = step_input(r, torch.int32)
-    want = wanted(r, "mixed", NUMBERS[1])
+def test_changes_tables_with_gaps_between_elements(backend: Backend, r: int, rowwise: bool) -> None:
+    given = step_input(r, torch.int32, rowwise=rowwise)
+    want = wanted(r, "mixed", NUMBERS[1], rowwise)
     layouts = {"gaps": strided, "columns": lambda tensor: tensor.t().contiguous().t()}
     for name, layout in layouts.items():
         weight, state = layout(given[0]), layout(given[1])
@@ -138,14 +151,30 @@ def test_a_first_step_divides_by_eps(backend: Backend) -> None:
     assert state.tolist() == [[0.0, 4.0, 0.25]]
 
 
-def test_broken_numbers_give_the_reference_results(kernel: Backend) -> None:
-    given = step_input(33)
+def test_one_accumulator_of_a_row_grows_by_the_mean_of_the_squares(backend: Backend) -> None:
+    """The direction is the gradient's, and the first step of any row is as long as those of all its elements are."""
+    weight, state = torch.zeros((2, 4)), torch.zeros((2, 1))
+    grads = torch.tensor([[1.0, 0.0, 1.0, -2.0], [2.0, 2.0, 0.0, 0.0]])  # summed: 3, 2, 1, -2
+    backend.run("adagrad_clip_", weight, state, torch.tensor([1, 1]), grads, 0.25, 1e-10, 9.0)
+    assert state.tolist() == [[0.0], [4.5]]
+    assert_same(weight[1], -(0.25 * torch.tensor([3.0, 2.0, 1.0, -2.0])) / torch.tensor(4.5).sqrt())
+    assert not weight[0].any()
+    assert float(weight[1].double().norm()) == pytest.approx(0.25 * 2, rel=1e-6)
+    state[1] = 11.5
+    backend.run("adagrad_clip_", weight.zero_(), state, torch.tensor([1, 1]), grads, 0.25, 1e-10, 0.125)
+    assert state.tolist() == [[0.0], [16.0]]
+    assert float(weight[1].double().norm()) == pytest.approx(0.125, rel=1e-6)
+
+
+@pytest.mark.parametrize("rowwise", [False, True], ids=["", "rowwise"])
+def test_broken_numbers_give_the_reference_results(kernel: Backend, rowwise: bool) -> None:
+    given = step_input(33, rowwise=rowwise)
     weight, state, rows, grads = (tensor.clone() for tensor in given)
-    weight[0, 5], weight[2, 0], state[4, 1] = float("nan"), float("inf"), float("inf")
+    weight[0, 5], weight[2, 0], state[4, -1] = float("nan"), float("inf"), float("inf")
     grads[rows == 8] = 1e38  # the sum overflows
     grads[(rows == 10).nonzero()[0, 0], 32] = float("nan")
     weight[12] = 1e30  # its norm overflows
-    state[14, 3] = -1e9  # no square root
+    state[14, -1] = -1e9  # no square root
     grads[rows == 16] = 1e-30  # squares underflow
     broken = (weight, state, rows, grads)
     assert_both(after(kernel, broken, *NUMBERS[0]), after(REFERENCE, broken, *NUMBERS[0]))

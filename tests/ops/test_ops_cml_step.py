@@ -73,6 +73,25 @@ def test_equals_reference(kernel: Backend, r: int, n_negatives: int) -> None:
         assert 0 < got[2] < len(batch.users)
 
 
+@pytest.mark.parametrize("r", DIMENSIONS)
+@pytest.mark.parametrize("n_negatives", N_NEGATIVES)
+def test_one_accumulator_for_a_row_equals_reference(kernel: Backend, r: int, n_negatives: int) -> None:
+    """Of both tables, and of either."""
+    for names in (TABLES[2:], TABLES[2:3], TABLES[3:]) if n_negatives == 5 else (TABLES[2:],):
+        batch, want_batch = (case(r, n_negatives, torch.int64).rowwise(names) for _ in range(2))
+        want = step(REFERENCE, want_batch, n_negatives, optimizer=(0.3, 1e-8, 0.8))
+        assert_step(step(kernel, batch, n_negatives, optimizer=(0.3, 1e-8, 0.8)), batch, want, want_batch, str(names))
+        assert 0 < want[2] < len(batch.users)
+
+
+@pytest.mark.parametrize("r", [33, 100])
+def test_fifty_steps_with_one_accumulator_for_a_row(kernel: Backend, r: int) -> None:
+    got, batch = train(kernel, r, (0.1, 1e-10, 1.0), rowwise=True)
+    want, want_batch = trained(r, (0.1, 1e-10, 1.0), rowwise=True)
+    assert_step(got[-1], batch, want[-1], want_batch)
+    assert want[-1][0] < want[0][0]
+
+
 @pytest.mark.parametrize("kind", HEAVY)
 @pytest.mark.parametrize("r", [1, 33, 128])
 def test_many_occurrences_of_a_row(kernel: Backend, r: int, kind: str) -> None:
@@ -83,14 +102,16 @@ def test_many_occurrences_of_a_row(kernel: Backend, r: int, kind: str) -> None:
 
 
 @lru_cache
-def trained(r: int, optimizer: tuple[float, float, float]) -> tuple[list[Any], Batch]:
-    return train(REFERENCE, r, optimizer)
+def trained(r: int, optimizer: tuple[float, float, float], rowwise: bool = False) -> tuple[list[Any], Batch]:
+    return train(REFERENCE, r, optimizer, rowwise)
 
 
-def train(backend: Backend, r: int, optimizer: tuple[float, float, float]) -> tuple[list[Any], Batch]:
+def train(
+    backend: Backend, r: int, optimizer: tuple[float, float, float], rowwise: bool = False
+) -> tuple[list[Any], Batch]:
     """Take fifty steps on changing batches; return what each returned, and the batch with the last tables."""
     all_pairs = make_batch(r, 64 * N_STEPS)
-    batch = all_pairs.clone()
+    batch = all_pairs.rowwise() if rowwise else all_pairs.clone()
     returned = []
     for offset in range(N_STEPS):
         now = slice(64 * offset, 64 * (offset + 1))
@@ -119,6 +140,9 @@ def test_takes_gaps_between_elements(backend: Backend) -> None:
     for name in TABLES[1:3]:  # two of the four, column by column
         setattr(batch, name, getattr(batch, name).t().contiguous().t())
     assert_step(step(backend, batch, 5), batch, *want, "column by column")
+    want_batch = case(33, 5, torch.int32).rowwise()
+    batch = want_batch.strided()
+    assert_step(step(backend, batch, 5), batch, step(REFERENCE, want_batch, 5), want_batch, "row-wise, with gaps")
 
 
 @lru_cache

@@ -54,7 +54,9 @@ def results(returned: Any) -> tuple[Tensor, ...]:
 
 
 @pytest.mark.parametrize("operator", [*OPERATORS, "warp_hinge_backward"])
-@pytest.mark.parametrize("variant", ["", "int32", "dot", "gradients", "empty", "bfloat16", "float16 gradients"])
+@pytest.mark.parametrize(
+    "variant", ["", "int32", "dot", "gradients", "empty", "bfloat16", "float16 gradients", "rowwise"]
+)
 def test_opcheck(operator: str, variant: str) -> None:
     arguments = ordered(operator)
     if "metric" in arguments:
@@ -68,6 +70,8 @@ def test_opcheck(operator: str, variant: str) -> None:
             arguments[name] = value.int()
         if "gradients" in variant and operator not in GRADIENTS and name in ("user_vectors", "item_vectors"):
             arguments[name] = value.requires_grad_()
+        if variant == "rowwise" and name.endswith("state"):
+            arguments[name] = value[:, :1].clone()
         if variant == "empty" and len(value) == 12:  # one for each pair
             arguments[name] = value[:0]
     torch.library.opcheck(compiled(operator).default, tuple(arguments.values()))

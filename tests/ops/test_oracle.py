@@ -126,9 +126,11 @@ def test_loss_and_gradients(r: int, metric: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("r", DIMENSIONS)
 @pytest.mark.parametrize("dtype", TYPES, ids=str)
 @pytest.mark.parametrize("max_norm", [1.0, 0.7])
-def test_a_whole_step(r: int, dtype: torch.dtype, max_norm: float) -> None:
+@pytest.mark.parametrize("rowwise", [False, True], ids=["", "rowwise"])
+def test_a_whole_step(r: int, dtype: torch.dtype, max_norm: float, rowwise: bool) -> None:
     for rank_weight in (True, False):
         batch, pairs = decided(r, dtype, rank_weight, "sqeuclidean")
+        batch = batch.rowwise() if rowwise else batch
         tables = [table.double().numpy().copy() for table in batch.tables]
         by_user, by_item = oracle.gradients(*tables[:2], pairs, "sqeuclidean", [1.0] * len(pairs))
         oracle.adagrad_clip(tables[0], tables[2], by_user, 0.1, 1e-6, max_norm)

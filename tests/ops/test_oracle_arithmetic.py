@@ -91,6 +91,20 @@ def test_update_rounds_each_operation_once(max_norm: float) -> None:
     assert_same(got, torch.tensor(want))
 
 
+def test_a_row_wise_update_rounds_each_operation_once() -> None:
+    generator = np.random.default_rng(3)
+    weight, grad = generator.standard_normal((2, 300, 33)).astype(np.float32)
+    state = np.abs(generator.standard_normal((300, 1))).astype(np.float32)
+    f = np.float32
+    want_state = state + np.array([[lane_sum(row * row) / f(33)] for row in grad])
+    want = weight - (f(0.1) * grad) / (np.sqrt(want_state) + f(1e-10))
+    sums = torch.tensor(state)
+    got = arithmetic.update_rows(torch.tensor(weight), sums, torch.tensor(grad), 0.1, 1e-10, 1e9)
+    assert want_state.dtype == want.dtype == np.float32
+    assert_same(sums, torch.tensor(want_state))
+    assert_same(got, torch.tensor(want))
+
+
 @pytest.mark.parametrize(("n_items", "n_negatives"), [(90, 20), (1, 64), (5, 3), (2**31 - 1, 7)])
 def test_rank_weights_are_logarithms_of_whole_ranks(n_items: int, n_negatives: int) -> None:
     want = [math.log(1 + (n_items * m) // n_negatives) for m in range(n_negatives + 1)]

@@ -43,8 +43,9 @@ def step(backend: Backend, batch: Batch, stochastic: bool, offset: int = OFFSET,
 
 
 @lru_cache
-def wanted_step(r: int, dtype: torch.dtype, stochastic: bool, kind: str) -> list[Tensor]:
-    return step(REFERENCE, case(r, dtype, kind).clone(), stochastic)
+def wanted_step(r: int, dtype: torch.dtype, stochastic: bool, kind: str, rowwise: bool = False) -> list[Tensor]:
+    batch = case(r, dtype, kind)
+    return step(REFERENCE, batch.rowwise() if rowwise else batch.clone(), stochastic)
 
 
 def hinge(backend: Backend, batch: Batch, metric: str) -> list[Tensor]:
@@ -85,6 +86,15 @@ def test_step_equals_reference(kernel: Backend, r: int, dtype: torch.dtype, stoc
     assert_all(got, want)
     assert want[3].dtype == dtype
     assert (want[3] != before.user_w).any()
+
+
+@pytest.mark.parametrize("r", DIMENSIONS)
+@pytest.mark.parametrize("dtype", NARROW, ids=str)
+def test_one_accumulator_for_a_row_equals_reference(kernel: Backend, r: int, dtype: torch.dtype) -> None:
+    for stochastic in (False, True):
+        want = wanted_step(r, dtype, stochastic, "", True)
+        assert_all(step(kernel, case(r, dtype).rowwise(), stochastic), want, str(stochastic))
+        assert want[5].shape == (len(want[3]), 1)
 
 
 @pytest.mark.parametrize("r", DIMENSIONS)
