@@ -156,6 +156,9 @@ class CML:
     dtype : {"float32", "bfloat16"}
         The numbers of the tables. "bfloat16" halves them: arithmetic stays float32, and new rows are rounded up or down
         by chance, so that small steps are not lost.
+    rowwise_adagrad : bool
+        Keep one accumulator of AdaGrad for each row, not for each number: the state is a hundredth of what it is with
+        100 components. It grows by the mean of the gradient's squares.
     device : str
         "auto", "cpu", "cuda" or another torch device.
     backend : {"auto", "extension", "reference"}
@@ -247,6 +250,7 @@ class CML:
         validation_measure: str = "recall@50",
         keep_user_items: bool = True,
         dtype: str = "float32",
+        rowwise_adagrad: bool = False,
         device: str = "auto",
         backend: str = "auto",
         random_state: Any = None,
@@ -271,6 +275,7 @@ class CML:
         self.validation_measure = validation_measure
         self.keep_user_items = keep_user_items
         self.dtype = dtype
+        self.rowwise_adagrad = rowwise_adagrad
         self.device = device
         self.backend = backend
         self.random_state = random_state
@@ -451,9 +456,9 @@ class CML:
         Raises
         ------
         ValueError
-            As :meth:`fit`; if the matrix is smaller than the model, or ``n_components`` or ``dtype`` was changed; if
-            there are features and no network for them, or new items that would be frozen at random places; if items
-            are to be frozen and there are none yet (`NotFittedError`).
+            As :meth:`fit`; if the matrix is smaller than the model, or ``n_components``, ``dtype`` or
+            ``rowwise_adagrad`` was changed; if there are features and no network for them, or new items that would be
+            frozen at random places; if items are to be frozen and there are none yet (`NotFittedError`).
         """
         fitted = self._fitted
         if fitted is None:
@@ -470,6 +475,7 @@ class CML:
             new, liked = widened(new, features, kind), widened(liked, features, kind)
         self._check_n_components(fitted)
         self._check_dtype(fitted)
+        self._check_rowwise_adagrad(fitted)
         settings = self._settings(fitted)
         kernels, device = backend.choose(self.backend, self.device)
         self._fitted = partial_fit(
@@ -1347,6 +1353,13 @@ class CML:
         if self.dtype != fitted.dtype:
             raise ValueError(
                 f"dtype is {self.dtype!r}, but the model has tables of {fitted.dtype!r}; set it back, or fit anew"
+            )
+
+    def _check_rowwise_adagrad(self, fitted: Fitted) -> None:
+        if self.rowwise_adagrad != fitted.settings.rowwise_adagrad:
+            raise ValueError(
+                f"rowwise_adagrad is {self.rowwise_adagrad!r}, but the model was trained with "
+                f"{fitted.settings.rowwise_adagrad!r}; set it back, or fit anew"
             )
 
 

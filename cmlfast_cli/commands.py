@@ -208,7 +208,7 @@ def _train_command(options: argparse.Namespace, params: dict[str, Any]) -> str:
     words += text_words(options)
     given = {name: value for name, value in data.items() if value is not None} | changed | {"seed": options.seed}
     for name, value in given.items():
-        values = value if isinstance(value, tuple) else [value]
+        values = () if value is True else value if isinstance(value, tuple) else [value]
         words += [f"--{name.replace('_', '-')}", *("none" if one is None else str(one) for one in values)]
     return shlex.join(words)
 

@@ -28,6 +28,8 @@ DEFAULTS: dict[str, Any] = {
     "feature_weight": "auto",
     "rare_item_distance": "auto",
     "validation_measure": "recall@50",
+    "dtype": "float32",
+    "rowwise_adagrad": False,
 }
 
 # What `cmlfast tune` searches for, and so does not take: those of cmlfast.tuning; a test compares.
@@ -471,6 +473,9 @@ def _add_model(parser: argparse.ArgumentParser, left_out: Sequence[str] = ()) ->
     add("--rare-item-distance", _float_or_auto, f"{rare}; buries items that nobody likes yet")
     measure = "with validation: recall, ndcg, precision, hit_rate, mrr or map at some K, by which training is cut short"
     add("--validation-measure", str, measure, metavar="NAME")
+    add("--dtype", str, "numbers of the tables; bfloat16 halves them", choices=("float32", "bfloat16"))
+    rowwise = "one accumulator for each row of the tables, not for each number: the state is smaller by --n-components"
+    group.add_argument("--rowwise-adagrad", action="store_true", help=rowwise)
     group.add_argument("--seed", type=int, default=0, help="seed; the same seed gives the same model (default: 0)")
 
 

@@ -29,7 +29,10 @@ SIZES = (849, 1_024)  # pairs and negatives, as the rules have them on citeulike
 
 
 def ours(kernels: ModuleType, case: Case, tables: Tables, n_negatives: int) -> Step:
-    loss, settings = Softmax(TEMPERATURE, n_negatives), TableSettings(N_COMPONENTS, MAX_NORM, torch.float32, SEED)
+    loss, settings = (
+        Softmax(TEMPERATURE, n_negatives),
+        TableSettings(N_COMPONENTS, MAX_NORM, torch.float32, False, SEED),
+    )
     users, items, numbers = case.users, case.positives, itertools.count()
     of_all: Any = None  # the softmax asks nothing of the other pairs
 

@@ -36,6 +36,8 @@ class ClippedAdagrad(Optimizer):
         Radius of the ball; ``math.inf`` clips nothing.
     initial_accumulator_value : float
         Where G starts.
+    rowwise : bool
+        Keep one G for each row, which grows by the mean of g g: state of a number for a row.
     seed : int
         From 0 to 2**32 - 1. Tables of 16 bits round a new row up or down by chance, so that small steps are not lost: a
         pure function of the seed, the table's position in the optimizer, the number of its step, row and column.
@@ -54,7 +56,8 @@ class ClippedAdagrad(Optimizer):
     With float32 tables, the gradient of ``warp_hinge_sampled(...)[0].sum()`` and this step give the bits of
     :func:`cmlfast.ops.cml_step_`. With 16-bit tables they do not: autograd hands gradients over in the table's type.
 
-    State: ``"sum"`` is G, always float32 and of the table's shape; ``"step"`` counts the table's steps.
+    State: ``"sum"`` is G, always float32 and of the table's shape, or [rows, 1] with ``rowwise``; ``"step"`` counts the
+    table's steps.
     """
 
     def __init__(
@@ -65,9 +68,11 @@ class ClippedAdagrad(Optimizer):
         max_norm: float = 1.0,
         initial_accumulator_value: float = 0.0,
         seed: int = 0,
+        rowwise: bool = False,
     ) -> None:
-        names = ("lr", "eps", "max_norm", "initial_accumulator_value", "seed")
-        super().__init__(params, dict(zip(names, (lr, eps, max_norm, initial_accumulator_value, seed), strict=True)))
+        names = ("lr", "eps", "max_norm", "initial_accumulator_value", "seed", "rowwise")
+        numbers = (lr, eps, max_norm, initial_accumulator_value, seed, rowwise)
+        super().__init__(params, dict(zip(names, numbers, strict=True)))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of tables, with its own numbers where it names any.
@@ -75,7 +80,7 @@ class ClippedAdagrad(Optimizer):
         Parameters
         ----------
         param_group : dict
-            ``params`` and, if others than the optimizer's, ``lr``, ``eps``, ``max_norm``, ``seed``.
+            ``params`` and, if others than the optimizer's, ``lr``, ``eps``, ``max_norm``, ``seed``, ``rowwise``.
         """
         super().add_param_group(param_group)
         try:
@@ -108,7 +113,8 @@ class ClippedAdagrad(Optimizer):
             state = self.state[table]
             if not state:
                 state["step"] = 0
-                state["sum"] = torch.full_like(table, group["initial_accumulator_value"], dtype=torch.float32)
+                of_rows = table[:, :1] if group.get("rowwise") else table  # older state dicts do not say it
+                state["sum"] = torch.full_like(of_rows, group["initial_accumulator_value"], dtype=torch.float32)
             rows, gradients = _named_rows(table.grad)
             kernels, _ = choose("auto", table.device)
             kernels.adagrad_clip_(

@@ -66,6 +66,7 @@ def save(path: Where, fitted: Fitted, params: dict[str, Any], found: Indexed | N
         "random_state": settings.seed,
         "device": str(params["device"]),
         "dtype": fitted.dtype,
+        "rowwise_adagrad": settings.rowwise_adagrad,
         "keep_user_items": fitted.has_pairs,
     }
     metadata = {
@@ -195,7 +196,8 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
         for name in ("margin", "feature_weight"):
             if isinstance(numbers.get(name), list):  # JSON has no tuples
                 numbers[name] = tuple(numbers[name])
-    user, item = _checked_tables(tensors, DTYPES[params.get("dtype", "float32")])
+    rowwise = params.get("rowwise_adagrad", False)
+    user, item = _checked_tables(tensors, DTYPES[params.get("dtype", "float32")], rowwise)
     user_ids, item_ids = (unpack_ids(under(f"{kind}_ids.", tensors)) for kind in ("user", "item"))
     require(
         (len(user_ids), len(item_ids)) == (user[0], item[0]),
@@ -233,7 +235,7 @@ def _checked(tensors: dict[str, Tensor], metadata: dict[str, Any]) -> Stored:
     return Stored(params, tensors, metadata, known, likes, tag_ids)
 
 
-def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype) -> tuple[torch.Size, torch.Size]:
+def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype, rowwise: bool) -> tuple[torch.Size, torch.Size]:
     """Return the shapes of the users' and the items' table."""
     user, item = tensors["user"], tensors["item"]
     for name in TABLES:
@@ -247,10 +249,8 @@ def _checked_tables(tensors: dict[str, Tensor], dtype: torch.dtype) -> tuple[tor
         f"tensor user is {list(user.shape)} and item {list(item.shape)}: both need the same number of columns",
     )
     for name, table in (("user", user), ("item", item)):
-        state = tensors[f"{name}_state"]
-        require(
-            state.shape == table.shape, f"tensor {name} is {list(table.shape)} and {name}_state {list(state.shape)}"
-        )
+        state, wanted = tensors[f"{name}_state"].shape, (len(table), 1 if rowwise else table.shape[1])
+        require(state == wanted, f"tensor {name}_state is {list(state)}; it must be {list(wanted)}")
     return user.shape, item.shape
 
 

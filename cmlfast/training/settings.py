@@ -11,7 +11,7 @@ import torch
 
 from cmlfast.data.sides import Sides
 from cmlfast.training.auto import NO_FEATURES, Shape, fill_in, is_auto
-from cmlfast.training.checks import integer, measure, not_negative, positive
+from cmlfast.training.checks import boolean, integer, measure, not_negative, positive
 from cmlfast.training.softmax import Softmax
 from cmlfast.training.tables import TableSettings
 from cmlfast.training.warp import Warp
@@ -80,6 +80,7 @@ def resolve(
         validation_measure=measure("validation_measure", params["validation_measure"]),
         found=found,
         dtype=_dtype(params["dtype"]),
+        rowwise_adagrad=boolean("rowwise_adagrad", params["rowwise_adagrad"]),
         seed=resolve_seed(params["random_state"]),
     )
 

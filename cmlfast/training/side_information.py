@@ -110,7 +110,7 @@ class Side:
 
     def whole(self, table: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the trained rows among all, the others where the network places them; likewise the accumulators."""
-        rows, sums = (zeros((len(self.features), table.shape[1]), one.dtype).to(one.device) for one in (table, state))
+        rows, sums = (zeros((len(self.features), one.shape[1]), one.dtype).to(one.device) for one in (table, state))
         rows[self.taking_part], sums[self.taking_part] = table, state
         if len(self.others):
             others = Features(self.features.take(self.others))

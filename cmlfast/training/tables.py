@@ -27,7 +27,13 @@ class TableSettings:
     n_components: int
     max_norm: float
     dtype: torch.dtype
+    rowwise_adagrad: bool
     seed: int
+
+    @property
+    def n_accumulators(self) -> int:
+        """The numbers of AdaGrad's accumulators for a row."""
+        return 1 if self.rowwise_adagrad else self.n_components
 
 
 @dataclass
@@ -36,8 +42,8 @@ class Tables:
 
     user: Tensor  # [I, r]
     item: Tensor  # [J, r]
-    user_state: Tensor  # [I, r]
-    item_state: Tensor  # [J, r]
+    user_state: Tensor  # [I, r], or row-wise [I, 1]
+    item_state: Tensor  # [J, r], or row-wise [J, 1]
 
     def clone(self: AnyTables) -> AnyTables:
         """Return a copy that training cannot reach."""
@@ -91,7 +97,7 @@ def new_tables(n_users: int, n_items: int, settings: TableSettings, device: torc
 def tables_of(users: range, items: range, settings: TableSettings, device: torch.device) -> Tables:
     """Draw some rows of both tables, as :func:`new_tables` would draw them."""
     user, item = new_table(users, settings, 0), new_table(items, settings, 1)
-    states = (zeros((len(rows), settings.n_components), torch.float32) for rows in (users, items))
+    states = (zeros((len(rows), settings.n_accumulators), torch.float32) for rows in (users, items))
     return Tables(*(table.to(device) for table in (user, item, *states)))
 
 

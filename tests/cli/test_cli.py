@@ -145,9 +145,11 @@ def test_users_who_like_nothing_are_placed_by_their_tags(likes, tmp_path, capsys
     people, path = tmp_path / "people.csv", tmp_path / "m"
     people.write_text("user,town\n" + "".join(f"u{one},{one % 4}\n" for one in (*range(60), 96)))
     wanted = ["--user-features", str(people), "--rare-item-distance", "0.5", "--covariance-weight", "2"]
-    assert main(["train", str(likes), "--model", str(path), *wanted, *COLUMNS, *FAST]) == 0
+    small = ["--dtype", "bfloat16", "--rowwise-adagrad"]
+    assert main(["train", str(likes), "--model", str(path), *wanted, *small, *COLUMNS, *FAST]) == 0
     model = CML.load(path)
     assert (model.rare_item_distance, model.covariance_weight) == (0.5, 2.0)
+    assert (model.dtype, model.rowwise_adagrad) == ("bfloat16", True)
     assert model.user_ids_[-1] == "u96"
     assert model.user_items_.matrix[-1].nnz == 0
     assert model.item_network_ is None

@@ -36,6 +36,8 @@ LIKES = sparse.random(30, 20, 0.2, format="csr", rng=np.random.default_rng(0))
         ("patience", 0, ValueError),
         ("dtype", "float16", ValueError),
         ("dtype", 16, ValueError),
+        ("rowwise_adagrad", "yes", TypeError),
+        ("rowwise_adagrad", 1, TypeError),
         ("random_state", -1, ValueError),
         ("random_state", "seed", TypeError),
         ("backend", "gpu", ValueError),
@@ -156,6 +158,8 @@ def test_partial_fit_refuses_what_does_not_continue() -> None:
         model.set_params(n_components=5).partial_fit(LIKES)
     with pytest.raises(ValueError, match="dtype is 'bfloat16', but the model has tables of 'float32'"):
         model.set_params(n_components=4, dtype="bfloat16").partial_fit(LIKES)
+    with pytest.raises(ValueError, match="rowwise_adagrad is True, but the model was trained with False"):
+        model.set_params(dtype="float32", rowwise_adagrad=True).partial_fit(LIKES)
     own = CML(n_components=4, n_epochs=1).fit(Interactions(LIKES, user_ids=[f"u{n}" for n in range(30)]))
     with pytest.raises(ValueError, match="as Interactions"):
         own.partial_fit(sparse.vstack([LIKES, LIKES]))

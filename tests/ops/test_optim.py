@@ -62,6 +62,26 @@ def test_equals_the_reference(dtype: torch.dtype, dense: bool) -> None:
     assert torch.equal(*mine) == (dtype == torch.float32)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_one_accumulator_for_a_row(dtype: torch.dtype) -> None:
+    """Of a group that says so; it is kept in the state, and goes on from there."""
+    rowwise, whole = table(dtype), table(dtype)
+    groups = [{"params": [rowwise], "rowwise": True}, {"params": [whole]}]
+    optimizer = ClippedAdagrad(groups, LR, 1e-3, 0.7, initial_accumulator_value=0.1, seed=SEED)
+    train(optimizer, range(3))
+    again = ClippedAdagrad([{"params": [rowwise]}, {"params": [whole]}], 0.5)
+    again.load_state_dict(optimizer.state_dict())
+    train(again, range(3, 5))
+    want, state = table(dtype).detach(), torch.full((40, 1), 0.1)
+    for step in range(5):
+        entries = gradient(40, step, dtype=dtype)
+        rows, values = entries._indices()[0], entries._values().float()
+        reference.adagrad_clip_(want, state, rows, values, LR, 1e-3, 0.7, True, SEED, step)
+    assert_same(rowwise.detach(), want)
+    assert_same(again.state[rowwise]["sum"], state)
+    assert again.state[whole]["sum"].shape == whole.shape
+
+
 @pytest.mark.parametrize("dense", [False, True], ids=["sparse", "dense"])
 def test_equals_its_definition(dense: bool) -> None:
     """In float64 and row by row."""

@@ -46,6 +46,7 @@ def test_parameters_and_history_are_there(model: CML) -> None:
     expected = {
         "loss": "warp",
         "validation_measure": "recall@50",
+        "rowwise_adagrad": False,
         "temperature": "auto",
         **SAID["params"],
         "margin": tuple(SAID["params"]["margin"]),

@@ -51,6 +51,7 @@ KINDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "softmax": ({"loss": "softmax"}, {}),
     "balance": ({"loss": "warp", "balance": 4.0, "margin": (2.0, 0.5)}, {}),
     "bfloat16": ({"loss": "warp", "dtype": "bfloat16"}, {}),
+    "rowwise": ({"loss": "warp", "rowwise_adagrad": True}, {"validation": HELD}),
     "covariance": ({"loss": "softmax", "covariance_weight": 10.0}, {}),
     "validation": ({"loss": "warp", "patience": 2, "n_epochs": 30}, {"validation": HELD}),
     "tags": ({"loss": "warp"}, {"item_features": TAGS, "validation": HELD}),

@@ -36,9 +36,9 @@ def names(kind: str, n: int) -> list[str]:
     return [f"{kind}{number}" for number in range(n)]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_matrix_without_likes_places_the_new_and_changes_nothing_else(dtype: str) -> None:
-    model = fitted(dtype=dtype)
+@pytest.mark.parametrize(("dtype", "rowwise"), [("float32", False), ("bfloat16", False), ("float32", True)])
+def test_a_matrix_without_likes_places_the_new_and_changes_nothing_else(dtype: str, rowwise: bool) -> None:
+    model = fitted(dtype=dtype, rowwise_adagrad=rowwise)
     users, items = (
         placed_by_features(model._fitted, ABOUT[OLD_USERS:], "user"),
         placed_by_features(model._fitted, TAGS[OLD_ITEMS:], "item"),
