@@ -128,13 +128,16 @@ def peak() -> float:
 
 
 def on_large_pages(table: Tensor) -> float:
-    """Return what part of a table's memory is on large pages."""
-    at, lines = table.data_ptr(), Path("/proc/self/smaps").read_text().splitlines()
-    for number, line in enumerate(lines):
-        begin, dash, end = line.partition(" ")[0].partition("-")
-        if dash and ":" not in begin and int(begin, 16) <= at < int(end, 16):
-            return 1024 * int(field("\n".join(lines[number + 1 : number + 30]), "AnonHugePages")) / bytes_of(table)
-    raise LookupError("the table is in no mapping")
+    """Return what part of a table's memory is on large pages, by the mappings that it lies in."""
+    first, size, inside, large = table.data_ptr(), bytes_of(table), False, 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        name, *values = line.split()
+        begin, dash, end = name.partition("-")
+        if dash and not name.endswith(":"):
+            inside = int(begin, 16) < first + size and first < int(end, 16)
+        elif inside and name == "AnonHugePages:":
+            large += 1024 * int(values[0])
+    return min(large / size, 1.0)
 
 
 def field(text: str, name: str) -> str:
