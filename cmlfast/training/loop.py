@@ -23,7 +23,7 @@ from cmlfast.training.progress import FORMAT, figures
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
-from cmlfast.training.tables import AnyTables
+from cmlfast.training.tables import AnyTables, all_finite
 
 LOG = logging.getLogger("cmlfast")
 EVALUATIONS = 10  # how often a fit looks at its validation matrix, before it cools down
@@ -126,7 +126,7 @@ def check_finite(record: Record, settings: Settings, *tables: Tensor) -> None:
 
     A loss is that before its step. What the last step did only the tables show; what earlier ones did they show still.
     """
-    if not (math.isfinite(record["loss"]) and all(table.isfinite().all() for table in tables)):
+    if not (math.isfinite(record["loss"]) and all(map(all_finite, tables))):
         raise DivergedError(
             f"training diverged in epoch {record['epoch']}, with a loss of {record['loss']:g}: learning_rate is "
             f"{settings.learning_rate:g} and max_norm {settings.max_norm:g}, lower either"

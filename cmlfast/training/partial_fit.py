@@ -29,7 +29,7 @@ from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
 from cmlfast.training.step import choose_step
-from cmlfast.training.tables import Tables, new_tables
+from cmlfast.training.tables import Tables, copied, new_tables
 
 
 def partial_fit(
@@ -151,7 +151,7 @@ def grown_tables(
         How far from the centre trained rows are.
     """
     if new.shape == (len(old.user), len(old.item)):
-        grown = Tables(*(table.to(device, copy=True) for table in old.all()))
+        grown = Tables(*(copied(table, device) for table in old.all()))
     else:
         grown = new_tables(*new.shape, settings, device)
         for before, after in zip(old.all(), grown.all(), strict=True):
@@ -201,11 +201,15 @@ def one_epoch(
     epoch: int,
 ) -> Record:
     """Train an epoch with the last margin; ``pairs`` count items by their place in ``items``. Return what was seen."""
-    places = torch.from_numpy(items.astype(np.int64)).to(tables.item.device)
-    part = JointTables(tables.user, tables.item[places], tables.user_state, tables.item_state[places])
+    if len(items) == len(tables.item):  # all of them, in their order: no copy of what may be large
+        part = JointTables(*tables.all())
+    else:
+        places = torch.from_numpy(items.astype(np.int64)).to(tables.item.device)
+        part = JointTables(tables.user, tables.item[places], tables.user_state, tables.item_state[places])
     settings = replace(settings, loss=settings.loss.at_end())
     # The epoch's number, and so its draws, were not used before.
     record = run_epoch(step, part, pairs, settings, epoch, Schedule(0.0, 1.0))
     check_finite(record, settings, part.user, part.item)
-    tables.item[places], tables.item_state[places] = part.item, part.item_state
+    if part.item is not tables.item:
+        tables.item[places], tables.item_state[places] = part.item, part.item_state
     return record

@@ -14,6 +14,7 @@ from cmlfast.ops.arithmetic import lane_sum, sqrt
 
 CACHE_LINE = 64  # bytes
 DRAWN_AT_ONCE = 2**16  # rows
+ROWS_AT_ONCE = 2**16  # looked at
 EDGE = 0.999  # of max_norm: a row of this length lies on the ball's edge, rounding apart
 
 TABLES = ("user", "item", "user_state", "item_state")  # as `Tables.all` returns them
@@ -61,9 +62,14 @@ class Tables:
 
 
 def on_edge(table: Tensor, max_norm: float) -> Tensor:
-    """Count a table's rows on the edge of the ball."""
-    lengths: Tensor = torch.linalg.vector_norm(table, dim=1, dtype=torch.float32)
-    return (lengths >= EDGE * max_norm).sum()
+    """Count a table's rows on the edge of the ball; in parts, for torch would have a float32 copy of a 16-bit table."""
+    lengths = (torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32) for rows in table.split(ROWS_AT_ONCE))
+    return torch.stack([(some >= EDGE * max_norm).sum() for some in lengths]).sum()
+
+
+def all_finite(table: Tensor) -> Tensor:
+    """Tell whether no number of a table is NaN or infinite; in parts, for torch needs twice the memory it looks at."""
+    return torch.stack([rows.isfinite().all() for rows in table.split(ROWS_AT_ONCE)]).all()
 
 
 def new_table(rows: range, settings: TableSettings, stream: int) -> Tensor:
@@ -99,6 +105,14 @@ def tables_of(users: range, items: range, settings: TableSettings, device: torch
     user, item = new_table(users, settings, 0), new_table(items, settings, 1)
     states = (zeros((len(rows), settings.n_accumulators), torch.float32) for rows in (users, items))
     return Tables(*(table.to(device) for table in (user, item, *states)))
+
+
+def copied(table: Tensor, device: torch.device) -> Tensor:
+    """Return a copy of a table on a device, in memory as of :func:`zeros` on the CPU."""
+    if device.type != "cpu":
+        return table.to(device, copy=True)
+    copy = zeros((len(table), table.shape[1]), table.dtype)
+    return copy.copy_(table)
 
 
 def zeros(shape: tuple[int, int], dtype: torch.dtype) -> Tensor:

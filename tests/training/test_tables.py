@@ -30,3 +30,30 @@ def test_rows_are_normal_with_a_length_near_one() -> None:
     n = drawn.numel()
     assert abs(drawn.mean()) < 6 / n**0.5
     assert abs(drawn.var() - 1) < 6 * (2 / n) ** 0.5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_tables_are_looked_at_in_parts(monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
+    monkeypatch.setattr(tables, "ROWS_AT_ONCE", 16)
+    table = torch.zeros((50, 4), dtype=dtype)
+    table[[0, 15, 16, 49], 2] = torch.tensor([2.0, 1.5, 1.5, -2.0], dtype=dtype)
+    table[7] = 0.5
+    assert int(tables.on_edge(table, 1.5)) == 4
+    assert int(tables.on_edge(table, 2.0)) == 2
+    assert int(tables.on_edge(table[:0], 2.0)) == 0
+    for at in (0, 15, 16, 49):
+        assert tables.all_finite(table)
+        for bad in (float("nan"), float("-inf")):
+            broken = table.clone()
+            broken[at, 3] = bad
+            assert not tables.all_finite(broken)
+    assert tables.all_finite(table[:0])
+
+
+def test_a_copy_is_aligned_and_its_own() -> None:
+    table = torch.arange(35.0).view(5, 7)
+    copy = tables.copied(table.t(), torch.device("cpu"))
+    assert torch.equal(copy, table.t())
+    assert copy.data_ptr() % tables.CACHE_LINE == 0
+    copy[0, 0] = 9.0
+    assert table[0, 0] == 0.0
