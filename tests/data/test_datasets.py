@@ -1,6 +1,7 @@
 """The data sets' known figures, and what a made-up one must have for a model to learn."""
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,6 +41,34 @@ def test_citeulike_t(shared_data, variant, n_pairs, n_tags):
     first = citeulike.fetch(citeulike.NAME, [citeulike.USERS])[1].read_text().splitlines()[0].split()
     expected = sorted(map(int, first[1:] if variant == "clean" else set(first)))
     assert dataset.interactions.matrix[0].indices.tolist() == expected
+
+
+def test_real_citeulike_a(shared_data):
+    if not (shared_data / "citeulike-a").is_dir():
+        pytest.skip("citeulike-a is not at hand")
+    dataset = load("citeulike-a")
+    assert dataset.interactions.shape == (5_551, 16_980)
+    assert dataset.interactions.nnz == 204_986
+    assert dataset.item_features.shape == (16_980, 7_386)  # as many as the paper of its collectors counts
+
+
+def test_citeulike_a_of_ones_own_files(tmp_path, monkeypatch):
+    """Libraries are a line for each user, tags one for each article; both begin with how many follow."""
+    texts = {"users.dat": "2 3 0\n0\n1 1\n", "item-tag.dat": "2 1 0\n1 1\n1 1\n3 1 0 2\n1 1\n1 2\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    for file in ("USERS_A", "TAGS_A"):
+        source = getattr(citeulike, file)
+        sha256 = hashlib.sha256(texts[source.name].encode()).hexdigest()
+        monkeypatch.setattr(citeulike, file, replace(source, sha256=sha256))
+    monkeypatch.setattr(citeulike, "N_ITEMS_A", 6)
+    monkeypatch.setattr(citeulike, "N_TAGS_A", 3)
+    monkeypatch.setenv("CMLFAST_DATA", str(tmp_path))
+    dataset = load("citeulike-a")
+    np.testing.assert_array_equal(
+        dataset.interactions.matrix.toarray(), [[1, 0, 0, 1, 0, 0], [0] * 6, [0, 1, 0, 0, 0, 0]]
+    )
+    np.testing.assert_array_equal(dataset.item_features.toarray(), [[1], [1], [1], [1], [1], [0]])  # of 5 articles
 
 
 def test_synthetic_is_seeded():

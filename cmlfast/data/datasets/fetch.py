@@ -114,12 +114,9 @@ def find_local(dataset: str, name: str, sha256: str) -> Path | None:
     ValueError
         If CMLFAST_DATA names no folder, or the file's SHA-256 is not `sha256`.
     """
-    setting = os.environ.get(ENVIRONMENT_VARIABLE)
-    if not setting:
+    folder = local_folder()
+    if folder is None:
         return None
-    folder = Path(setting).expanduser()
-    if not folder.is_dir():
-        raise ValueError(f"{ENVIRONMENT_VARIABLE}={setting!r} is not a folder: set it to one, or unset it")
     # Its own folder first: other data sets have files of the same names.
     for path in (folder / dataset / name, folder / name):
         if path.is_file():
@@ -131,6 +128,17 @@ def find_local(dataset: str, name: str, sha256: str) -> Path | None:
                 )
             return path
     return None
+
+
+def local_folder() -> Path | None:
+    """Return the folder that CMLFAST_DATA names, if it is set; raise ``ValueError`` if it names none."""
+    setting = os.environ.get(ENVIRONMENT_VARIABLE)
+    if not setting:
+        return None
+    folder = Path(setting).expanduser()
+    if not folder.is_dir():
+        raise ValueError(f"{ENVIRONMENT_VARIABLE}={setting!r} is not a folder: set it to one, or unset it")
+    return folder
 
 
 def download_with_pip(requirement: str, path: str, _: Any) -> None:
