@@ -8,9 +8,6 @@ temporary folder (TMPDIR says where): some 1.5 GB for 100 million rows of Parque
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,19 +18,16 @@ import pyarrow as pa
 import pyarrow.compute
 from pyarrow import csv, parquet
 
+from benchmarks.kit.process import python
 from benchmarks.kit.zipf import zipf
 
 ROWS = 1_000_000  # that are made at once
 READ = """
 import json, sys, time
-
-def peak():  # of this program: getrusage also knows what was there before exec
-    lines = open("/proc/self/status").read().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
 import torch  # as every command imports it
 from cmlfast import Interactions
 import pyarrow.dataset, pyarrow.csv
+from benchmarks.kit.process import peak
 base = peak()
 form, source, target, timed = sys.argv[1:]
 began = time.perf_counter()
@@ -95,13 +89,6 @@ def main() -> None:
         f"file of {size / 1e9:.2f} GB written in {read['written']:.1f} s (peak then {read['peak_written'] / 1e9:.2f} "
         f"GB), opened in {opened['opened']:.2f} s"
     )
-
-
-def python(code: str, *arguments: str) -> dict[str, Any]:
-    """Run code in a process of its own and return what it printed."""
-    done = subprocess.run([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
 
 
 def make(folder: Path, options: argparse.Namespace) -> int:
