@@ -109,7 +109,7 @@ class Together:
         LostRankError
             If another rank is gone.
         """
-        ranks, shares = self.ranks, Shares.of(train.matrix, self.ranks.size)
+        ranks, shares = self.ranks, Shares.of(train.matrix, self.ranks.size, settings.balance)
         items: Items = Sharded(ranks, shares) if self.shard_items else Replicated(ranks, train.n_items)
         own = shares.users_of(ranks.rank)
         users = slice(own.start, own.stop)

@@ -34,6 +34,8 @@ class Ranks:
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Return everybody's tensor, which all have one shape: [ranks, ...]."""
+        if self.size == 1:
+            return tensor[None]
         parts = [torch.empty_like(tensor) for _ in range(self.size)]
         self.sent += tensor.nbytes * (self.size - 1)
         with self._told():
@@ -48,6 +50,8 @@ class Ranks:
 
     def exchange(self, rows: Tensor, to: Sequence[int], back: Sequence[int]) -> Tensor:
         """Send rows to everybody, in the order of ranks and ``to[k]`` of them to rank k; return what all send here."""
+        if self.size == 1:
+            return rows
         sent = as_bytes(rows)
         got = sent.new_empty((sum(back), sent.shape[1]))
         width = sent.shape[1]
@@ -60,6 +64,8 @@ class Ranks:
 
     def sum(self, tensor: Tensor) -> Tensor:
         """Return the sum of everybody's tensor, the same bits everywhere; the tensor may be its place."""
+        if self.size == 1:
+            return tensor
         self.sent += 2 * tensor.nbytes * (self.size - 1) // self.size
         with self._told():
             dist.all_reduce(tensor, group=self.group)

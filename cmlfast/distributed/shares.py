@@ -26,8 +26,10 @@ class Shares:
     items: Sequence[int]
 
     @staticmethod
-    def of(matrix: sparse.csr_matrix, n_ranks: int) -> Shares:
-        """Deal out users, so that each rank has about as many pairs, and items.
+    def of(matrix: sparse.csr_matrix, n_ranks: int, balance: float | None) -> Shares:
+        """Deal out users, so that each rank has about as many pairs of an epoch, and items.
+
+        ``balance`` is that of `CML`: how often a user's pairs come.
 
         Raises
         ------
@@ -37,7 +39,9 @@ class Shares:
         for name, n in zip(("users", "items"), matrix.shape, strict=True):
             if n < n_ranks:
                 raise ValueError(f"process_group has {n_ranks} ranks, but there are {n} {name}; start fewer processes")
-        return Shares(by_pairs(matrix.indptr, n_ranks), evenly(matrix.shape[1], n_ranks))
+        n_likes = np.diff(matrix.indptr)
+        visits = n_likes if balance is None else n_likes / np.maximum(n_likes + balance, 1e-30)
+        return Shares(by_weight(visits, n_ranks), evenly(matrix.shape[1], n_ranks))
 
     def users_of(self, rank: int) -> range:
         """Return the users of a rank."""
@@ -53,10 +57,10 @@ def evenly(n: int, n_ranks: int) -> list[int]:
     return [n * rank // n_ranks for rank in range(n_ranks + 1)]
 
 
-def by_pairs(indptr: npt.NDArray[Any], n_ranks: int) -> list[int]:
-    """Return where each stretch of users begins, such that all have about as many pairs, and at least one user."""
-    n_users = len(indptr) - 1
-    ends = np.searchsorted(indptr, np.arange(n_ranks + 1) * int(indptr[-1]) // n_ranks)
+def by_weight(weights: npt.NDArray[Any], n_ranks: int) -> list[int]:
+    """Return where each stretch of users begins, such that all weigh about as much, and have at least one user."""
+    n_users, sums = len(weights), np.concatenate(([0], np.cumsum(weights)))
+    ends = np.searchsorted(sums, np.arange(n_ranks + 1) * (sums[-1] / n_ranks))
     ranks = np.arange(n_ranks + 1)
     ends = np.maximum.accumulate(np.minimum(ends, n_users - n_ranks + ranks) - ranks) + ranks
     return [0, *(int(end) for end in ends[1:-1]), n_users]
