@@ -63,13 +63,19 @@ class Tables:
 
 def on_edge(table: Tensor, max_norm: float) -> Tensor:
     """Count a table's rows on the edge of the ball; in parts, for torch would have a float32 copy of a 16-bit table."""
-    lengths = (torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32) for rows in table.split(ROWS_AT_ONCE))
-    return torch.stack([(some >= EDGE * max_norm).sum() for some in lengths]).sum()
+    count = torch.zeros((), dtype=torch.int64, device=table.device)
+    for rows in table.split(ROWS_AT_ONCE):
+        # In place: small tensors between large ones would keep the allocator from using these places again.
+        count += (torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32) >= EDGE * max_norm).sum()
+    return count
 
 
 def all_finite(table: Tensor) -> Tensor:
     """Tell whether no number of a table is NaN or infinite; in parts, for torch needs twice the memory it looks at."""
-    return torch.stack([rows.isfinite().all() for rows in table.split(ROWS_AT_ONCE)]).all()
+    finite = torch.ones((), dtype=torch.bool, device=table.device)
+    for rows in table.split(ROWS_AT_ONCE):
+        finite &= rows.isfinite().all()
+    return finite
 
 
 def new_table(rows: range, settings: TableSettings, stream: int) -> Tensor:

@@ -40,6 +40,20 @@ def test_parameters_are_compared_split_by_split(capsys: pytest.CaptureFixture[st
     assert "Not measured: citeulike-t. no such file" in lines
 
 
+def test_parameters_are_compared_on_validation_parts_with_the_default_of_their_loss(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    params = '{"loss": "warp", "n_epochs": 2}'
+    assert accuracy.main(["--params", params, "--seeds", "3", "--validation", "--data", "lastfm"]) == 0
+    lines, found = capsys.readouterr().out.splitlines(), []
+    for given in ({}, {"n_epochs": 2}):
+        train, validation, _ = split_per_user(DATA.interactions, 3)
+        model = CML(loss="warp", random_state=3, **given).fit(train, show_progress=False)
+        found.append(model.evaluate(validation)["recall@50"])
+    assert lines[2].startswith(f"| lastfm | CML({{'loss': 'warp'}}) | {found[0]:.4f} | ")
+    assert lines[3].startswith(f"| lastfm | CML({{'loss': 'warp', 'n_epochs': 2}}) | {found[1]:.4f} | ")
+
+
 def test_all_methods_are_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("implicit")
     monkeypatch.setattr(accuracy, "choose", lambda name, splits: ({"epochs": 3, "factors": 8}, 0.5))

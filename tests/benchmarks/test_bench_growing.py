@@ -1,4 +1,4 @@
-"""The benchmarks of long tables and of a day's update, at a size that takes seconds: that they run and count right."""
+"""The benchmarks of long and of large tables and of a day's update, at a size of seconds: that they run and count right."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks import daily, ingest
+from benchmarks import daily, ingest, large_tables
 from benchmarks.kit.zipf import zipf
 
 SMALL = ["--users", "500", "--items", "200"]
@@ -28,6 +28,20 @@ def test_daily(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys, "argv", ["daily", "--likes", "20000", "--components", "4", *SMALL])
     daily.main()
     assert re.search(r"users: \d+ new, \d+ grown, \d+ dropped; \d+ now", capsys.readouterr().out)
+
+
+@pytest.mark.slow
+def test_large_tables(monkeypatch, capsys) -> None:
+    forms = ["float32, row-wise", "bfloat16"]
+    sizes = ["--items", "1000000", "--users", "250000", "--likes", "20000", "--components", "8"]
+    monkeypatch.setattr(sys, "argv", ["large_tables", *sizes, "--forms", *forms])
+    large_tables.main()
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    found = {row[0]: row for row in rows[2:4]}
+    assert list(found) == [row[0] for row in rows[6:8]] == forms
+    # 1.25 million rows of 8 numbers: 32 and 4 bytes, or 16 and 32.
+    assert [found[form][1:3] for form in forms] == [["0.04", "0.00"], ["0.02", "0.04"]]
+    assert all(float(number) >= 0 for row in rows[6:8] for number in row[1:])
 
 
 def test_few_come_often() -> None:
