@@ -25,6 +25,7 @@ CASES: dict[str, dict[str, Any]] = {
     "warp, no rank weight, small batches": {"loss": "warp", "rank_weight": False, "batch_size": 17, "n_epochs": 2},
     "warp by the reference": {"loss": "warp", "backend": "reference", "n_epochs": 2},
     "warp, stopped early": {"loss": "warp", "n_epochs": 60, "patience": 1, "learning_rate": 0.5},
+    "warp, row-wise": {"loss": "warp", "rowwise_adagrad": True, "n_epochs": 2},
     "warp in bfloat16": {"loss": "warp", "dtype": "bfloat16"},
     "softmax": {"loss": "softmax"},
     "softmax, few negatives": {"loss": "softmax", "n_negatives": 16, "balance": 5.0},
