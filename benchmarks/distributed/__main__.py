@@ -26,7 +26,7 @@ from cmlfast import CML, Interactions, datasets, split_per_user
 EPOCHS = {"warp": 10, "softmax": 3}
 HEAD = (
     "| data | loss | items | processes | Recall@50 | difference | thousand pairs/s | of each | of each, by processor "
-    "time | MB a step | of the least | waits, % | GiB |\n|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+    "time | MB a step | of the least | waits, % | GiB |\n" + 4 * "|---" + 9 * "|---:" + "|"
 )
 
 
@@ -84,7 +84,8 @@ def row(name: str, loss: str, shard_items: bool, size: int, found: dict[str, flo
     cells = [
         name, loss, "shared out" if shard_items else "with each", size, f"{found['recall']:.4f}", f"{apart:.1e}",
         f"{rate:.1f}", f"{rate / max(size, 1):.1f}",
-        f"{n_pairs * found['epochs'] / found['processor'] / max(size, 1) / 1000:.1f}", f"{found['sent'] / steps / 1e6:.3f}",
+        f"{n_pairs * found['epochs'] / found['processor'] / max(size, 1) / 1000:.1f}",
+        f"{found['sent'] / steps / 1e6:.3f}",
         f"{found['sent'] / least:.2f}" if least else "", f"{100 * found['waited'] / found['seconds']:.0f}",
         f"{found['peak']:.2f}",
     ]  # fmt: skip

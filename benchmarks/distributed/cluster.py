@@ -1,4 +1,4 @@
-"""``python -m benchmarks.distributed.cluster``: what a training of a billion users would need, from costs measured here.
+"""``python -m benchmarks.distributed.cluster``: what a billion users would need, from costs that are measured here.
 
 Two processes train on made-up likes, items shared out, on two sizes; what a pair costs, of a processor's time and of
 bytes sent, and what pairs and rows take of memory, comes of these runs. A cluster's network is not known here: for it
