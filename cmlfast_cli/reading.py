@@ -12,10 +12,10 @@ from cmlfast import CML, Interactions
 from cmlfast.data.align import joined
 from cmlfast.data.columns import Roles
 from cmlfast.data.dialect import Format
+from cmlfast.data.parquet import read_parquet
 from cmlfast.data.prepared import is_prepared
 from cmlfast.data.sides import KINDS, Kind
 from cmlfast.data.sources import STANDARD_INPUT, are_parquet, expand
-from cmlfast.data.tables import read_parquet
 from cmlfast.data.tensor_file import is_model
 from cmlfast.data.text import read_csv
 from cmlfast_cli.options import COLUMN_OPTIONS, TEXT_OPTIONS

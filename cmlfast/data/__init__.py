@@ -4,6 +4,6 @@ Other rooms take the modules named below.
 """
 
 __all__ = [
-    "align", "columns", "csr", "datasets", "dialect", "ids", "interactions", "prepared", "progress", "sides", "sources",
-    "split", "table_file", "tables", "tensor_file", "text", "times",
+    "align", "columns", "csr", "datasets", "dialect", "ids", "interactions", "parquet", "prepared", "progress", "sides",
+    "sources", "split", "table_file", "tables", "tensor_file", "text", "times",
 ]  # fmt: skip

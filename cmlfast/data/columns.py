@@ -32,6 +32,7 @@ OTHERS = _stems("""
     amount comment count createdat date datetime name number play playcount position price quantity rank rating review
     score star stars target text time timestamp title ts unixtime url value weight year""")
 SUFFIXES = ("", "id", "ids", "idx", "index", "key", "no", "nr", "code", "uuid", "guid")
+MOST = 20  # names that are told
 # The number of a row, which pandas writes without a name.
 ROW_NUMBER = re.compile(r"|Unnamed: \d+|__index_level_\d+__|level_\d+|index|row_?(number|nr|id)?", re.IGNORECASE)
 
@@ -82,7 +83,7 @@ def choose(names: Sequence[str], asked: Roles, table: str) -> dict[str, str]:
         If a chosen column is not there, or more than one may be meant.
     """
     if len(names) < 2:
-        raise ValueError(f"{len(names)} column(s) {list(names)}: users and items need one each")
+        raise ValueError(f"{len(names)} column(s) [{_listed(names)}]: users and items need one each")
     given = asked.given()
     for role, name in given.items():
         _require_one(names, role, name)
@@ -109,6 +110,12 @@ def choose(names: Sequence[str], asked: Roles, table: str) -> dict[str, str]:
     return chosen
 
 
+def _listed(names: Sequence[str]) -> str:
+    """Return names as they are told, not all of very many."""
+    rest = f" and {len(names) - MOST:,} more" if len(names) > MOST else ""
+    return ", ".join(repr(name if len(name) < 60 else name[:57] + "...") for name in names[:MOST]) + rest
+
+
 def is_known(name: str) -> bool:
     """Whether a name is one that columns of likes have."""
     return any(_is(name, some) for some in (USERS, ITEMS, FEATURES, OTHERS))
@@ -118,7 +125,7 @@ def _require_one(names: Sequence[str], role: str, name: str) -> None:
     found = list(names).count(name)
     if found != 1:
         problem = "is not there" if found == 0 else f"is there {found} times"
-        raise ValueError(f"{role}={name!r}: this column {problem}; the columns are {list(names)}")
+        raise ValueError(f"{role}={name!r}: this column {problem}; the columns are [{_listed(names)}]")
 
 
 def _is(name: str, stems: frozenset[str]) -> bool:
@@ -132,9 +139,7 @@ def _named(free: Sequence[str], stems: frozenset[str], role: str) -> str | None:
     """Return the one column of a name, or None."""
     found = [name for name in free if _is(name, stems)]
     if len(found) > 1:
-        raise ValueError(
-            f"columns {', '.join(map(repr, found))} may all be the {role}s': say which with {role}=... (--{role})"
-        )
+        raise ValueError(f"columns {_listed(found)} may all be the {role}s': say which with {role}=... (--{role})")
     return found[0] if found else None
 
 
@@ -153,8 +158,8 @@ def _pair(free: Sequence[str]) -> tuple[str | None, str | None]:
         return rest[0], item
     known, other = ("user", "item") if user else ("item", "user")
     raise ValueError(
-        f"the columns are {list(free)}, of which {one!r} is the {known}s' by its name; say which is the {other}s', "
-        f"with {other}=... (--{other})"
+        f"the columns are [{_listed(free)}], of which {one!r} is the {known}s' by its name; say which is the "
+        f"{other}s', with {other}=... (--{other})"
     )
 
 
@@ -168,7 +173,7 @@ def _described(free: Sequence[str], kind: str, what: str) -> tuple[str, str]:
         if len(named) == 1 and titles:
             return named[0], titles[0]
         raise ValueError(
-            f"the columns are {list(free)}; name the ids' after items, such as item_id, and the titles' title"
+            f"the columns are [{_listed(free)}]; name the ids' after items, such as item_id, and the titles' title"
         )
     if len(free) != 2:
         raise ValueError(
@@ -189,8 +194,8 @@ def _first_two(free: Sequence[str], names: Sequence[str]) -> tuple[str, str]:
         rest = list(free)
     if len(rest) < 2:
         raise ValueError(
-            f"the columns are {list(names)}: say which has the users and which the items, with user=... and item=... "
-            "(--user, --item)"
+            f"the columns are [{_listed(names)}]: say which has the users and which the items, with user=... and "
+            "item=... (--user, --item)"
         )
     return rest[0], rest[1]
 
@@ -202,7 +207,7 @@ def _other(free: Sequence[str], stems: Sequence[frozenset[str]], role: str, name
         if named:
             return named, False
     if not free:
-        raise ValueError(f"the columns are {list(names)}: there is none left for {role}=")
+        raise ValueError(f"the columns are [{_listed(names)}]: there is none left for {role}=")
     return _telling(free)[0], True
 
 
@@ -213,7 +218,7 @@ def _say(names: Sequence[str], chosen: dict[str, str], by_place: bool, table: st
         {} if describes == "likes" else dict(zip(("user", "item"), describes.removesuffix("s").split(), strict=True))
     )
     said = ", ".join(f"{called.get(role, role)} from {name!r}" for role, name in chosen.items())
-    rest = f"; not used: {', '.join(map(repr, unused))}" if unused else ""
+    rest = f"; not used: {_listed(unused)}" if unused else ""
     doubt = " (guessed from the columns' order; name them with user= and item=, or --user and --item)"
     tell: Callable[..., None] = LOG.warning if by_place else LOG.info
     tell("%s: %s%s%s", table, said, doubt if by_place else "", rest)

@@ -61,6 +61,11 @@ def dialect_of(source: Source, form: Format, roles: Roles) -> Dialect:
     )
     lines = begin.decode(encoding, errors="replace").splitlines()
     if len(begin) == HEAD:
+        if len(lines) < 2:
+            raise ValueError(
+                f"{source.name}: the first line is longer than {HEAD} bytes; a file of likes has a row for each like, "
+                "with a user and an item, not a column for each item"
+            )
         lines = lines[:-1]  # of which only a part may be there
     lines = [line for line in lines if line.strip()][:LINES]
     if not lines:

@@ -17,6 +17,7 @@ from cmlfast.data.csr import binary_csr, likes_of_items
 from cmlfast.data.dialect import Format
 from cmlfast.data.gather import Gathered, gather, ones_at
 from cmlfast.data.ids import UnknownIdError, catalogue, look_up, places
+from cmlfast.data.parquet import read_parquet
 from cmlfast.data.sides import Kind
 from cmlfast.data.sources import Where, are_parquet, expand
 from cmlfast.data.times import start_of_last
@@ -214,7 +215,7 @@ class Interactions:
         show_progress : bool, optional
             As in `from_csv`.
         """
-        table = tables.read_parquet(path, Roles(user, item, value, time))
+        table = read_parquet(path, Roles(user, item, value, time))
         return cls._of(gather(table, min_value, user_ids, item_ids, min_count, show_progress))
 
     @classmethod
@@ -240,7 +241,7 @@ class Interactions:
         """
         roles = Roles(describes="item tags" if kind == "item" else "user tags")
         parquet = are_parquet(expand(path))
-        return cls._of(gather(tables.read_parquet(path, roles) if parquet else text.read_csv(path, roles, Format())))
+        return cls._of(gather(read_parquet(path, roles) if parquet else text.read_csv(path, roles, Format())))
 
     def select(self, user_ids: Any = None, item_ids: Any = None) -> Interactions:
         """Return the likes of some users and items, of exactly these and in this order; others are left out, counted.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from cmlfast.data.ids import plain_integers
 from cmlfast.data.progress import hides_bar
+
+BATCH = 1 << 20  # rows that are read at once
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,17 @@ class Table:
         for position, name in enumerate(("user", "item") if self.strings else ()):
             table = table.set_column(position, name, plain_integers(table[name]))
         return table
+
+
+def parts_of(batches: Iterable[Any], columns: dict[str, str], source: str) -> Iterator[Part]:
+    """Yield Arrow's batches of a source's columns, by role, none of them longer than `BATCH`."""
+    first = 1
+    for batch in batches:
+        table = pa.Table.from_batches([batch]).select(list(columns.values())).rename_columns(list(columns))
+        for begin in range(0, max(len(batch), 1), BATCH):  # pandas gives one batch, however long
+            part = table.slice(begin, BATCH)
+            yield Part(part, source, first, part.num_rows)
+            first += part.num_rows
 
 
 def after(parts: Iterator[Part], n_seen: int) -> Iterator[Part]:

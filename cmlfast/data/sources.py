@@ -25,8 +25,8 @@ TIMES = 200  # what more may be of its size: tables are some 5 times as long unp
 UNREADABLE = {b"PK\x03\x04": "unzip", b"\xfd7zXZ": "xz -d", b"PAR1": "from_parquet"}
 
 
-class UnpackedTooLongError(ValueError):
-    """A file unpacks to more than can be meant."""
+class PackedError(ValueError):
+    """A packed file is damaged, or unpacks to more than can be meant."""
 
 
 class Unpacked:
@@ -56,16 +56,21 @@ class Unpacked:
 
         Raises
         ------
-        UnpackedTooLongError
-            If more has come of the file than `ENOUGH`, and than `TIMES` its size.
+        PackedError
+            If it is damaged, or more has come of it than `ENOUGH`, and than `TIMES` its size.
         """
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(1 << 20), b""))
-        content: bytes = self._stream.read(size)
+        try:
+            content: bytes = self._stream.read_buffer(size).to_pybytes()  # `read` loses its memory where it fails
+        except OSError as error:
+            if error.errno is not None:  # of the disk
+                raise
+            raise PackedError(f"{self._name} is packed, and damaged: {error}") from error
         self._read += len(content)
         believed = max(ENOUGH, TIMES * self._size)
         if self._read > believed:
-            raise UnpackedTooLongError(
+            raise PackedError(
                 f"{self._name} has {self._size} bytes and unpacks to more than {believed}: that is hardly a table; "
                 "unpack it yourself, and give the file that comes of it, if it is one"
             )

@@ -1,10 +1,8 @@
-"""Take the columns of likes from Arrow frames and Parquet, a part at a time, and tell which rows are likes."""
+"""Take the columns of likes from Arrow frames, a part at a time, and tell which rows are likes."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,12 +11,7 @@ import pyarrow as pa
 
 from cmlfast.data.columns import Roles, choose
 from cmlfast.data.ids import id_column
-from cmlfast.data.parts import Part, Table
-from cmlfast.data.sources import Where, expand
-
-BATCH = 1 << 20  # rows of Parquet that are read at once
-ENOUGH_ROWS = 2**24  # that any Parquet file may hold, and
-ROWS_A_BYTE = 100  # what more may be for each of its bytes: an item's number alone takes a byte or two
+from cmlfast.data.parts import Part, Table, parts_of
 
 
 def read_frame(frame: Any, roles: Roles) -> Table:
@@ -41,69 +34,7 @@ def read_frame(frame: Any, roles: Roles) -> Table:
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(f"frame does not convert to Arrow: {error}. Give each column a single type") from error
     columns = choose(_as_shown(reader.schema), roles, "the frame")
-    return Table(_parts(reader, columns, "the frame"), None, "row")
-
-
-def read_parquet(where: Where, roles: Roles) -> Table:
-    """Take the columns from Parquet files, see :func:`cmlfast.data.sources.expand`, or from a folder of them.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        Here or while the parts are taken, if a column is missing, or a file is not in the format.
-    """
-    name = repr(os.fspath(where)) if isinstance(where, str | os.PathLike) else "the files"
-    try:
-        data = _dataset(where)
-        columns = choose(data.schema.names, roles, name)
-        data = _dataset(where, [columns["user"], columns["item"]])
-        fragments = list(data.get_fragments())
-        total = sum(_believed(fragment) for fragment in fragments)
-    except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
-        raise ValueError(f"{name}: {error}") from error
-    return Table(_of_fragments(fragments, data.schema, columns), total, "row")
-
-
-def _believed(fragment: Any) -> int:
-    """Return a file's rows; raise ``ValueError`` if it says that it has more than its bytes can mean."""
-    rows: int = fragment.metadata.num_rows
-    size = os.stat(fragment.path).st_size
-    if rows > max(ENOUGH_ROWS, ROWS_A_BYTE * size):
-        raise ValueError(
-            f"{fragment.path!r} has {size} bytes and says that it holds {rows} rows: that is hardly a table of likes"
-        )
-    return rows
-
-
-def _of_fragments(fragments: list[Any], schema: Any, columns: dict[str, str]) -> Iterator[Part]:
-    for fragment in fragments:
-        try:
-            batches = fragment.to_batches(schema=schema, columns=list(columns.values()), batch_size=BATCH)
-            yield from _parts(batches, columns, repr(fragment.path))
-        except (ValueError, NotImplementedError, TypeError) as error:
-            raise ValueError(f"{fragment.path!r}: {error}") from error
-
-
-def _dataset(where: Where, ids: Sequence[str] = ()) -> Any:
-    """Open files; strings in columns of ids stay dictionaries and numbers, which are all that a row takes."""
-    from pyarrow import dataset  # here, because its import is slow
-
-    form = dataset.ParquetFileFormat(dictionary_columns=ids)
-    # A folder as it is: the names of its folders may be columns.
-    folder = isinstance(where, str | os.PathLike) and os.path.isdir(where)
-    return dataset.dataset(where if folder else expand(where), format=form, partitioning="hive")
-
-
-def _parts(batches: Iterable[Any], columns: dict[str, str], source: str) -> Iterator[Part]:
-    first = 1
-    for batch in batches:
-        table = pa.Table.from_batches([batch]).select(list(columns.values())).rename_columns(list(columns))
-        for begin in range(0, max(len(batch), 1), BATCH):  # pandas gives one batch, however long
-            part = table.slice(begin, BATCH)
-            yield Part(part, source, first, part.num_rows)
-            first += part.num_rows
+    return Table(parts_of(reader, columns, "the frame"), None, "row")
 
 
 def liked(part: Part, min_value: float | None) -> tuple[npt.NDArray[np.bool_], float, float]:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from cmlfast.data.columns import LOG, Roles, choose
 from cmlfast.data.dialect import Dialect, Format, check_format, dialect_of
 from cmlfast.data.parts import Part, Table, after
-from cmlfast.data.sources import Source, UnpackedTooLongError, Where, expand, text_source
+from cmlfast.data.sources import PackedError, Source, Where, expand, text_source
 
 BLOCK = 1 << 24  # bytes that Arrow reads at once; no line may be longer
 SEPARATOR = "\x1f"  # what takes the place of a delimiter of several characters, which Arrow does not know
@@ -80,7 +80,7 @@ def _of_file(source: Source, dialect: Dialect, columns: dict[str, str], form: Fo
                 yield part
                 n_seen += part.table.num_rows
             break
-        except UnpackedTooLongError:
+        except PackedError:
             raise
         except (ValueError, UnicodeError) as error:  # ArrowInvalid is one
             wider = {} if reading.stopped else reading.wider(error)

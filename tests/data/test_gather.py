@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from cmlfast import Interactions
-from cmlfast.data import gather, tables, text
+from cmlfast.data import gather, parquet, parts, text
 
 FORMATS = ("csv", "parquet")
 
@@ -21,7 +21,9 @@ FORMATS = ("csv", "parquet")
 def small_parts(monkeypatch):
     """Have every border come up in small tables: of blocks, batches, of what is numbered and sorted together."""
     monkeypatch.setattr(text, "BLOCK", 256)
-    monkeypatch.setattr(tables, "BATCH", 7)
+    monkeypatch.setattr(parts, "BATCH", 7)
+    monkeypatch.setattr(parquet, "BATCH", 7)
+    monkeypatch.setattr(parquet, "FEW", 3)
     monkeypatch.setattr(gather, "ROWS", 13)
     monkeypatch.setattr(gather, "SLICE", 5)
 

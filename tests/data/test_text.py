@@ -1,6 +1,7 @@
 """Delimited text as people have it: every dialect gives the pairs that were written, or an error with the remedy."""
 
 import bz2
+import gc
 import gzip
 import io
 import logging
@@ -8,6 +9,9 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -203,3 +207,47 @@ def test_what_was_taken_as_what_is_said(tmp_path, caplog):
     with caplog.at_level(logging.INFO, "cmlfast"):
         assert pairs(Interactions.from_csv(path)) == {("ann", "x")}
     assert f"'{path}': user from 'user', item from 'item'; not used: 'timestamp', 'rating'" in caplog.text
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress], ids=["gzip", "bzip2"])
+def test_what_is_packed_and_damaged_leaves_no_memory_behind(pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    packed = pack(b"user,item\n" + b"".join(b"%d,%d\n" % (n * 7919 % 1000, n * 31 % 977) for n in range(30_000)))
+    (tmp_path / "likes.csv").write_bytes(packed[: len(packed) // 2])
+
+    def refused() -> None:
+        with pytest.raises(ValueError, match=r"likes\.csv"):
+            Interactions.from_csv(tmp_path / "likes.csv")
+
+    refused()
+    tracemalloc.start()
+    try:
+        for _ in range(20):
+            refused()
+        gc.collect()
+        assert tracemalloc.get_traced_memory()[0] < 20 * 2**15
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["column {}", ""], ids=["names", "commas alone"])
+def test_a_million_columns_are_refused_by_the_first_line(name: str, tmp_path: Path) -> None:
+    header = ",".join(name.format(number) for number in range(10**6))
+    (tmp_path / "likes.csv").write_text(f"{header}\n{'1,' * (10**6 - 1)}1\n")
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"likes\.csv.*first line is longer than 65536 bytes; a file of likes has"):
+            Interactions.from_csv(tmp_path / "likes.csv")
+        assert tracemalloc.get_traced_memory()[1] < 2**23
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_columns_are_told_shortly(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = [f"c{number}" for number in range(9000)]
+    (tmp_path / "likes.csv").write_text(",".join(names) + "\n" + ",".join("1" * 9000) + "\n")
+    with caplog.at_level(logging.INFO, "cmlfast"):
+        Interactions.from_csv(tmp_path / "likes.csv", user="c1", item="c8999")
+    assert "not used: 'c0', 'c2', 'c3'" in caplog.text
+    assert "and 8,978 more" in caplog.text
+    with pytest.raises(ValueError, match=r"the columns are \['c0', .*'c19' and 8,980 more\]$"):
+        Interactions.from_csv(tmp_path / "likes.csv", user="c1", item="none")
