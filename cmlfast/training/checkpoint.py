@@ -43,6 +43,7 @@ from cmlfast.training.side_information import JointTables
 NAME = re.compile(r"checkpoint-(\d{6})-(\d{8})\.safetensors")  # whole epochs, and batches of the next
 PARTS = re.compile(r"part-(\d+)-of-(\d+)")  # the folder of a rank, of so many
 KEPT = 2
+HASHED_AT_ONCE = 2**20  # numbers
 MARK = "cmlfast-checkpoint"  # what the names of half-written ones begin with
 MINUTES = re.compile(r"(\d+(?:\.\d+)?)\s*(?:m|min|minutes?)")
 FAILED = "the checkpoint could not be written"
@@ -372,7 +373,13 @@ def _plain(value: Any) -> Any:
 
 
 def _of_matrix(matrix: sparse.csr_matrix) -> str:
-    return digest_of(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64))
+    """Return the digest of a matrix's arrays as 64-bit numbers, which are not made of all at once."""
+    found = hashlib.sha256()
+    for array in (matrix.indptr, matrix.indices):
+        found.update(f"{torch.int64} {[len(array)]}".encode())
+        for first in range(0, len(array), HASHED_AT_ONCE):
+            found.update(array[first : first + HASHED_AT_ONCE].astype(np.int64).data)
+    return found.hexdigest()
 
 
 def _of_features(features: Features) -> str:

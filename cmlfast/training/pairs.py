@@ -56,7 +56,9 @@ class Pairs:
         first, last, _ = users.indices(matrix.shape[0])
         n_pairs, n_liked = np.diff(matrix.indptr), np.diff(liked.indptr)
         if (first, last) != (0, matrix.shape[0]):
-            matrix, liked = matrix[first:last], liked[first:last]
+            same = liked is matrix
+            matrix = matrix[first:last]
+            liked = matrix if same else liked[first:last]
         integer = np.int64 if liked.nnz >= 2**31 else np.int32
         numbers = np.arange(last - first, dtype=integer).repeat(np.diff(matrix.indptr))
         here, items, indptr, indices = (
