@@ -1,4 +1,4 @@
-"""The benchmarks of long and of large tables and of a day's update, at a size of seconds: that they run and count right."""
+"""The benchmarks of long and of large tables and of a day, at a size of seconds: that they run and count right."""
 
 import re
 import sys
