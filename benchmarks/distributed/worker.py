@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from cmlfast import CML, Interactions
-from cmlfast.distributed.items import Message, Received, Replicated, Sharded
+from cmlfast.distributed.items import Message, Replicated, Sharded
 from cmlfast.distributed.ranks import Ranks
 
 Counts = dict[str, float]
@@ -68,7 +68,7 @@ def counted() -> Counts:
         counts["waited"] += time.perf_counter() - began
         counts["sent"] = self.sent
 
-    def to_all(self: Replicated, message: Message, said: Tensor) -> tuple[Received, Tensor]:
+    def to_all(self: Replicated, message: Message, said: Tensor) -> tuple[Message, Tensor]:
         others = self.ranks.size - 1
         counts["least"] += min(message.rows.nbytes, row_bytes(message) * len(message.items.unique())) * others
         if message.shared is not None:  # a sum over all ranks: each byte leaves a rank for the sum, and comes back
@@ -82,7 +82,7 @@ def counted() -> Counts:
         counts["least"] += elsewhere * table.shape[1] * table.element_size()
         return fetch(self, table, ids)
 
-    def to_owners(self: Sharded, message: Message, said: Tensor) -> tuple[Received, Tensor]:
+    def to_owners(self: Sharded, message: Message, said: Tensor) -> tuple[Message, Tensor]:
         items = message.items if message.shared_items is None else torch.cat((message.items, message.shared_items))
         elsewhere = (items < self.here().start) | (items >= self.here().stop)
         gradients = len(items[elsewhere].unique()) * row_bytes(message)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from cmlfast.distributed.items import Items, Message, Received
+from cmlfast.distributed.items import Items, Message
 from cmlfast.ops.arithmetic import rank_weights, widen
 from cmlfast.training.loss import Totals
 from cmlfast.training.pairs import Batch, Pairs
@@ -94,7 +94,7 @@ Ask = Callable[[ModuleType, Tables, Items, Pairs, Batch, Settings], Asked]
 ASKS: dict[type[Any], Ask] = {Warp: of_warp, Softmax: of_softmax}
 
 
-def gradients_of(loss: Any, got: Received, table: Tensor) -> tuple[Tensor, Tensor]:
+def gradients_of(loss: Any, got: Message, table: Tensor) -> tuple[Tensor, Tensor]:
     """Return which rows of a table of items entries ask, [E], and what of them, [E, r].
 
     Of the hinge a user's row is what was sent, of the softmax the gradient.

@@ -13,25 +13,18 @@ from cmlfast.distributed.shares import Shares
 
 
 class Message(NamedTuple):
-    """What a rank's pairs ask of items: of each entry, one of some rows, an item, and a factor."""
+    """What pairs ask of items: of each entry, one of some rows, an item, and a factor; entries in the pairs' order.
+
+    As a rank sends it, with the items' own numbers; as it comes from all of them, rank by rank, with the items' rows in
+    the table here.
+    """
 
     rows: Tensor  # [A, r]
     slots: Tensor  # [E], the row of each entry
     items: Tensor  # [E], int64
     factors: Tensor  # [E], float32
-    shared: Tensor | None = None  # [S, r], float32: what every rank asks of the same items, to be summed
+    shared: Tensor | None = None  # [S, r], float32: what every rank asks of the same items; then the sum of that
     shared_items: Tensor | None = None  # [S], int64
-
-
-class Received(NamedTuple):
-    """What all ranks ask of the items that are here, rank by rank; then sums, of entries and items of their own."""
-
-    rows: Tensor  # [A, r]
-    slots: Tensor  # [E]
-    items: Tensor  # [E], rows of the table here
-    factors: Tensor  # [E]
-    shared: Tensor | None
-    shared_items: Tensor | None
 
 
 class Items(Protocol):
@@ -43,7 +36,7 @@ class Items(Protocol):
     def fetch(self, table: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return a table, and the rows in it of items [...]; ``table`` is of the items that are here."""
 
-    def send(self, message: Message, said: Tensor) -> tuple[Received, Tensor]:
+    def send(self, message: Message, said: Tensor) -> tuple[Message, Tensor]:
         """Send entries to whoever has their items, and numbers [m] to all, whose own come back, [ranks, m]."""
 
 
@@ -62,7 +55,7 @@ class Replicated:
         """Return what was given: all is here."""
         return table, ids
 
-    def send(self, message: Message, said: Tensor) -> tuple[Received, Tensor]:
+    def send(self, message: Message, said: Tensor) -> tuple[Message, Tensor]:
         """Send everything to everybody."""
         sizes = said.new_tensor([len(message.rows), len(message.slots)])
         told = self.ranks.gather(torch.cat((sizes, said)))
@@ -74,7 +67,7 @@ class Replicated:
         shift = _starts(sizes[:, 0]).repeat_interleave(sizes[:, 1])
         slots, items, factors = _unpacked(entries)
         shared = None if message.shared is None else self.ranks.sum(message.shared)
-        return Received(rows, slots + shift, items, factors, shared, message.shared_items), told[:, 2:]
+        return Message(rows, slots + shift, items, factors, shared, message.shared_items), told[:, 2:]
 
 
 @dataclass(frozen=True)
@@ -97,7 +90,7 @@ class Sharded:
         rows = table.index_select(0, requests - self.here().start)
         return self.ranks.exchange(rows, asked_of_us, to), places.view(ids.shape)
 
-    def send(self, message: Message, said: Tensor) -> tuple[Received, Tensor]:
+    def send(self, message: Message, said: Tensor) -> tuple[Message, Tensor]:
         """Send each entry to the rank that has its item, and there, once, the rows that entries name."""
         message = _with_shared(message)
         owners = torch.bucketize(message.items, self._borders(message.items), right=True)  # [E]
@@ -117,7 +110,7 @@ class Sharded:
         rows = self.ranks.exchange(sent.rows, rows_to.tolist(), back[:, 0].tolist())
         slots, items, factors = _unpacked(self.ranks.exchange(_packed(sent), entries_to.tolist(), back[:, 1].tolist()))
         slots += _starts(back[:, 0]).repeat_interleave(back[:, 1])
-        return Received(rows, slots, items - self.here().start, factors, None, None), self.ranks.gather(said)
+        return Message(rows, slots, items - self.here().start, factors), self.ranks.gather(said)
 
     def _borders(self, like: Tensor) -> Tensor:
         return torch.tensor(self.shares.items[1:-1], dtype=torch.int64, device=like.device)
