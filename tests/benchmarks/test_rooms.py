@@ -14,6 +14,7 @@ KNOWN = {
     "public": {"kit", "peers", "public"},
     "figure4": {"figure4", "kit", "peers"},
     "gpu": {"gpu", "kit"},
+    "distributed": {"distributed", "kit"},
     "instructions": {"instructions"},
     ".": {"kit", "peers"},  # the suites
 }
