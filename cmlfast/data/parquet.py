@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cmlfast.data.columns import Roles, choose
-from cmlfast.data.parts import BATCH, Part, Table, parts_of
+from cmlfast.data.parts import BATCH, Part, Table, after, parts_of
 from cmlfast.data.sources import ENOUGH, Where, expand
 
 ENOUGH_ROWS = 2**24  # that any file may hold, and
@@ -62,17 +62,29 @@ def _believed(fragment: Any) -> int:
 def _of_fragments(fragments: list[Any], schema: Any, columns: dict[str, str]) -> Iterator[Part]:
     for fragment in fragments:
         try:
-            if _is_plain(fragment, columns):
-                batches = fragment.to_batches(schema=schema, columns=list(columns.values()), batch_size=BATCH)
-            else:
-                batches = _few_at_a_time(fragment, columns)
-            yield from parts_of(batches, columns, repr(fragment.path))
+            yield from _of_fragment(fragment, schema, columns)
         except (ValueError, NotImplementedError, TypeError) as error:
             raise ValueError(f"{fragment.path!r}: {error}") from error
         except OSError as error:
             if error.errno is not None:  # of the disk, not of what is on it
                 raise
             raise ValueError(f"{fragment.path!r} is damaged, or in no format that Arrow reads: {error}") from error
+
+
+def _of_fragment(fragment: Any, schema: Any, columns: dict[str, str]) -> Iterator[Part]:
+    source, n_seen = repr(fragment.path), 0
+    if _is_plain(fragment, columns):
+        batches = fragment.to_batches(schema=schema, columns=list(columns.values()), batch_size=BATCH)
+        try:
+            for part in parts_of(batches, columns, source):
+                yield part
+                n_seen += part.table.num_rows
+            return
+        except OSError as error:
+            # Of ids that are told by their differences Arrow makes no dictionaries.
+            if "Not yet implemented" not in str(error):
+                raise
+    yield from after(parts_of(_few_at_a_time(fragment, columns), columns, source), n_seen)
 
 
 def _dataset(where: Where, ids: Sequence[str] = ()) -> Any:
@@ -86,21 +98,11 @@ def _dataset(where: Where, ids: Sequence[str] = ()) -> Any:
 
 
 def _is_plain(fragment: Any, columns: dict[str, str]) -> bool:
-    """Whether a file's ids, by what it says, unpack to what can be meant, and lie there as dictionaries or one by one.
-
-    Of ids that are told by their differences, nothing says how long they are, and Arrow makes no dictionary.
-    """
-    if not set(columns.values()) <= set(fragment.physical_schema.names):  # some are the names of folders
-        return True
-    metadata, names, unpacked = fragment.metadata, (columns["user"], columns["item"]), 0
-    places = [place for place in range(metadata.num_columns) if metadata.schema.column(place).path in names]
-    for group in range(metadata.num_row_groups):
-        for column in (metadata.row_group(group).column(place) for place in places):
-            if column.physical_type == "BYTE_ARRAY":
-                if any(one.startswith("DELTA") for one in column.encodings):
-                    return False
-                unpacked += column.total_uncompressed_size
-    return unpacked <= _most_text(fragment)
+    """Whether a file, by what it says, unpacks to what can be meant; or is read as it is for its folders' names."""
+    # What it says of single columns is not asked: of damaged ones pyarrow ends the process.
+    groups = (fragment.metadata.row_group(number) for number in range(fragment.metadata.num_row_groups))
+    unpacked = sum(max(group.total_byte_size, 0) for group in groups)
+    return unpacked <= _most_text(fragment) or not set(columns.values()) <= set(fragment.physical_schema.names)
 
 
 def _most_text(fragment: Any) -> int:

@@ -138,6 +138,11 @@ def _require_finite(part: Part, role: str, values: npt.NDArray[Any]) -> None:
 def _as_shown(schema: Any) -> list[str]:
     """Return a table's columns in the order in which pandas shows them: its index, which Arrow puts last, first."""
     names = list(schema.names)
-    metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
-    index = [name for name in metadata.get("index_columns", ()) if isinstance(name, str) and name in names]
+    try:
+        metadata = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    except (ValueError, RecursionError):  # not by pandas
+        metadata = {}
+    columns = metadata.get("index_columns", ()) if isinstance(metadata, dict) else ()
+    columns = columns if isinstance(columns, list) else ()
+    index = [name for name in columns if isinstance(name, str) and name in names]
     return [*index, *(name for name in names if name not in index)]

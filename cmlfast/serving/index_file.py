@@ -21,7 +21,7 @@ from cmlfast.serving.indexed import Indexed, indexed
 from cmlfast.training.fitted import Fitted
 
 LOG = logging.getLogger("cmlfast")
-NAME = re.compile(rf"(?P<model>[^/\\\0]+)\.[0-9a-f]{{8}}\.({'|'.join(KINDS)})")
+NAME = re.compile(rf"(?P<model>[^/\\\0]{{1,255}})\.[0-9a-f]{{8}}\.({'|'.join(KINDS)})")
 
 
 def write(path: Where, found: Indexed | None) -> dict[str, Any] | None:
@@ -98,7 +98,9 @@ def read(path: Where, entry: dict[str, Any] | None, fitted: Fitted) -> Indexed |
 def _beside(model: str | os.PathLike[str], entry: dict[str, Any]) -> Path:
     name: Any = entry["file"]
     # Whoever made the header shall not choose among other files.
-    require(isinstance(name, str) and bool(NAME.fullmatch(name)), f"the header names {name!r} as the file of an index")
+    require(
+        isinstance(name, str) and bool(NAME.fullmatch(name)), f"the header names {name!r:.80} as the file of an index"
+    )
     folder: Path = Path(model).resolve().parent
     return folder / str(name)
 

@@ -13,6 +13,8 @@ import pyarrow as pa
 import pytest
 from data import fuzz
 from pyarrow import parquet
+from safetensors.torch import load_file, save_file
+from scipy import sparse
 
 from cmlfast import CML, Interactions
 from cmlfast.data import sources
@@ -68,9 +70,28 @@ def test_headers_with_something_else(key: str, value: object, whole: dict[str, b
         CML.load(path)
 
 
-def test_numbers_that_arrow_does_not_know(whole: dict[str, bytes], tmp_path: Path) -> None:
-    """A Parquet file whose thrift holds integers of more than 64 bits, or what else seed 106560 has made of it."""
-    assert fuzz.finding("likes.parquet", whole["likes.parquet"], 106_560, tmp_path) == ""
+@pytest.mark.parametrize("seed", [106_560, 40_005_691])
+def test_parquet_of_which_arrow_says_something_else(seed: int, whole: dict[str, bytes], tmp_path: Path) -> None:
+    """Integers of more than 64 bits; a column's histogram of another size, whose asking ended the process."""
+    assert fuzz.finding("likes.parquet", whole["likes.parquet"], seed, tmp_path) == ""
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 10_000, "{", "null", "[]", '{"format": []}', '{"format": 4}'])
+@pytest.mark.parametrize(("name", "key"), [("a.model", "cmlfast"), ("likes.prepared", "cmlfast-likes")])
+def test_metadata_that_is_no_json_of_ours(
+    name: str, key: str, text: str, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Such as JSON that is deeper than Python goes: refused by name, and replaced as any other file."""
+    path = tmp_path / name
+    path.write_bytes(whole[name])
+    content = load_file(path)
+    save_file(content, path, metadata={key: text})
+    with pytest.raises(ValueError, match=name):
+        fuzz.read(path)
+    own = Interactions(sparse.random(9, 9, 0.3, format="csr", random_state=0))
+    own.save(path)
+    CML(2, n_epochs=1, random_state=0).fit(own).save(path)
+    CML.load(path)
 
 
 def test_a_finding_is_seen(whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

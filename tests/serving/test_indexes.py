@@ -17,10 +17,9 @@ import torch
 from scipy import sparse
 
 from cmlfast import CML, Interactions
-from cmlfast.data.tensor_file import header_of
+from cmlfast.data.tensor_file import header_of, read, write
 from cmlfast.indexes import KINDS, of_kind
 from cmlfast.ops import reference
-from cmlfast.serving import index_file
 from cmlfast.serving.indexed import Indexed
 from cmlfast.serving.nearest import nearest
 
@@ -294,15 +293,31 @@ def test_an_index_of_something_else_is_refused(kind: str, tmp_path: Path) -> Non
         of_kind(kind, {}).load(tmp_path / "text", 300, 8)
 
 
-def test_headers_choose_no_other_folder(exact: CML, tmp_path: Path) -> None:
-    kind = next(iter(KINDS))
-    entry = {"kind": kind, "parameters": {}, "rare_item_distance": 0.0, "sha256": ""}
-    for name in ("../m.0123abcd.annoy", "/m.0123abcd.annoy", "a/m.0123abcd.annoy", "likes.csv", "..", "", 3, None):
-        with pytest.raises(ValueError, match="names"):
-            index_file.read(tmp_path / "m.cml", {**entry, "file": name}, exact._fitted)
-        (tmp_path / "likes.csv").write_text("mine")
-        index_file.remove(tmp_path / "m.cml", {**entry, "file": name})
-        assert (tmp_path / "likes.csv").exists()
+ELSEWHERE = (
+    "../m.0123abcd.annoy", "../../m.0123abcd.annoy", "/m.0123abcd.annoy", "a/m.0123abcd.annoy", "..\\m.0123abcd.annoy",
+    "C:\\m.0123abcd.annoy", "m\0.0123abcd.annoy", "m.0123abcd.annoy\0", "m.0123abcd.annoy\n", "../likes.csv",
+    "x" * 10**6 + ".0123abcd.annoy", "likes.csv", "..", ".", "", 3, None, [], {"a": 1}, ["m.0123abcd.annoy"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ELSEWHERE, ids=lambda name: repr(name)[:25])
+def test_headers_choose_no_other_folder(name: Any, exact: CML, tmp_path: Path) -> None:
+    """Neither when a model is loaded, nor when another takes its place and its index goes."""
+    folder = tmp_path / "some" / "where"
+    folder.mkdir(parents=True)
+    victims = [one / each for one in (tmp_path, folder.parent, folder) for each in ("likes.csv", "m.0123abcd.annoy")]
+    for victim in victims:
+        victim.write_text("mine")
+    entry = {"kind": "annoy", "parameters": {}, "rare_item_distance": 0.0, "sha256": "", "file": name}
+    same(exact).save(folder / "m.cml")
+    tensors, header = read(folder / "m.cml")
+    write(folder / "m.cml", tensors, {**header, "index": entry})
+    with pytest.raises(ValueError, match="as the file of an index") as told:
+        CML.load(folder / "m.cml")
+    assert "m.cml" in str(told.value)
+    assert len(str(told.value)) < 500
+    same(exact).save(folder / "m.cml")
+    assert all(victim.read_text() == "mine" for victim in victims)
 
 
 def test_open_files_take_the_model_alone(kind: str, exact: CML, tmp_path: Path, caplog) -> None:
