@@ -80,6 +80,9 @@ def training(name: str, pairs: Pairs, features: Features | None, by_operators: b
     optimizer = make_optimizer(model, float(DEFAULTS["learning_rate"]), float(DEFAULTS["weight_decay"]))
     n_batches = -(-len(pairs) // N_PAIRS)
     batches = iter(
-        [(*pairs.batches(SEED, step, None, n_batches)[0], step) for step in range(STEPS_BEFORE + 2 * ROUNDS)]
+        [
+            (*(ids.tensor_split(n_batches)[0] for ids in pairs.visited(SEED, step, None, n_batches)[:2]), step)
+            for step in range(STEPS_BEFORE + 2 * ROUNDS)
+        ]
     )
     return lambda: step_(model, loss, optimizer, *next(batches))

@@ -245,6 +245,43 @@ inline void check_cml_step(const Tensor& user_w, const Tensor& item_w, const Ten
                  4);
 }
 
+// As check_cml_step, but for the numbers that each step has of its own.
+inline void check_cml_steps(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
+                            const Tensor& item_state, const Tensor& indptr, const Tensor& indices, const Tensor& users,
+                            const Tensor& positives, int64_t n_negatives, const Tensor& margins, const Tensor& lrs,
+                            double eps, double max_norm, const Tensor& offsets) {
+  check_cml_step(user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, 0.0, eps,
+                 max_norm);
+  check_one_device({{&user_w, "user_w"}, {&margins, "margins"}, {&lrs, "lrs"}, {&offsets, "offsets"}});
+  check_dim(lrs, "lrs", 1);
+  for (const Named& each : {Named{&margins, "margins"}, Named{&offsets, "offsets"}}) {
+    check_dim(*each.first, each.second, 1);
+    check_value(each.first->size(0) == lrs.size(0), each.second, " has ", each.first->size(0), " entries and lrs has ",
+                lrs.size(0), "; both need one for each step");
+  }
+  check_float32(margins, "margins");
+  check_float32(lrs, "lrs");
+  check_value(offsets.scalar_type() == ScalarType::Long, "offsets must be int64; convert it with .to(torch.int64)");
+  check_value(lrs.size(0) >= 1, "lrs is empty; there must be at least one step");
+  check_in_place({{&user_w, "user_w"},
+                  {&item_w, "item_w"},
+                  {&user_state, "user_state"},
+                  {&item_state, "item_state"},
+                  {&margins, "margins"},
+                  {&lrs, "lrs"},
+                  {&offsets, "offsets"}},
+                 4);
+}
+
+inline void check_rates(const Tensor& lrs) {
+  const Tensor rates = torch::stable::contiguous(lrs);
+  const float* lr = static_cast<const float*>(rates.data_ptr());
+  for (int64_t step = 0; step < rates.size(0); ++step) {
+    check_value(lr[step] >= 0 && lr[step] <= std::numeric_limits<float>::max(), "lrs holds ", lr[step], " at position ",
+                step, "; each must be finite and not negative");
+  }
+}
+
 inline void check_cml_step_ids(const Tensor& user_w, const Tensor& item_w, const Tensor& indptr, const Tensor& indices,
                                const Tensor& users, const Tensor& positives) {
   check_csr_rows(Ids(indptr), Ids(indices), Ids(users));

@@ -30,6 +30,11 @@ inline void define_operators(torch::stable::detail::StableLibrary& m) {
       "float max_norm, bool rank_weight, int seed, int offset, bool stochastic_rounding=False) "
       "-> (Tensor, Tensor, Tensor)");
   m.def(
+      "cml_steps_(Tensor(a!) user_w, Tensor(b!) item_w, Tensor(c!) user_state, Tensor(d!) item_state, Tensor indptr, "
+      "Tensor indices, Tensor users, Tensor positives, int n_negatives, Tensor margins, Tensor lrs, float eps, "
+      "float max_norm, bool rank_weight, int seed, Tensor offsets, bool stochastic_rounding=False) "
+      "-> (Tensor, Tensor, Tensor)");
+  m.def(
       "softmax_weights_(Tensor(a!) products, Tensor offsets, Tensor negatives, Tensor positives, "
       "Tensor positive_logits, Tensor weights, float scale, bool decoupled=False) -> (Tensor, Tensor, Tensor)");
   // Products and all, from Python: cmlfast/ops/shared_softmax.py.

@@ -18,6 +18,12 @@ constexpr int kRunLength = 64;
 // runs' sums in the same way.
 constexpr int kBatchRun = 1024;
 
+// Where part `part` of n pairs begins that are cut into `parts`: the first n mod parts have one more than the others.
+CMLFAST_FN int64_t part_begin(int64_t n, int64_t parts, int64_t part) {
+  const int64_t longer = n % parts;
+  return part * (n / parts) + (part < longer ? part : longer);
+}
+
 enum class Metric { kSquaredEuclidean, kDot };
 
 // The t-th item (t from 0) that is not among a user's sorted positives. positives[q] - q counts the items below

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from cmlfast.distributed.asks import ASKS, gradients_of
 from cmlfast.distributed.items import Items
-from cmlfast.training.loss import EPSILON, Totals
-from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.loss import EPSILON, Totals, one_by_one
+from cmlfast.training.pairs import Batch, Batches, Pairs
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables
 
@@ -66,8 +66,11 @@ class SharedStep:
     items: Items
     news: News
 
-    def __call__(self, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
+    def __call__(self, tables: Tables, pairs: Pairs, batches: Batches, settings: Settings) -> Totals:
         """Change the tables; return the totals of all ranks."""
+        return one_by_one(lambda batch: self._step(tables, pairs, batch, settings), batches)
+
+    def _step(self, tables: Tables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
         asked = ASKS[type(settings.loss)](self.kernels, tables, self.items, pairs, batch, settings)
         said = torch.tensor(
             [*(float(total) for total in asked.totals), *self.news.told()],

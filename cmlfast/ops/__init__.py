@@ -13,6 +13,7 @@ from cmlfast.ops import reference as reference
 from cmlfast.ops.operators import (
     adagrad_clip_,
     cml_step_,
+    cml_steps_,
     sample_negatives,
     sampled_softmax,
     sampled_softmax_gradients,
@@ -26,6 +27,7 @@ from cmlfast.ops.operators import (
 __all__ = [
     "adagrad_clip_",
     "cml_step_",
+    "cml_steps_",
     "sample_negatives",
     "sampled_softmax",
     "sampled_softmax_gradients",

@@ -194,6 +194,11 @@ def register(library: str) -> dict[str, Loss]:
         count = user_w.new_empty((), dtype=torch.int64)
         return user_w.new_empty((), dtype=torch.float64), count, torch.empty_like(count)
 
+    @fake(f"{library}::cml_steps_")
+    def _(user_w: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+        count = user_w.new_empty(rest[9].shape[0], dtype=torch.int64)  # lrs
+        return count.new_empty(count.shape, dtype=torch.float64), count, torch.empty_like(count)
+
     @fake(f"{library}::topk_among")
     @fake(f"{library}::topk")
     def _(queries: Tensor, items: Tensor, k: int, *_: Any) -> tuple[Tensor, Tensor]:

@@ -129,6 +129,22 @@ def check_optimizer(lr: float, eps: float, max_norm: float) -> None:
     check_value(max_norm >= MIN_FLOAT, f"max_norm is {max_norm:g}; it must be positive")
 
 
+def check_step_numbers(margins: Tensor, lrs: Tensor, offsets: Tensor) -> None:
+    """Check the numbers that steps have of their own."""
+    check_dim(lrs, "lrs", 1)
+    for name, numbers in {"margins": margins, "offsets": offsets}.items():
+        check_dim(numbers, name, 1)
+        check_value(
+            len(numbers) == len(lrs),
+            f"{name} has {len(numbers)} entries and lrs has {len(lrs)}; both need one for each step",
+        )
+    check_floats({}, margins=margins, lrs=lrs)
+    check_value(offsets.dtype == torch.int64, "offsets must be int64; convert it with .to(torch.int64)")
+    check_value(len(lrs) >= 1, "lrs is empty; there must be at least one step")
+    for at, lr in enumerate(lrs.tolist()):
+        check_value(0 <= lr <= MAX_FLOAT, f"lrs holds {lr:g} at position {at}; each must be finite and not negative")
+
+
 def check_metric(metric: str) -> None:
     """Require a known metric."""
     check_value(metric in METRICS, f"metric is '{metric}'; it must be 'sqeuclidean' or 'dot'")

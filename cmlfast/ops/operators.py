@@ -21,6 +21,7 @@ from cmlfast.ops.transforms import Loss
 __all__ = [
     "adagrad_clip_",
     "cml_step_",
+    "cml_steps_",
     "sample_negatives",
     "sampled_softmax",
     "sampled_softmax_gradients",
@@ -473,14 +474,75 @@ def cml_step_(
 
     Notes
     -----
-    On a GPU the host waits for nothing, so that a step can be captured into a CUDA graph (which keeps ``seed`` and
-    ``offset`` as they were). An id out of range cannot raise there: nothing changes, the loss is NaN and both counts
-    are -1.
+    On a GPU the host waits for nothing, so that a step can be captured into a CUDA graph, which keeps ``margin``,
+    ``lr`` and ``offset`` as they were; :func:`cml_steps_` reads them anew. An id out of range cannot raise there:
+    nothing changes, the loss is NaN and both counts are -1.
     """
     _refuse_leaves(user_w=user_w, item_w=item_w, user_state=user_state, item_state=item_state)
     result: tuple[Tensor, Tensor, Tensor] = _kernels.cml_step_(
         user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, margin, lr, eps,
         max_norm, rank_weight, seed, offset, stochastic_rounding,
+    )  # fmt: skip
+    _bump_versions(user_w, item_w, user_state, item_state)
+    return result
+
+
+def cml_steps_(
+    user_w: Tensor,
+    item_w: Tensor,
+    user_state: Tensor,
+    item_state: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    n_negatives: int,
+    margins: Tensor,
+    lrs: Tensor,
+    eps: float,
+    max_norm: float,
+    rank_weight: bool,
+    seed: int,
+    offsets: Tensor,
+    stochastic_rounding: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """S steps of :func:`cml_step_`, one after the other, each on its part of the pairs, in place.
+
+    Parameters
+    ----------
+    user_w, item_w, user_state, item_state, indptr, indices, n_negatives, eps, max_norm, rank_weight, seed
+        As in :func:`cml_step_`.
+    users, positives : Tensor
+        Shape [N]: the batches' pairs, one batch after the other, cut as ``torch.tensor_split`` does: the first N mod S
+        batches have one pair more than the others.
+    margins, lrs : Tensor
+        Shape [S], float32: the margin and the learning rate of each step.
+    offsets : Tensor
+        Shape [S], int64: the offset of each step.
+    stochastic_rounding : bool
+        As in :func:`cml_step_`.
+
+    Returns
+    -------
+    loss, impostors, active : Tensor
+        Shape [S]: what :func:`cml_step_` returns of each step.
+
+    Raises
+    ------
+    ValueError, IndexError
+        As there; no step has been taken then.
+
+    Notes
+    -----
+    On a GPU the host waits for nothing, and the steps read `users`, `positives`, `margins`, `lrs` and `offsets` when
+    they run: replays of a captured CUDA graph are other steps whenever these tensors have been filled with other
+    numbers. A step with an id out of range, or a rate that is negative or not finite, cannot raise there: it changes
+    nothing, its loss is NaN and both of its counts are -1; the steps after it are taken.
+    """
+    _refuse_leaves(user_w=user_w, item_w=item_w, user_state=user_state, item_state=item_state)
+    result: tuple[Tensor, Tensor, Tensor] = _kernels.cml_steps_(
+        user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, margins, lrs, eps,
+        max_norm, rank_weight, seed, offsets, stochastic_rounding,
     )  # fmt: skip
     _bump_versions(user_w, item_w, user_state, item_state)
     return result

@@ -423,6 +423,33 @@ def _update(
         weight[distinct] = updated.to(weight.dtype)
 
 
+def _check_step(
+    user_w: Tensor,
+    item_w: Tensor,
+    user_state: Tensor,
+    item_state: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    n_negatives: int,
+    lr: float,
+    eps: float,
+    max_norm: float,
+) -> None:
+    checks.check_tables(user_w, "user_w", item_w, "item_w")
+    checks.check_state(user_state, "user_state", user_w, "user_w")
+    checks.check_state(item_state, "item_state", item_w, "item_w")
+    checks.check_floats({"user_w": user_w, "item_w": item_w}, user_state=user_state, item_state=item_state)
+    checks.check_optimizer(lr, eps, max_norm)
+    checks.check_in_place(
+        {"user_w": user_w, "item_w": item_w, "user_state": user_state, "item_state": item_state},
+        {"indptr": indptr, "indices": indices, "users": users, "positives": positives},
+    )
+    checks.check_sampling(indptr, indices, users, positives, len(item_w), n_negatives)
+    _check_pairs(users, positives, user_w, "user_w", item_w, "item_w")
+
+
 def cml_step_(
     user_w: Tensor,
     item_w: Tensor,
@@ -443,17 +470,9 @@ def cml_step_(
     stochastic_rounding: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One training step in place; the twin of :func:`cmlfast.ops.cml_step_`."""
-    checks.check_tables(user_w, "user_w", item_w, "item_w")
-    checks.check_state(user_state, "user_state", user_w, "user_w")
-    checks.check_state(item_state, "item_state", item_w, "item_w")
-    checks.check_floats({"user_w": user_w, "item_w": item_w}, user_state=user_state, item_state=item_state)
-    checks.check_optimizer(lr, eps, max_norm)
-    checks.check_in_place(
-        {"user_w": user_w, "item_w": item_w, "user_state": user_state, "item_state": item_state},
-        {"indptr": indptr, "indices": indices, "users": users, "positives": positives},
+    _check_step(
+        user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, lr, eps, max_norm
     )
-    checks.check_sampling(indptr, indices, users, positives, len(item_w), n_negatives)
-    _check_pairs(users, positives, user_w, "user_w", item_w, "item_w")
     negatives = sample_negatives(indptr, indices, users, positives, len(item_w), n_negatives, seed, offset)
     loss, hardest, impostors, weight = _scan_pairs(
         user_w, item_w, users, positives, negatives, margin, len(item_w), rank_weight, "sqeuclidean"
@@ -472,6 +491,46 @@ def cml_step_(
         impostors.long().sum(),
         torch.tensor(len(active), dtype=torch.int64, device=user_w.device),
     )
+
+
+def cml_steps_(
+    user_w: Tensor,
+    item_w: Tensor,
+    user_state: Tensor,
+    item_state: Tensor,
+    indptr: Tensor,
+    indices: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    n_negatives: int,
+    margins: Tensor,
+    lrs: Tensor,
+    eps: float,
+    max_norm: float,
+    rank_weight: bool,
+    seed: int,
+    offsets: Tensor,
+    stochastic_rounding: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Take steps one after the other; the twin of :func:`cmlfast.ops.cml_steps_`."""
+    tables = (user_w, item_w, user_state, item_state)
+    checks.check_step_numbers(margins, lrs, offsets)
+    _check_step(*tables, indptr, indices, users, positives, n_negatives, 0.0, eps, max_norm)
+    checks.check_in_place(
+        dict(zip(("user_w", "item_w", "user_state", "item_state"), tables, strict=True)),
+        {"margins": margins, "lrs": lrs, "offsets": offsets},
+    )
+    batches = zip(users.tensor_split(len(lrs)), positives.tensor_split(len(lrs)), strict=True)
+    numbers = zip(margins.tolist(), lrs.tolist(), offsets.tolist(), strict=True)
+    totals = [
+        cml_step_(
+            *tables, indptr, indices, of_users, of_items, n_negatives, margin, lr, eps, max_norm, rank_weight, seed,
+            offset, stochastic_rounding,
+        )
+        for (of_users, of_items), (margin, lr, offset) in zip(batches, numbers, strict=True)
+    ]  # fmt: skip
+    loss, impostors, active = (torch.stack(column) for column in zip(*totals, strict=True))
+    return loss, impostors, active
 
 
 def topk(

@@ -18,7 +18,7 @@ from cmlfast.training.checkpoint import Checkpoints
 from cmlfast.training.course import Course, Record
 from cmlfast.training.interrupts import Arrivals
 from cmlfast.training.loss import Step
-from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.pairs import Batches, Pairs
 from cmlfast.training.progress import FORMAT, figures
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
@@ -27,6 +27,7 @@ from cmlfast.training.tables import AnyTables, all_finite
 
 LOG = logging.getLogger("cmlfast")
 EVALUATIONS = 10  # how often a fit looks at its validation matrix, before it cools down
+STEPS_AT_ONCE = {"cuda": 16}  # what a kind of device is told of in one call; one step elsewhere
 COOLING = 0.1  # of the epochs: how long the rate takes to fall once more epochs at it bring nothing
 
 
@@ -67,28 +68,34 @@ def go_on(
 ) -> bool:
     """Visit those batches of an epoch that the course has not seen; return whether the epoch is whole.
 
-    It stops where ``is_enough``, which is asked after each step, says so. The course is told of what was done.
+    It stops where ``is_enough``, which is asked after each step, or on a GPU after some, says so. The course is told of
+    what was done.
     """
     started = time.perf_counter()
     n_batches = -(-len(pairs) // settings.batch_size)
     rate = Schedule(settings.learning_rate, 0.0)
-    batches = pairs.batches(settings.seed, epoch, settings.balance, n_batches)
+    users, items, sizes = pairs.visited(settings.seed, epoch, settings.balance, n_batches)
     # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows of 16
     # bits draw how they are rounded, in every step.
     by_epoch = settings.balance is None and settings.dtype == torch.float32
+    at_once = STEPS_AT_ONCE.get(users.device.type, 1)
+    calls = [range(first, min(first + at_once, n_batches)) for first in range(course.n_batches, n_batches, at_once)]
+    parts = [sum(sizes[: course.n_batches]), *(sum(sizes[call.start : call.stop]) for call in calls)]
     all_totals = []
-    for number in range(course.n_batches, n_batches):
-        steps_before = epoch * n_batches + number
-        now = progress.at(number / n_batches)
-        batch = Batch(*batches[number], rate.at(now), now, epoch if by_epoch else steps_before, steps_before)
-        all_totals.append(step(tables, pairs, batch, settings))
+    for call, own_users, own_items in zip(calls, users.split(parts)[1:], items.split(parts)[1:], strict=True):
+        now = [progress.at(number / n_batches) for number in call]
+        steps = [epoch * n_batches + number for number in call]
+        offsets, rates = [epoch] * len(call) if by_epoch else steps, [rate.at(each) for each in now]
+        batches = Batches(own_users, own_items, sizes[call.start : call.stop], rates, now, offsets, steps)
+        all_totals.append(step(tables, pairs, batches, settings))
         if is_enough():
             break
     if all_totals:
         # Read at the end only: on a GPU, reading waits for the step.
-        sums = torch.stack([total for totals in all_totals for total in totals]).view(len(all_totals), -1)
-        course.totals += sums.tolist()
-    course.n_batches += len(all_totals)
+        columns = [torch.hstack(column).double() for column in zip(*all_totals, strict=True)]
+        totals = torch.stack(columns, 1).tolist()
+        course.totals += totals
+        course.n_batches += len(totals)
     course.seconds += time.perf_counter() - started
     return course.n_batches == n_batches
 

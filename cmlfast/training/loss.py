@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 
-from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.pairs import Batch, Batches, Pairs
 from cmlfast.training.tables import Tables, TableSettings
 
 EPSILON = 1e-10  # AdaGrad's
 
-# Of a step, scalars that add up over an epoch: its loss, then what the loss counts.
+# What adds up over an epoch: losses, then what the loss counts; of one step [] each, of several [S].
 Totals: TypeAlias = tuple[Tensor, ...]
-Step: TypeAlias = Callable[[Any, Pairs, Batch, Any], Totals]  # changes the tables
+Step: TypeAlias = Callable[[Any, Pairs, Batches, Any], Totals]  # takes one on each batch, which changes the tables
 
 
 # Of a table of new users [Q, r] and a step: the rows that are asked, which may repeat [P], and what of them [P, r].
@@ -49,8 +50,10 @@ class Loss(Protocol):
     def at_end(self) -> Loss:
         """Return the loss as it is when a training ends, whatever of it has a schedule."""
 
-    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
-        """Take a whole step where this loss is all there is."""
+    def steps(
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batches: Batches, settings: TableSettings
+    ) -> Totals:
+        """Take whole steps where this loss is all there is, as :data:`Step` does."""
 
     def gradients(
         self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings
@@ -86,3 +89,9 @@ class Loss(Protocol):
 
     def scheduled(self, progress: float) -> dict[str, float]:
         """Return what has a schedule, for the history, as it is at a progress from 0 to 1."""
+
+
+def one_by_one(step: Callable[[Batch], Totals], batches: Batches) -> Totals:
+    """Take a step on each batch."""
+    totals = [step(batch) for batch in batches.each()]
+    return totals[0] if len(totals) == 1 else tuple(map(torch.stack, zip(*totals, strict=True)))

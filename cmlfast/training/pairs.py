@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import ModuleType
@@ -76,11 +77,10 @@ class Pairs:
         """Number of pairs of users who like every item: visited, but they teach nothing."""
         return int(self.n_pairs[self.n_liked >= self.n_items].sum())
 
-    def batches(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> list[tuple[Tensor, Tensor]]:
-        """Return an epoch's users and items, a batch each: of as many pairs as the others, or one more or less."""
+    def visited(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> tuple[Tensor, Tensor, list[int]]:
+        """Return an epoch's users and items, [V] each, one batch after the other, and how many each batch has."""
         order, sizes = self.order(seed, epoch, balance, n_batches)
-        users, items = (ids.index_select(0, order).split(sizes) for ids in (self.users, self.items))
-        return list(zip(users, items, strict=True))
+        return self.users.index_select(0, order), self.items.index_select(0, order), sizes
 
     def order(self, seed: int, epoch: int, balance: float | None, n_batches: int) -> tuple[Tensor, list[int]]:
         """Return which pairs an epoch visits, one batch after the other, [V]; a function of (seed, epoch) alone.
@@ -169,8 +169,26 @@ class Batch(NamedTuple):
     step: int  # its number since the training began, which draws of shared negatives depend on
 
 
+class Batches(NamedTuple):
+    """S batches of an epoch that come one after the other: what each of as many steps learns from, and how."""
+
+    users: Tensor  # [N], one batch after the other
+    items: Tensor  # [N]
+    sizes: list[int]  # [S], and so on
+    rates: Sequence[float]  # as in `Batch`
+    progress: Sequence[float]
+    offsets: Sequence[int]
+    steps: Sequence[int]
+
+    def each(self) -> Iterator[Batch]:
+        """Yield them one by one."""
+        one = len(self.sizes) == 1
+        parts = ((ids,) if one else ids.split(self.sizes) for ids in (self.users, self.items))
+        return map(Batch, *parts, self.rates, self.progress, self.offsets, self.steps)
+
+
 def sizes_of(n: int, n_batches: int) -> list[int]:
-    """Return how many of ``n`` pairs each batch has."""
+    """Return how many of ``n`` pairs each batch has: as ``torch.tensor_split`` cuts them, the longer ones first."""
     return [-(-(n - batch) // n_batches) for batch in range(n_batches)]
 
 

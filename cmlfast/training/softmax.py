@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from cmlfast.training.checks import integer, positive
-from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals
-from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals, one_by_one
+from cmlfast.training.pairs import Batch, Batches, Pairs
 from cmlfast.training.tables import Tables, TableSettings
 from cmlfast.training.words import draw_words
 
@@ -53,8 +53,14 @@ class Softmax:
         """Return the loss as it is when a training ends."""
         return self
 
+    def steps(
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batches: Batches, settings: TableSettings
+    ) -> Totals:
+        """Take the steps one by one; return their losses."""
+        return one_by_one(lambda batch: self.step(kernels, tables, pairs, batch, settings), batches)
+
     def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
-        """Take the step: the gradients, then an update of each table; return the loss."""
+        """Take a step: the gradients, then an update of each table; return the loss."""
         totals, asked = self.gradients(kernels, tables, pairs, batch, settings)
         for table, state, rows, gradients, seed in (
             (tables.user, tables.user_state, asked.users, asked.by_user, settings.seed),

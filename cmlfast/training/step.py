@@ -1,16 +1,19 @@
-"""One step of training on a batch of pairs: the loss alone, fused, or together with what regularizes it."""
+"""Steps of training, each on a batch of pairs: the loss alone, fused, or together with what regularizes it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from cmlfast.ops import reference
 from cmlfast.training.covariance import covariance_gradient
-from cmlfast.training.loss import EPSILON, Loss, Step, Totals
-from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.loss import EPSILON, Loss, Step, Totals, one_by_one
+from cmlfast.training.pairs import Batch, Batches, Pairs
+from cmlfast.training.replay import Replayed
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
 from cmlfast.training.tables import Tables
@@ -19,17 +22,19 @@ Term = tuple[Tensor, Tensor]  # rows [P], which may repeat, and what is added to
 
 
 def fused_step(kernels: ModuleType) -> Step:
-    """Return the step of a plain training, which the loss takes by itself."""
+    """Return the step of a plain training, which the loss takes by itself; kernels on a GPU are replayed."""
+    replayed = None if kernels is reference else Replayed(kernels)
 
-    def step(tables: Tables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
+    def step(tables: Tables, pairs: Pairs, batches: Batches, settings: Settings) -> Totals:
         loss: Loss = settings.loss
-        return loss.step(kernels, tables, pairs, batch, settings)
+        on: Any = replayed if replayed and tables.user.is_cuda else kernels
+        return loss.steps(on, tables, pairs, batches, settings)
 
     return step
 
 
 def choose_step(kernels: ModuleType, settings: Settings, with_features: bool, freeze_items: bool = False) -> Step:
-    """Return the fused step wherever the loss is all there is, and all of it may move."""
+    """Return the fused steps wherever the loss is all there is, and all of it may move."""
     if with_features or freeze_items or settings.covariance_weight:
         return JointStep(kernels, freeze_items)
     return fused_step(kernels)
@@ -54,8 +59,11 @@ class JointStep:
     kernels: ModuleType
     freeze_items: bool = False
 
-    def __call__(self, tables: JointTables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
+    def __call__(self, tables: JointTables, pairs: Pairs, batches: Batches, settings: Settings) -> Totals:
         """Change the tables; return the loss's totals."""
+        return one_by_one(lambda batch: self._step(tables, pairs, batch, settings), batches)
+
+    def _step(self, tables: JointTables, pairs: Pairs, batch: Batch, settings: Settings) -> Totals:
         totals, asked = settings.loss.gradients(self.kernels, tables, pairs, batch, settings)
         user_terms, item_terms = [(asked.users, asked.by_user)], [(asked.items, asked.by_item)]
         users, items = batch.users.unique().long(), asked.batch_items.unique().long()

@@ -13,8 +13,8 @@ from torch import Tensor
 from cmlfast.ops.arithmetic import batch_sum
 from cmlfast.ops.autograd import gradient_entries
 from cmlfast.training.checks import boolean, integer, positive
-from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals
-from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals, one_by_one
+from cmlfast.training.pairs import Batch, Batches, Pairs
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.tables import Tables, TableSettings
 
@@ -55,15 +55,39 @@ class Warp:
         """Return the loss as it is when a training ends."""
         return replace(self, margin=Schedule(self.margin.last, self.margin.last))
 
-    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
-        """Take the step with one fused operator, ``cml_step_``; return loss, impostors and active pairs."""
-        totals: Totals = kernels.cml_step_(
-            *tables.all(), pairs.indptr, pairs.indices, batch.users, batch.items,
-            n_negatives=self.n_negatives, margin=self.margin.at(batch.progress), lr=batch.rate, eps=EPSILON,
-            max_norm=settings.max_norm, rank_weight=self.rank_weight, seed=settings.seed, offset=batch.offset,
-            stochastic_rounding=True,  # which float32 tables ignore
+    def steps(
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batches: Batches, settings: TableSettings
+    ) -> Totals:
+        """Take the steps with one fused operator; return losses, impostors and active pairs."""
+        if len(batches.sizes) == 1:  # which takes its numbers as they are
+            return one_by_one(lambda batch: self._step(kernels, tables, pairs, batch, settings), batches)
+        device = tables.user.device
+        margins = [self.margin.at(progress) for progress in batches.progress]
+        # What is not pinned is copied before the call returns: nothing waits for the device.
+        numbers = torch.tensor((margins, batches.rates), dtype=torch.float32, device="cpu").to(
+            device, non_blocking=True
+        )
+        offsets = torch.tensor(batches.offsets, dtype=torch.int64, device="cpu").to(device, non_blocking=True)
+        totals: Totals = kernels.cml_steps_(
+            *tables.all(), pairs.indptr, pairs.indices, batches.users, batches.items, margins=numbers[0],
+            lrs=numbers[1], offsets=offsets, **self._options(settings),
         )  # fmt: skip
         return totals
+
+    def _step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
+        totals: Totals = kernels.cml_step_(
+            *tables.all(), pairs.indptr, pairs.indices, batch.users, batch.items,
+            margin=self.margin.at(batch.progress), lr=batch.rate, offset=batch.offset, **self._options(settings),
+        )  # fmt: skip
+        return totals
+
+    def _options(self, settings: TableSettings) -> dict[str, Any]:
+        """Return what all steps of a training share."""
+        return {
+            "n_negatives": self.n_negatives, "eps": EPSILON, "max_norm": settings.max_norm,
+            "rank_weight": self.rank_weight, "seed": settings.seed,
+            "stochastic_rounding": True,  # which float32 tables ignore
+        }  # fmt: skip
 
     def gradients(
         self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings

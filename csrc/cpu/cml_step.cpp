@@ -1,4 +1,5 @@
-// cml_step_: a whole training step (paper, section 3.5) on both tables in place: draw, scan, group, sum, finish.
+// cml_step_ and cml_steps_: whole training steps (paper, section 3.5) on both tables in place: draw, scan, group, sum,
+// finish.
 #include <torch/csrc/stable/library.h>
 
 #include <algorithm>
@@ -44,6 +45,10 @@ struct Tables {
   Matrix item_w;
   Matrix user_sums;
   Matrix item_sums;
+
+  void store() {
+    for (Matrix* matrix : {&user_w, &item_w, &user_sums, &item_sums}) matrix->store();
+  }
 };
 
 // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read old
@@ -70,6 +75,48 @@ void update(const Tables& tables, const PairBatch& batch, const ScanResults& sca
   });
 }
 
+struct Totals {
+  double loss = 0;
+  int64_t impostors = 0;
+  int64_t active = 0;
+};
+
+// What steps share.
+struct Steps {
+  const Tables& tables;
+  const Tensor& indptr;
+  const Tensor& indices;
+  int64_t n_negatives;
+  const std::vector<float>& weights;
+  double eps;
+  double max_norm;
+  int64_t seed;
+  bool stochastic_rounding;
+};
+
+template <typename Storage>
+Totals take_step(const Steps& steps, const Ids& user, const Ids& positive, float margin, float lr, int64_t offset) {
+  const Tables& tables = steps.tables;
+  const Sampler sampler(steps.indptr, steps.indices, tables.item_w.n_rows(), steps.seed, offset);
+  const StepSizes sizes{lr, static_cast<float>(steps.eps), static_cast<float>(steps.max_norm)};
+  const Rounding of_users{steps.stochastic_rounding, static_cast<uint64_t>(steps.seed), static_cast<uint32_t>(offset),
+                          0};
+  Rounding of_items = of_users;
+  of_items.table = 1;
+  const PairBatch batch{
+      tables.user_w, tables.item_w, user, positive, steps.n_negatives, margin, Metric::kSquaredEuclidean};
+  const ScanResults found = scan_pairs<Storage>(batch, steps.weights, [&](int64_t n, int64_t* ids) {
+    return sampler.draw(user[n], positive[n], steps.n_negatives, ids);
+  });
+  update<Storage>(tables, batch, found, sizes, of_users, of_items);
+  Totals totals{batch_sum(found.loss)};
+  for (int64_t n = 0; n < user.size(); ++n) {
+    totals.impostors += found.impostors[n];
+    totals.active += found.active[n];
+  }
+  return totals;
+}
+
 std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
                                              const Tensor& item_state, const Tensor& indptr, const Tensor& indices,
                                              const Tensor& users, const Tensor& positives, int64_t n_negatives,
@@ -78,40 +125,62 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   check_cml_step(user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, lr, eps,
                  max_norm);
   check_cml_step_ids(user_w, item_w, indptr, indices, users, positives);
-  const int64_t n_items = item_w.size(0);
   Tables tables{Matrix(user_w), Matrix(item_w), Matrix(user_state), Matrix(item_state)};
-  const Ids user(users);
-  const Ids positive(positives);
-  const Sampler sampler(indptr, indices, n_items, seed, offset);
-  const StepSizes sizes{static_cast<float>(lr), static_cast<float>(eps), static_cast<float>(max_norm)};
-  const Rounding of_users{stochastic_rounding, static_cast<uint64_t>(seed), static_cast<uint32_t>(offset), 0};
-  Rounding of_items = of_users;
-  of_items.table = 1;
-
-  const PairBatch batch{
-      tables.user_w, tables.item_w, user, positive, n_negatives, static_cast<float>(margin), Metric::kSquaredEuclidean};
-  const std::vector<float> weights = rank_weights(n_items, n_negatives, rank_weight);
-  const ScanResults results = with_storage(user_w, [&](auto storage) {
-    using Storage = decltype(storage);
-    ScanResults found = scan_pairs<Storage>(
-        batch, weights, [&](int64_t n, int64_t* ids) { return sampler.draw(user[n], positive[n], n_negatives, ids); });
-    update<Storage>(tables, batch, found, sizes, of_users, of_items);
-    return found;
+  const std::vector<float> weights = rank_weights(item_w.size(0), n_negatives, rank_weight);
+  const Steps steps{tables, indptr, indices, n_negatives, weights, eps, max_norm, seed, stochastic_rounding};
+  const Totals totals = with_storage(user_w, [&](auto storage) {
+    return take_step<decltype(storage)>(steps, Ids(users), Ids(positives), static_cast<float>(margin),
+                                        static_cast<float>(lr), offset);
   });
-  for (Matrix* matrix : {&tables.user_w, &tables.item_w, &tables.user_sums, &tables.item_sums}) matrix->store();
+  tables.store();
+  return {scalar(user_w, ScalarType::Double, totals.loss),
+          scalar(user_w, ScalarType::Long, static_cast<double>(totals.impostors)),
+          scalar(user_w, ScalarType::Long, static_cast<double>(totals.active))};
+}
 
-  int64_t impostors = 0;
-  int64_t active = 0;
-  for (int64_t n = 0; n < user.size(); ++n) {
-    impostors += results.impostors[n];
-    active += results.active[n];
+std::tuple<Tensor, Tensor, Tensor> cml_steps_(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
+                                              const Tensor& item_state, const Tensor& indptr, const Tensor& indices,
+                                              const Tensor& users, const Tensor& positives, int64_t n_negatives,
+                                              const Tensor& margins, const Tensor& lrs, double eps, double max_norm,
+                                              bool rank_weight, int64_t seed, const Tensor& offsets,
+                                              bool stochastic_rounding) {
+  check_cml_steps(user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, margins, lrs,
+                  eps, max_norm, offsets);
+  check_rates(lrs);
+  check_cml_step_ids(user_w, item_w, indptr, indices, users, positives);
+  Tables tables{Matrix(user_w), Matrix(item_w), Matrix(user_state), Matrix(item_state)};
+  const std::vector<float> weights = rank_weights(item_w.size(0), n_negatives, rank_weight);
+  const Steps steps{tables, indptr, indices, n_negatives, weights, eps, max_norm, seed, stochastic_rounding};
+  const Tensor margin = torch::stable::contiguous(margins);
+  const Tensor lr = torch::stable::contiguous(lrs);
+  const Ids offset(offsets);
+  Tensor all_users = users;
+  Tensor all_positives = positives;
+  const int64_t n_steps = offset.size();
+  Tensor loss = torch::stable::new_empty(user_w, {n_steps}, ScalarType::Double);
+  Tensor impostors = torch::stable::new_empty(user_w, {n_steps}, ScalarType::Long);
+  Tensor active = torch::stable::new_empty(user_w, {n_steps}, ScalarType::Long);
+  for (int64_t step = 0; step < n_steps; ++step) {
+    const int64_t first = part_begin(users.size(0), n_steps, step);
+    const int64_t n = part_begin(users.size(0), n_steps, step + 1) - first;
+    const Totals totals = with_storage(user_w, [&](auto storage) {
+      return take_step<decltype(storage)>(steps, Ids(torch::stable::narrow(all_users, 0, first, n)),
+                                          Ids(torch::stable::narrow(all_positives, 0, first, n)),
+                                          static_cast<const float*>(margin.data_ptr())[step],
+                                          static_cast<const float*>(lr.data_ptr())[step], offset[step]);
+    });
+    static_cast<double*>(loss.data_ptr())[step] = totals.loss;
+    static_cast<int64_t*>(impostors.data_ptr())[step] = totals.impostors;
+    static_cast<int64_t*>(active.data_ptr())[step] = totals.active;
   }
-  return {scalar(user_w, ScalarType::Double, batch_sum(results.loss)),
-          scalar(user_w, ScalarType::Long, static_cast<double>(impostors)),
-          scalar(user_w, ScalarType::Long, static_cast<double>(active))};
+  tables.store();
+  return {loss, impostors, active};
 }
 
 }  // namespace
 }  // namespace cmlfast
 
-STABLE_TORCH_LIBRARY_IMPL(cmlfast, CPU, m) { m.impl("cml_step_", TORCH_BOX(&cmlfast::cml_step_)); }
+STABLE_TORCH_LIBRARY_IMPL(cmlfast, CPU, m) {
+  m.impl("cml_step_", TORCH_BOX(&cmlfast::cml_step_));
+  m.impl("cml_steps_", TORCH_BOX(&cmlfast::cml_steps_));
+}

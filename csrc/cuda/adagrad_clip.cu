@@ -55,14 +55,18 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
              arena.at(scratch), scratch_bytes, stream);
   const RowGroups groups{arena.at(sorted_keys), arena.at(sorted_positions), n, 0,
                          static_cast<uint32_t>(table.n_rows())};
-  const StepSizes sizes{static_cast<float>(lr), static_cast<float>(eps), static_cast<float>(max_norm)};
-  const Rounding rounding{stochastic_rounding, static_cast<uint64_t>(seed), static_cast<uint32_t>(offset), 0};
+  const UpdateNumbers numbers{static_cast<float>(lr),
+                              static_cast<float>(eps),
+                              static_cast<float>(max_norm),
+                              stochastic_rounding,
+                              static_cast<uint64_t>(seed),
+                              offset,
+                              0};
   with_layout(weight.scalar_type(), r, vector, [&](auto layout) {
     using L = decltype(layout);
     using Storage = typename L::Storage;
     const GivenShares<L> shares{gradient.data(), r};
-    const Update<L> update{
-        table.data<Storage>(), sums.data(), nullptr, arena.at(unclipped), r, sizes, rounding, rowwise};
+    const Update<L> update{table.data<Storage>(), sums.data(), nullptr, arena.at(unclipped), r, numbers, rowwise};
     sum_rows<L>(stream, groups, shares, update, arena.at(partials));
   });
   table.store();

@@ -1,9 +1,11 @@
-// cml_step_: a whole training step (paper, section 3.5) on both tables in place: draw, scan, group, sum, finish.
-// The host never waits, so that a step can be captured into a CUDA graph; hence bad ids cannot raise here. A step
-// that finds one changes nothing, and says so by a loss of NaN and counts of -1.
+// cml_step_ and cml_steps_: whole training steps (paper, section 3.5) on both tables in place: draw, scan, group, sum,
+// finish. The host never waits, so that steps can be captured into a CUDA graph; hence bad ids cannot raise here. A
+// step that finds one changes nothing, and says so by a loss of NaN and counts of -1.
 #include <tuple>
+#include <vector>
 
 #include "arena.h"
+#include "batch_sums.cuh"
 #include "check_ids.cuh"
 #include "device.h"
 #include "draw.cuh"
@@ -34,68 +36,6 @@ __device__ __forceinline__ void store_fresh_row(const Team& team, int64_t p, con
 #pragma unroll
     for (int c = 0; c < L::kChunks; ++c) store4<L>(table + row * r, element<L>(team, first, c), r, values[c]);
   }
-}
-
-struct Totals {
-  double* loss;
-  int64_t* impostors;
-  int64_t* active;
-};
-
-__device__ __forceinline__ double fold_warp(double lanes) {
-  for (int half = kLanes / 2; half > 0; half /= 2) lanes += __shfl_down_sync(0xFFFFFFFFu, lanes, half);
-  return lanes;
-}
-__device__ __forceinline__ int64_t fold_warp(int64_t lanes) {
-  for (int half = kLanes / 2; half > 0; half /= 2) lanes += __shfl_down_sync(0xFFFFFFFFu, lanes, half);
-  return lanes;
-}
-
-// What is added up over a batch, in runs of kBatchRun pairs, and where their sums go.
-struct BatchSums {
-  const float* loss;         // [N]
-  const int32_t* impostors;  // [N]
-  RowEntries entries;
-  int64_t n_pairs;
-  Totals runs;  // [n_runs]
-};
-
-// The sums of a run, by a warp, a thread to a lane.
-__device__ __forceinline__ void add_run(const BatchSums& sums, int64_t run) {
-  constexpr int kAtOnce = 8;  // pairs of a thread whose numbers are on their way
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  if (run * kBatchRun >= sums.n_pairs) return;
-  double loss_sum = 0;
-  int64_t n_impostors = 0;
-  int64_t n_active = 0;
-  for (int i = 0; i < kBatchRun / kLanes; i += kAtOnce) {
-    float losses[kAtOnce];
-    int32_t counts[kAtOnce];
-    uint32_t keys[kAtOnce];
-#pragma unroll
-    for (int a = 0; a < kAtOnce; ++a) {
-      // Beyond the end the last pair is read, and not counted: no load stands behind a branch.
-      const int64_t n = run * kBatchRun + (i + a) * kLanes + lane;
-      const int64_t at = n < sums.n_pairs ? n : sums.n_pairs - 1;
-      losses[a] = sums.loss[at];
-      counts[a] = sums.impostors[at];
-      keys[a] = sums.entries.keys[at];
-    }
-#pragma unroll
-    for (int a = 0; a < kAtOnce; ++a) {
-      const bool there = run * kBatchRun + (i + a) * kLanes + lane < sums.n_pairs;
-      loss_sum += there ? losses[a] : 0.0f;
-      n_impostors += there ? counts[a] : 0;
-      n_active += there && keys[a] < sums.entries.n_users;
-    }
-  }
-  loss_sum = fold_warp(loss_sum);
-  n_impostors = fold_warp(n_impostors);
-  n_active = fold_warp(n_active);
-  if (lane > 0) return;
-  sums.runs.loss[run] = loss_sum;
-  sums.runs.impostors[run] = n_impostors;
-  sums.runs.active[run] = n_active;
 }
 
 template <typename L>
@@ -137,25 +77,142 @@ __global__ void __launch_bounds__(kBlock, kBlocks) finish_step(Sides<L> sides, F
   add_run(sides.sums, block * (kBlock / kLanes) + threadIdx.x / kLanes);
 }
 
-// The batch's sums, by one warp. `fault` is not 0 if the batch names what it may not.
-__global__ void __launch_bounds__(kLanes) add_up(Totals runs, int64_t n_runs, const int* fault, Totals totals) {
-  const int lane = threadIdx.x;
-  double loss_sum = 0;
-  int64_t n_impostors = 0;
-  int64_t n_active = 0;
-  for (int64_t run = lane; run < n_runs; run += kLanes) {
-    loss_sum += runs.loss[run];
-    n_impostors += runs.impostors[run];
-    n_active += runs.active[run];
+// The numbers that steps have of their own.
+struct StepNumbers {
+  Number<float> margin;
+  Number<float> lr;
+  Number<int64_t> offset;
+};
+
+// What is returned of steps: a number of each, or one alone.
+struct Returned {
+  Tensor loss, impostors, active;
+
+  Returned(const Tensor& like, const std::vector<int64_t>& shape)
+      : loss(torch::stable::new_empty(like, shape, ScalarType::Double)),
+        impostors(torch::stable::new_empty(like, shape, ScalarType::Long)),
+        active(torch::stable::new_empty(like, shape, ScalarType::Long)) {}
+  Totals totals() const {
+    return {static_cast<double*>(loss.data_ptr()), static_cast<int64_t*>(impostors.data_ptr()),
+            static_cast<int64_t*>(active.data_ptr())};
   }
-  loss_sum = fold_warp(loss_sum);
-  n_impostors = fold_warp(n_impostors);
-  n_active = fold_warp(n_active);
-  if (lane > 0) return;
-  const bool sound = *fault == 0;
-  *totals.loss = sound ? loss_sum : NAN;
-  *totals.impostors = sound ? n_impostors : -1;
-  *totals.active = sound ? n_active : -1;
+};
+
+// Takes n_steps steps, one after the other, each on its part of the pairs.
+void take_steps(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state, const Tensor& item_state,
+                const Tensor& indptr, const Tensor& indices, const Tensor& users, const Tensor& positives,
+                int64_t n_steps, int64_t n_negatives, const StepNumbers& numbers, double eps, double max_norm,
+                bool rank_weight, int64_t seed, bool stochastic_rounding, const Device& device, const Totals& totals) {
+  const cudaStream_t stream = device.stream;
+  Matrix user_table(user_w);
+  Matrix item_table(item_w);
+  Matrix user_sums(user_state);
+  Matrix item_sums(item_state);
+  const Ids row_ends(indptr);
+  const Ids liked(indices);
+  const Ids user(users);
+  const Ids positive(positives);
+  const int64_t most = part_begin(user.size(), n_steps, 1);  // pairs in a batch
+  const int64_t r = user_table.n_columns();
+  const int64_t n_items = item_table.n_rows();
+  const bool vector = vector_loads(r, {user_table.data(), item_table.data(), user_sums.data(), item_sums.data()});
+  const bool one_tile = vector && r <= kLargestTile;
+  const bool users_rowwise = is_rowwise(user_table, user_sums);
+  const bool items_rowwise = is_rowwise(item_table, item_sums);
+
+  // Memory that every step uses anew, but for faults and runs.
+  Arena arena;
+  const auto faults = arena.reserve<int>(n_steps);
+  const auto weights = arena.reserve<float>(n_negatives + 1);
+  const auto loss = arena.reserve<float>(most);
+  const auto factor = arena.reserve<float>(most);
+  const auto hardest = arena.reserve<int32_t>(most);
+  const auto impostors = arena.reserve<int32_t>(most);
+  const int64_t most_runs = n_batch_runs(most);
+  const auto run_loss = arena.reserve<double>(n_steps * most_runs);
+  const auto run_impostors = arena.reserve<int64_t>(n_steps * most_runs);
+  const auto run_active = arena.reserve<int64_t>(n_steps * most_runs);
+  const PairGroups groups_of_most(arena, most, user_table.n_rows(), n_items, r);
+  const auto fresh = arena.reserve<char>(most * r * bytes_of(user_w.scalar_type()));
+  const auto unclipped =
+      arena.reserve<float>(needs_unclipped(user_w, users_rowwise || items_rowwise, one_tile) ? 3 * most * r : 0);
+  arena.allocate(users);
+  const Totals runs{arena.at(run_loss), arena.at(run_impostors), arena.at(run_active)};
+
+  store_rank_weights(stream, rank_weights(n_items, n_negatives, rank_weight), arena.at(weights),
+                     {arena.at(faults), n_steps, numbers.lr});
+  with_layout(user_w.scalar_type(), r, vector, [&](auto layout) {
+    using L = decltype(layout);
+    using Storage = typename L::Storage;
+    Storage* const fresh_rows = reinterpret_cast<Storage*>(arena.at(fresh));
+    for (int64_t step = 0; step < n_steps; ++step) {
+      const int64_t first = part_begin(user.size(), n_steps, step);
+      const int64_t n = part_begin(user.size(), n_steps, step + 1) - first;
+      const DeviceIds step_users = DeviceIds(user).from(first);
+      const DeviceIds step_positives = DeviceIds(positive).from(first);
+      const PairGroups groups = groups_of_most.of(n);
+      int* const fault = arena.at(faults) + step;
+      const Number<int64_t> offset = numbers.offset.of(step);
+      Negatives negatives;
+      negatives.drawn = true;
+      negatives.sampler = Sampler(row_ends, liked, n_items, seed, offset);
+      negatives.n = n_negatives;
+      const UpdateNumbers of_users{numbers.lr.of(step),
+                                   static_cast<float>(eps),
+                                   static_cast<float>(max_norm),
+                                   stochastic_rounding,
+                                   static_cast<uint64_t>(seed),
+                                   offset,
+                                   0};
+      UpdateNumbers of_items = of_users;
+      of_items.table = 1;
+
+      const PairBatch<Storage> batch{
+          user_table.data<Storage>(), item_table.data<Storage>(), r, step_users, step_positives, n, negatives,
+          numbers.margin.of(step)};
+      const ScanResults results{arena.at(loss), DeviceIdsOut(arena.at(hardest)), DeviceIdsOut(arena.at(impostors)),
+                                arena.at(factor), groups.entries(arena)};
+      launch(stream, n, kTeamsInBlock, scan_pairs<L, Metric::kSquaredEuclidean>,
+             ScanArguments<Storage>{batch, arena.at(weights), results, fault,
+                                    pair_limits(row_ends, liked, user_table.n_rows(), n_items)});
+      groups.sort(arena, stream);
+
+      // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read
+      // old item rows), item rows change in place (they read old user rows), then the fresh rows move in.
+      const RowGroups user_groups = groups.users(arena, fault);
+      const RowGroups item_groups = groups.items(arena, fault);
+      const UserShares<L> user_shares{item_table.data<Storage>(), DeviceIds(arena.at(hardest)), step_positives,
+                                      arena.at(factor), r};
+      Update<L> user_update{
+          user_table.data<Storage>(), user_sums.data(), fresh_rows, arena.at(unclipped), r, of_users, users_rowwise};
+      launch(stream, n, kTeamsInBlock, sum_runs<L, UserShares<L>, Update<L>>, user_groups, user_shares, user_update,
+             groups.user_partials(arena));
+      const ItemShares<L> item_shares{user_table.data<Storage>(), step_users, arena.at(factor), false, r};
+      const Update<L> item_update{item_table.data<Storage>(),
+                                  item_sums.data(),
+                                  nullptr,
+                                  arena.at(unclipped) + n * r,
+                                  r,
+                                  of_items,
+                                  items_rowwise};
+      launch(stream, 2 * n, kTeamsInBlock, sum_runs<L, ItemShares<L>, Update<L>>, item_groups, item_shares, item_update,
+             groups.item_partials(arena));
+      user_update.fresh = nullptr;
+      const auto blocks_of = [](int64_t n, int64_t per_block) { return (n + per_block - 1) / per_block; };
+      const FinishBlocks blocks{blocks_of(n_long_rows(user_groups), kTeamsInBlock),
+                                blocks_of(n_long_rows(item_groups), kTeamsInBlock), blocks_of(n, kTeamsInBlock),
+                                blocks_of(n_batch_runs(n), kBlock / kLanes)};
+      launch(stream, blocks.users + blocks.items + blocks.fresh + blocks.runs, 1, finish_step<L>,
+             Sides<L>{
+                 user_groups, item_groups, user_update, item_update, groups.user_partials(arena),
+                 groups.item_partials(arena), fresh_rows,
+                 BatchSums{arena.at(loss), arena.at(impostors), groups.entries(arena), n, runs.from(step * most_runs)}},
+             blocks);
+    }
+  });
+  for (Matrix* matrix : {&user_table, &item_table, &user_sums, &item_sums}) matrix->store();
+  launch<kLanes>(stream, n_steps, 1, add_up, runs, most_runs, user.size(), const_cast<const int*>(arena.at(faults)),
+                 totals);
 }
 
 std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
@@ -169,115 +226,42 @@ std::tuple<Tensor, Tensor, Tensor> cml_step_(const Tensor& user_w, const Tensor&
   check_few_negatives(n_negatives);
   check_n_keys(user_w, "user_w");
   const Device device = enter_device(user_w);
-  const cudaStream_t stream = device.stream;
-  Matrix user_table(user_w);
-  Matrix item_table(item_w);
-  Matrix user_sums(user_state);
-  Matrix item_sums(item_state);
-  const Ids row_ends(indptr);
-  const Ids liked(indices);
-  const Ids user(users);
-  const Ids positive(positives);
-  const int64_t n = user.size();
-  const int64_t r = user_table.n_columns();
-  const int64_t n_items = item_table.n_rows();
-  const bool vector = vector_loads(r, {user_table.data(), item_table.data(), user_sums.data(), item_sums.data()});
-  const bool one_tile = vector && r <= kLargestTile;
-  const bool users_rowwise = is_rowwise(user_table, user_sums);
-  const bool items_rowwise = is_rowwise(item_table, item_sums);
+  const Returned returned(user_w, {});
+  take_steps(user_w, item_w, user_state, item_state, indptr, indices, users, positives, 1, n_negatives,
+             {static_cast<float>(margin), static_cast<float>(lr), offset}, eps, max_norm, rank_weight, seed,
+             stochastic_rounding, device, returned.totals());
+  return {returned.loss, returned.impostors, returned.active};
+}
 
-  Arena arena;
-  const auto fault = arena.reserve<int>(1);
-  const auto weights = arena.reserve<float>(n_negatives + 1);
-  const auto loss = arena.reserve<float>(n);
-  const auto factor = arena.reserve<float>(n);
-  const auto hardest = arena.reserve<int32_t>(n);
-  const auto impostors = arena.reserve<int32_t>(n);
-  const int64_t n_runs = (n + kBatchRun - 1) / kBatchRun;
-  const auto run_loss = arena.reserve<double>(n_runs);
-  const auto run_impostors = arena.reserve<int64_t>(n_runs);
-  const auto run_active = arena.reserve<int64_t>(n_runs);
-  const PairGroups groups(arena, n, user_table.n_rows(), n_items, r);
-  const auto fresh = arena.reserve<char>(n * r * bytes_of(user_w.scalar_type()));
-  const auto unclipped =
-      arena.reserve<float>(needs_unclipped(user_w, users_rowwise || items_rowwise, one_tile) ? 3 * n * r : 0);
-  arena.allocate(users);
-
-  store_rank_weights(stream, rank_weights(n_items, n_negatives, rank_weight), arena.at(weights), arena.at(fault));
-  Negatives negatives;
-  negatives.drawn = true;
-  negatives.sampler = Sampler(row_ends, liked, n_items, seed, offset);
-  negatives.n = n_negatives;
-  const StepSizes sizes{static_cast<float>(lr), static_cast<float>(eps), static_cast<float>(max_norm)};
-  const Rounding of_users{stochastic_rounding, static_cast<uint64_t>(seed), static_cast<uint32_t>(offset), 0};
-  Rounding of_items = of_users;
-  of_items.table = 1;
-
-  const Totals runs{arena.at(run_loss), arena.at(run_impostors), arena.at(run_active)};
-  with_layout(user_w.scalar_type(), r, vector, [&](auto layout) {
-    using L = decltype(layout);
-    using Storage = typename L::Storage;
-    Storage* const fresh_rows = reinterpret_cast<Storage*>(arena.at(fresh));
-    const PairBatch<Storage> batch{
-        user_table.data<Storage>(), item_table.data<Storage>(), r, DeviceIds(user), DeviceIds(positive), n, negatives,
-        static_cast<float>(margin)};
-    const ScanResults results{arena.at(loss), DeviceIdsOut(arena.at(hardest)), DeviceIdsOut(arena.at(impostors)),
-                              arena.at(factor), groups.entries(arena)};
-    launch(stream, n, kTeamsInBlock, scan_pairs<L, Metric::kSquaredEuclidean>,
-           ScanArguments<Storage>{batch, arena.at(weights), results, arena.at(fault),
-                                  pair_limits(row_ends, liked, user_table.n_rows(), n_items)});
-    groups.sort(arena, stream);
-
-    // Every gradient is taken at the old weights without a copy of a table: new user rows wait in `fresh` (they read
-    // old item rows), item rows change in place (they read old user rows), then the fresh rows move in.
-    const RowGroups user_groups = groups.users(arena, arena.at(fault));
-    const RowGroups item_groups = groups.items(arena, arena.at(fault));
-    const UserShares<L> user_shares{item_table.data<Storage>(), DeviceIds(arena.at(hardest)), DeviceIds(positive),
-                                    arena.at(factor), r};
-    Update<L> user_update{user_table.data<Storage>(),
-                          user_sums.data(),
-                          fresh_rows,
-                          arena.at(unclipped),
-                          r,
-                          sizes,
-                          of_users,
-                          users_rowwise};
-    launch(stream, n, kTeamsInBlock, sum_runs<L, UserShares<L>, Update<L>>, user_groups, user_shares, user_update,
-           groups.user_partials(arena));
-    const ItemShares<L> item_shares{user_table.data<Storage>(), DeviceIds(user), arena.at(factor), false, r};
-    const Update<L> item_update{item_table.data<Storage>(),
-                                item_sums.data(),
-                                nullptr,
-                                arena.at(unclipped) + n * r,
-                                r,
-                                sizes,
-                                of_items,
-                                items_rowwise};
-    launch(stream, 2 * n, kTeamsInBlock, sum_runs<L, ItemShares<L>, Update<L>>, item_groups, item_shares, item_update,
-           groups.item_partials(arena));
-    user_update.fresh = nullptr;
-    const auto blocks_of = [](int64_t n, int64_t per_block) { return (n + per_block - 1) / per_block; };
-    const FinishBlocks blocks{blocks_of(n_long_rows(user_groups), kTeamsInBlock),
-                              blocks_of(n_long_rows(item_groups), kTeamsInBlock), blocks_of(n, kTeamsInBlock),
-                              blocks_of(n_runs, kBlock / kLanes)};
-    launch(stream, blocks.users + blocks.items + blocks.fresh + blocks.runs, 1, finish_step<L>,
-           Sides<L>{user_groups, item_groups, user_update, item_update, groups.user_partials(arena),
-                    groups.item_partials(arena), fresh_rows,
-                    BatchSums{arena.at(loss), arena.at(impostors), groups.entries(arena), n, runs}},
-           blocks);
-  });
-  for (Matrix* matrix : {&user_table, &item_table, &user_sums, &item_sums}) matrix->store();
-
-  Tensor loss_total = torch::stable::new_empty(user_w, {}, ScalarType::Double);
-  Tensor impostor_total = torch::stable::new_empty(user_w, {}, ScalarType::Long);
-  Tensor active_total = torch::stable::new_empty(user_w, {}, ScalarType::Long);
-  const Totals totals{static_cast<double*>(loss_total.data_ptr()), static_cast<int64_t*>(impostor_total.data_ptr()),
-                      static_cast<int64_t*>(active_total.data_ptr())};
-  launch<kLanes>(stream, 1, 1, add_up, runs, n_runs, const_cast<const int*>(arena.at(fault)), totals);
-  return {loss_total, impostor_total, active_total};
+std::tuple<Tensor, Tensor, Tensor> cml_steps_(const Tensor& user_w, const Tensor& item_w, const Tensor& user_state,
+                                              const Tensor& item_state, const Tensor& indptr, const Tensor& indices,
+                                              const Tensor& users, const Tensor& positives, int64_t n_negatives,
+                                              const Tensor& margins, const Tensor& lrs, double eps, double max_norm,
+                                              bool rank_weight, int64_t seed, const Tensor& offsets,
+                                              bool stochastic_rounding) {
+  check_cml_steps(user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_negatives, margins, lrs,
+                  eps, max_norm, offsets);
+  check_batch_size(users, "users");
+  check_few_negatives(n_negatives);
+  check_n_keys(user_w, "user_w");
+  const Device device = enter_device(user_w);
+  const Tensor margin = torch::stable::contiguous(margins);
+  const Tensor lr = torch::stable::contiguous(lrs);
+  const Tensor offset = torch::stable::contiguous(offsets);
+  const StepNumbers numbers{Number(static_cast<const float*>(margin.data_ptr())),
+                            Number(static_cast<const float*>(lr.data_ptr())),
+                            Number(static_cast<const int64_t*>(offset.data_ptr()))};
+  const int64_t n_steps = lrs.size(0);
+  const Returned returned(user_w, {n_steps});
+  take_steps(user_w, item_w, user_state, item_state, indptr, indices, users, positives, n_steps, n_negatives, numbers,
+             eps, max_norm, rank_weight, seed, stochastic_rounding, device, returned.totals());
+  return {returned.loss, returned.impostors, returned.active};
 }
 
 }  // namespace
 }  // namespace cmlfast
 
-STABLE_TORCH_LIBRARY_IMPL(cmlfast, CMLFAST_CUDA_KEY, m) { m.impl("cml_step_", TORCH_BOX(&cmlfast::cml_step_)); }
+STABLE_TORCH_LIBRARY_IMPL(cmlfast, CMLFAST_CUDA_KEY, m) {
+  m.impl("cml_step_", TORCH_BOX(&cmlfast::cml_step_));
+  m.impl("cml_steps_", TORCH_BOX(&cmlfast::cml_steps_));
+}

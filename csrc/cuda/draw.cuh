@@ -9,6 +9,7 @@
 
 #include "../warp_math.h"
 #include "ids.cuh"
+#include "number.cuh"
 
 namespace cmlfast {
 
@@ -18,16 +19,17 @@ struct Sampler {
   DeviceIds indices;  // [nnz]
   int64_t n_items = 0;
   uint64_t seed = 0;
-  uint32_t offset = 0;
+  Number<int64_t> offset;   // whose low 32 bits count
   uint32_t first_user = 0;  // the number, among all users, of the first one here
 
   Sampler() = default;
-  Sampler(const Ids& indptr, const Ids& indices, int64_t n_items, int64_t seed, int64_t offset, int64_t first_user = 0)
+  Sampler(const Ids& indptr, const Ids& indices, int64_t n_items, int64_t seed, Number<int64_t> offset,
+          int64_t first_user = 0)
       : indptr(indptr),
         indices(indices),
         n_items(n_items),
         seed(static_cast<uint64_t>(seed)),
-        offset(static_cast<uint32_t>(offset)),
+        offset(offset),
         first_user(static_cast<uint32_t>(first_user)) {}
 };
 
@@ -36,13 +38,15 @@ struct PairDraws {
   const Sampler& sampler;
   uint32_t user;
   uint32_t positive;
+  uint32_t offset;
   DeviceIds liked;  // the user's positives
   int64_t n_liked;
 
   __device__ __forceinline__ PairDraws(const Sampler& sampler, int64_t user, int64_t positive)
       : sampler(sampler),
         user(sampler.first_user + static_cast<uint32_t>(user)),
-        positive(static_cast<uint32_t>(positive)) {
+        positive(static_cast<uint32_t>(positive)),
+        offset(static_cast<uint32_t>(sampler.offset.get())) {
     const int64_t begin = sampler.indptr[user];
     liked = sampler.indices.from(begin);
     n_liked = sampler.indptr[user + 1] - begin;
@@ -50,7 +54,7 @@ struct PairDraws {
   __device__ __forceinline__ int64_t n_others() const { return sampler.n_items - n_liked; }
   // The words of negatives 4 block .. 4 block + 3.
   __device__ __forceinline__ Words4 words(int64_t block) const {
-    return negative_words({sampler.seed, user, positive, sampler.offset}, static_cast<uint32_t>(block));
+    return negative_words({sampler.seed, user, positive, offset}, static_cast<uint32_t>(block));
   }
   __device__ __forceinline__ int64_t item(uint32_t word) const {
     return nth_not_liked(liked, n_liked, bounded(word, n_others()));

@@ -11,6 +11,7 @@
 #include "eight_threads.cuh"
 #include "ids.cuh"
 #include "lane_sums.cuh"
+#include "number.cuh"
 
 namespace cmlfast {
 
@@ -58,6 +59,21 @@ inline bool needs_unclipped(const Tensor& table, bool rowwise, bool one_tile) {
   return !one_tile && (table.scalar_type() != ScalarType::Float || rowwise);
 }
 
+// What all rows of a table share in an update.
+struct UpdateNumbers {
+  Number<float> lr;
+  float eps;
+  float max_norm;
+  bool stochastic_rounding;
+  uint64_t seed;
+  Number<int64_t> offset;  // whose low 32 bits count
+  uint32_t table;          // as in Rounding
+
+  __device__ __forceinline__ Rounding rounding() const {
+    return {stochastic_rounding, seed, static_cast<uint32_t>(offset.get()), table};
+  }
+};
+
 template <typename L>
 struct Update {
   static constexpr bool kReadsOwn = true;
@@ -68,8 +84,7 @@ struct Update {
   Storage* fresh;    // [n, r]: where the new row goes, by the place p where its occurrences begin; null: into the table
   float* unclipped;  // [n, r], by p: see needs_unclipped()
   int64_t r;
-  StepSizes sizes;
-  Rounding rounding;
+  UpdateNumbers numbers;
   bool rowwise;
 
   // Both are read after the sums, the row by some sums before.
@@ -88,16 +103,18 @@ struct Update {
       if (to_.rowwise) return rowwise_tile(own, total, first);
       float* state_row = to_.state + row_ * to_.r;
       updated_ = own;
+      const float lr = to_.numbers.lr.get();
+      const float eps = to_.numbers.eps;
       Tile<L> state = load_tile<Wide>(team_, state_row, first, to_.r);
 #pragma unroll
       for (int c = 0; c < L::kChunks; ++c) {
         float4& y = updated_.chunk[c];
         float4& sum = state.chunk[c];
         const float4 gradient = total.chunk[c];
-        adagrad_element(y.x, sum.x, gradient.x, to_.sizes.lr, to_.sizes.eps);
-        adagrad_element(y.y, sum.y, gradient.y, to_.sizes.lr, to_.sizes.eps);
-        adagrad_element(y.z, sum.z, gradient.z, to_.sizes.lr, to_.sizes.eps);
-        adagrad_element(y.w, sum.w, gradient.w, to_.sizes.lr, to_.sizes.eps);
+        adagrad_element(y.x, sum.x, gradient.x, lr, eps);
+        adagrad_element(y.y, sum.y, gradient.y, lr, eps);
+        adagrad_element(y.z, sum.z, gradient.z, lr, eps);
+        adagrad_element(y.w, sum.w, gradient.w, lr, eps);
         store_wide(state_row, first, c, sum);
         squares_ = squares_ + y * y;
         if (!L::kOneTile) store_wide(waiting(), first, c, y);
@@ -113,7 +130,7 @@ struct Update {
           step(own, load_tile<Wide>(team_, gradient(), first, to_.r), divisor, first);
         }
       }
-      const float factor = clip_factor(fold<L>(team_, squares_), to_.sizes.max_norm);
+      const float factor = clip_factor(fold<L>(team_, squares_), to_.numbers.max_norm);
       if (!L::kOneTile && kWide && factor == 1.0f) return;
       for (int first = 0; L::kOneTile ? first == 0 : first < to_.r; first += L::kTile) {
         if (!L::kOneTile) updated_ = load_tile<Wide>(team_, waiting(), first, to_.r);
@@ -148,13 +165,14 @@ struct Update {
         state = rowwise_state(to_.state[row_], squares, to_.r);
         to_.state[row_] = state;
       }
-      return rowwise_divisor(team_.from(state, 0), to_.sizes.eps);
+      return rowwise_divisor(team_.from(state, 0), to_.numbers.eps);
     }
 
     __device__ __forceinline__ void step(const Tile<L>& own, const Tile<L>& total, float divisor, int first) {
+      const float lr = to_.numbers.lr.get();
 #pragma unroll
       for (int c = 0; c < L::kChunks; ++c) {
-        const float4 change = to_.sizes.lr * total.chunk[c];
+        const float4 change = lr * total.chunk[c];
         const float4 y =
             own.chunk[c] - make_float4(change.x / divisor, change.y / divisor, change.z / divisor, change.w / divisor);
         updated_.chunk[c] = y;
@@ -180,15 +198,16 @@ struct Update {
     }
     __device__ __forceinline__ void store_rounded(Storage* row, int e, float4 value) {
       Storage values[4];
-      if (!kWide && to_.rounding.stochastic) {
+      if (!kWide && to_.numbers.stochastic_rounding) {
+        const Rounding rounding = to_.numbers.rounding();
         if constexpr (L::kVector) {
-          const Words4 words = rounding_words(to_.rounding, row_, e / 4);
+          const Words4 words = rounding_words(rounding, row_, e / 4);
           round_stochastic(value.x, words.word[0], values[0]);
           round_stochastic(value.y, words.word[1], values[1]);
           round_stochastic(value.z, words.word[2], values[2]);
           round_stochastic(value.w, words.word[3], values[3]);
         } else {
-          const auto word = [&](int at) { return pick(rounding_words(to_.rounding, row_, at / 4), at % 4); };
+          const auto word = [&](int at) { return pick(rounding_words(rounding, row_, at / 4), at % 4); };
           round_stochastic(value.x, word(e), values[0]);
           round_stochastic(value.y, word(e + L::kStride), values[1]);
           round_stochastic(value.z, word(e + 2 * L::kStride), values[2]);

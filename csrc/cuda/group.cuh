@@ -104,6 +104,13 @@ class PairGroups {
         user_partials_(arena.reserve<float>(n_partial_slots(n_pairs) * r)),
         item_partials_(arena.reserve<float>(n_partial_slots(2 * n_pairs) * r)) {}
 
+  // The same memory for a batch of fewer pairs.
+  PairGroups of(int64_t n_pairs) const {
+    PairGroups fewer = *this;
+    fewer.n_pairs_ = n_pairs;
+    return fewer;
+  }
+
   // Where a kernel writes the entries.
   RowEntries entries(const Arena& arena) const { return {arena.at(keys_), arena.at(positions_), n_users_, n_items_}; }
   void sort(const Arena& arena, cudaStream_t stream) const {

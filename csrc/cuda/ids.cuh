@@ -22,7 +22,7 @@ struct DeviceIds {
   __device__ __forceinline__ int64_t operator[](int64_t i) const {
     return wide ? static_cast<const int64_t*>(data)[i] : static_cast<const int32_t*>(data)[i];
   }
-  __device__ __forceinline__ DeviceIds from(int64_t first) const {
+  __host__ __device__ __forceinline__ DeviceIds from(int64_t first) const {
     DeviceIds result = *this;
     result.data = static_cast<const char*>(data) + first * (wide ? 8 : 4);
     return result;

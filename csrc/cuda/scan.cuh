@@ -13,6 +13,7 @@
 #include "group.cuh"
 #include "ids.cuh"
 #include "lane_sums.cuh"
+#include "number.cuh"
 
 namespace cmlfast {
 namespace {
@@ -34,7 +35,7 @@ struct PairBatch {
   DeviceIds positives;  // [N]
   int64_t n_pairs;
   Negatives negatives;
-  float margin;
+  Number<float> margin;
 };
 
 struct ScanResults {
@@ -65,6 +66,7 @@ __global__ void __launch_bounds__(kBlock, kScanBlocks) scan_pairs(ScanArguments<
   const int64_t positive = a.batch.positives[n];
   const bool sound = a.fault == nullptr || a.limits.allow(user, positive);
   const int n_negatives = static_cast<int>(a.batch.negatives.n);
+  const float margin = a.batch.margin.get();
 
   PairScan scan;
   float positive_distance = 0.0f;
@@ -103,7 +105,7 @@ __global__ void __launch_bounds__(kBlock, kScanBlocks) scan_pairs(ScanArguments<
           const int at = eight + four + g;
           if (at == 0) positive_distance = distance[0];
           if (at == 0 || g >= n_rows) continue;
-          see_negative(scan, at, a.batch.margin, positive_distance, distance[g]);
+          see_negative(scan, at, margin, positive_distance, distance[g]);
           if (scan.nearest_at == at) hardest = ids[g];
         }
       }
@@ -121,7 +123,7 @@ __global__ void __launch_bounds__(kBlock, kScanBlocks) scan_pairs(ScanArguments<
 
   if (team.thread != 0) return;
   if (!sound) atomicExch(a.fault, 1);
-  const float value = hardest < 0 ? 0.0f : hinge(a.batch.margin, positive_distance, scan.nearest);
+  const float value = hardest < 0 ? 0.0f : hinge(margin, positive_distance, scan.nearest);
   const float weight = a.weights[scan.impostors];
   a.results.loss[n] = weighted_relu(weight, value);
   a.results.hardest.set(n, hardest);

@@ -1,5 +1,6 @@
 """The check on a GPU, as far as it goes without one: what it selects, reads, judges, reports, and when it gives up."""
 
+import json
 import os
 import re
 import signal
@@ -16,9 +17,10 @@ from typing import Any
 import pytest
 import torch
 from batches import make_batch
+from graphs import Graphs
 
 from benchmarks import bench_cuda
-from benchmarks.gpu.gpu_check import check, determinism, kernels, parts, programs, report
+from benchmarks.gpu.gpu_check import check, determinism, kernels, parts, programs, report, trainings
 from benchmarks.gpu.gpu_check.pack import pack
 from benchmarks.gpu.gpu_check.programs import (
     ROOT,
@@ -487,6 +489,32 @@ def test_a_graph_is_compared_replay_by_replay(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(determinism, "step_", lambda *given: step(*given[:-1], next(offsets)))
     with pytest.raises(AssertionError, match="replay 0"):
         determinism.test_a_graph_gives_the_same(case)
+
+
+def test_checks_of_trainings_hold_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small, with a graph's place taken by what it stands for; then by one that is no step again."""
+    monkeypatch.setattr(trainings, "capture", Graphs())
+    monkeypatch.setattr(trainings, "LARGE", (300, 400, 160))
+    monkeypatch.setattr(trainings, "GOWALLA", (90, 120, 700, 200))
+    monkeypatch.setattr(trainings, "device_time", time.perf_counter)
+    monkeypatch.setattr(trainings, "profiled", lambda call: call() or {"scan_pairs": 1e-6, "add_up": 2e-6})
+    trainings.test_replays_are_the_steps_of_the_cpu("cpu", torch.bfloat16)
+    trainings.test_a_fit_is_the_cpus("cpu")
+    recorded: list[Any] = []
+    trainings.test_time_of_replayed_steps("cpu", 8, lambda _, row: recorded.append(json.loads(row)))
+    trainings.test_time_of_an_epoch("cpu", lambda _, row: recorded.append(json.loads(row)))
+    assert [row["kernel"] for row in recorded] == [
+        "in a call each", "16 in a call", "16 in a call, replayed", "by the host's clock", "kernels together",
+    ]  # fmt: skip
+    assert recorded[-1]["measured"] == pytest.approx(3)
+
+    def only_once(call: Any) -> Any:
+        outputs = call()
+        return lambda: outputs
+
+    monkeypatch.setattr(trainings, "capture", only_once)
+    with pytest.raises(AssertionError, match=r"replays: .* tensors differ"):
+        trainings.test_replays_are_the_steps_of_the_cpu("cpu", torch.float32)
 
 
 # --- what it measures

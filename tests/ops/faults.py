@@ -1,5 +1,6 @@
 """Valid arguments of every operator, and every way in which the tests make one of them wrong."""
 
+import itertools
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -47,6 +48,19 @@ def arguments_of(operator: str) -> dict[str, Any]:
             **optimizer,
         },
         "cml_step_": {**weights, **states, **sampling, **n, **hinge, **optimizer, **generator},
+        "cml_steps_": {
+            **weights,
+            **states,
+            **sampling,
+            **n,
+            "margins": torch.tensor([0.5, 0.75, 0.25, 1.0, 0.5]),
+            "lrs": torch.tensor([0.1, 0.05, 0.0, 0.2, 0.1]),
+            "eps": 1e-10,
+            "max_norm": 1.0,
+            "rank_weight": True,
+            "seed": 1,
+            "offsets": torch.tensor([2, 3, 2, 2**40 + 7, 0]),
+        },
         "topk": {
             "queries": batch.user_w,
             "items": batch.item_w,
@@ -97,12 +111,14 @@ def put(at: Any, value: float) -> Any:
     return change
 
 
-SAMPLING = ("sample_negatives", "warp_hinge_sampled", "cml_step_")
+STEPS = ("cml_step_", "cml_steps_")
+SAMPLING = ("sample_negatives", "warp_hinge_sampled", *STEPS)
 HINGE = ("warp_hinge", "warp_hinge_sampled", "warp_hinge_backward")
 SEARCHES = ("topk", "topk_among")
 SOFTMAX = ("sampled_softmax", "sampled_softmax_gradients")
 TABLES = dict.fromkeys((*HINGE, *SOFTMAX), ("user_vectors", "item_vectors"))
-TABLES |= {"cml_step_": ("user_w", "item_w"), "topk": ("queries", "items"), "topk_among": ("queries", "items")}
+TABLES |= dict.fromkeys(STEPS, ("user_w", "item_w"))
+TABLES |= {"topk": ("queries", "items"), "topk_among": ("queries", "items")}
 IDS = dict.fromkeys(SAMPLING, ("users", "positives", "indptr", "indices"))
 IDS |= {"warp_hinge": ("users", "positives"), "warp_hinge_backward": ("users", "positives", "hardest", "impostors")}
 IDS |= {"adagrad_clip_": ("rows",), "topk": ("seen_indptr", "seen_indices")}
@@ -114,6 +130,7 @@ FLOATS |= {"sampled_softmax": (*FLOATS["sampled_softmax"], "log_q")}
 FLOATS |= {"sampled_softmax_gradients": (*FLOATS["sampled_softmax"], "weights")}
 FLOATS |= {"softmax_weights_": ("products", "offsets", "positive_logits", "weights")}
 FLOATS["cml_step_"] += ("user_state", "item_state")
+FLOATS["cml_steps_"] += ("user_state", "item_state", "margins", "lrs")
 FLOATS["warp_hinge_backward"] += ("grad_loss",)
 MANY = 2**31  # one more than a catalogue may hold
 
@@ -144,7 +161,7 @@ def faults() -> list[Fault]:
         for name, narrow in ((users, torch.float16), (items, torch.float16), (users, torch.bfloat16)):
             change = partial(Tensor.to, dtype=narrow)
             add(operator, name, change, ValueError, f"{users} and {items} are of different types; convert one")
-        if operator != "cml_step_":
+        if operator not in STEPS:
             add(operator, users, lambda table: table[:, :3], ValueError, "3 columns", f"{items} has 4")
         if operator in HINGE + SOFTMAX:
             add(operator, "users", put(4, 100), IndexError, 100, "position 4")
@@ -172,8 +189,9 @@ def faults() -> list[Fault]:
     for operator in (*HINGE, *SOFTMAX, *SEARCHES):
         add(operator, "metric", "cosine", ValueError, "'cosine'", "'sqeuclidean' or 'dot'")
         add(operator, "metric", "", ValueError, "''")
-    for operator in ("adagrad_clip_", "cml_step_"):
-        for name, wrong in (("lr", -0.125), ("lr", -1.0), ("lr", float("nan")), ("eps", 0.0), ("eps", -1e-10)):
+    for operator in ("adagrad_clip_", *STEPS):
+        rates = (("lr", -0.125), ("lr", -1.0), ("lr", float("nan")))
+        for name, wrong in (*(rates if operator != "cml_steps_" else ()), ("eps", 0.0), ("eps", -1e-10)):
             add(operator, name, wrong, ValueError, f"{wrong:g}")
         for wrong in (0.0, -2.5, float("nan"), -1234567.0):
             add(operator, "max_norm", wrong, ValueError)
@@ -200,10 +218,18 @@ def faults() -> list[Fault]:
     add("adagrad_clip_", "grads", lambda grads: grads[:, 1:], ValueError, "3 columns")
     add("adagrad_clip_", "state", lambda state: state[1:], ValueError, "shape [8, 4]", "[9, 4]")
     add("adagrad_clip_", "state", lambda state: state[0], ValueError, "shape [4]", "[9, 4]")
-    for name in ("user_state", "item_state"):
-        add("cml_step_", name, lambda state: state[:, 1:], ValueError, ", 3]", ", 4], or one column")
-        add("cml_step_", name, lambda state: state[:, 0], ValueError, ", 4], or one column")
-        add("cml_step_", name, lambda state: state[:-1, :1], ValueError, ", 1]", ", 4], or one column")
+    for operator, name in itertools.product(STEPS, ("user_state", "item_state")):
+        add(operator, name, lambda state: state[:, 1:], ValueError, ", 3]", ", 4], or one column")
+        add(operator, name, lambda state: state[:, 0], ValueError, ", 4], or one column")
+        add(operator, name, lambda state: state[:-1, :1], ValueError, ", 1]", ", 4], or one column")
+    for wrong in (-0.125, float("nan"), float("inf")):
+        add("cml_steps_", "lrs", put(3, wrong), ValueError, f"{wrong:g} at position 3", "finite and not negative")
+    for name in ("margins", "offsets"):
+        add("cml_steps_", name, lambda numbers: numbers[1:], ValueError, f"{name} has 4 entries and lrs has 5")
+    add("cml_steps_", "offsets", lambda offsets: offsets.int(), ValueError, "int64")
+    add("cml_steps_", "offsets", lambda offsets: offsets.float(), ValueError, "int64")
+    add("cml_steps_", "offsets", lambda offsets: offsets[None], ValueError, "shape [1, 5]", "1 dimension(s)")
+    add("cml_steps_", "lrs", lambda rates: rates[0], ValueError, "shape []", "1 dimension(s)")
     for operator in SOFTMAX:
         add(operator, "negatives", put(3, -1), IndexError, -1, "position 3", "9 rows")
         add(operator, "negatives", put(6, 9), IndexError, 9, "position 6", "9 rows")

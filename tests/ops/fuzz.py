@@ -145,6 +145,7 @@ def tables(draw: Draw, narrow: bool = True) -> tuple[int, int, int, torch.dtype]
 CHANGED = {
     "adagrad_clip_": ("weight", "state"),
     "cml_step_": ("user_w", "item_w", "user_state", "item_state"),
+    "cml_steps_": ("user_w", "item_w", "user_state", "item_state"),
     "softmax_weights_": ("products",),
 }
 
@@ -210,6 +211,23 @@ def separate(operator: str, draw: Draw) -> dict[str, Any]:
     if operator == "cml_step_":
         numbers = {**drawn, **hinge, **optimizer, "stochastic_rounding": draw.chance(2)}
         return {**vectors(("user_w", "item_w")), **states(("user_state", "item_state")), **sampling(), **numbers}
+    if operator == "cml_steps_":
+        steps = 1 + draw.below(5)
+        rates = torch.tensor([draw.of((0.1, 0.0, 1e3)) for _ in range(steps)])
+        if draw.chance(30):
+            rates[draw.below(steps)] = draw.of((-1.0, float("nan"), float("inf")))
+        numbers = {
+            "n_negatives": negatives,
+            "margins": draw.laid_out(torch.tensor([draw.of((0.5, 2.0, 0.0)) for _ in range(steps)])),
+            "lrs": draw.laid_out(rates),
+            "eps": optimizer["eps"],
+            "max_norm": optimizer["max_norm"],
+            "rank_weight": hinge["rank_weight"],
+            "seed": drawn["seed"],
+            "offsets": draw.laid_out(torch.tensor([draw.below(2**31) for _ in range(steps)])),
+            "stochastic_rounding": draw.chance(2),
+        }
+        return {**vectors(("user_w", "item_w")), **states(("user_state", "item_state")), **sampling(), **numbers}
     if operator in ("topk", "topk_among"):
         indptr, indices = draw.csr(users, items, ids) if draw.chance(2) else (None, None)
         among = {}
@@ -227,8 +245,8 @@ def separate(operator: str, draw: Draw) -> dict[str, Any]:
 
 
 OPERATORS = (
-    "sample_negatives", "warp_hinge", "warp_hinge_sampled", "adagrad_clip_", "cml_step_", "topk", "topk_among",
-    "softmax_weights_",
+    "sample_negatives", "warp_hinge", "warp_hinge_sampled", "adagrad_clip_", "cml_step_", "cml_steps_", "topk",
+    "topk_among", "softmax_weights_",
 )  # fmt: skip
 
 

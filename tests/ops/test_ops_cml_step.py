@@ -1,4 +1,4 @@
-"""cml_step_ on every backend: the reference's tables, accumulators and counts, after one step and after fifty."""
+"""cml_step_ and cml_steps_ on every backend: the reference's tables, accumulators and counts, of one step and many."""
 
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,7 @@ from batches import (
 MARGIN, SEED, N_STEPS = 0.4, 21, 50
 TABLES = ("user_w", "item_w", "user_state", "item_state")
 RETURNS = ("loss", "impostors", "active")
+RETURN_TYPES = (torch.float64, torch.int64, torch.int64)
 HEAVY = {
     "one user": {"one_user": True},
     "one item": {"one_item": True},
@@ -69,7 +70,7 @@ def test_equals_reference(kernel: Backend, r: int, n_negatives: int) -> None:
         got = step(kernel, batch, n_negatives, **options)
         want = wanted(r, n_negatives, dtype, **options)
         assert_step(got, batch, *want, f"{dtype} {options}")
-        assert [part.dtype for part in got] == [torch.float64, torch.int64, torch.int64]
+        assert [part.dtype for part in got] == [*RETURN_TYPES]
         assert 0 < got[2] < len(batch.users)
 
 
@@ -237,3 +238,80 @@ def test_is_the_sum_of_its_parts(backend: Backend, r: int, rank_weight: bool, ki
     for name, mine, theirs in zip(TABLES, parts.tables, whole.tables, strict=True):
         assert_same(mine, theirs, name)
     assert float(loss_of_step) == pytest.approx(float(loss.detach().double().sum()), rel=1e-12)
+
+
+def steps(backend: Backend, batch: Batch, n_negatives: int, *numbers: torch.Tensor, **options: Any) -> Any:
+    """Take steps on the batch's own tables, of margins, learning rates and offsets."""
+    margins, lrs, offsets = numbers
+    arguments = (*batch.tables, *batch.sampling, n_negatives, margins, lrs, 1e-10, 1.0, True, SEED, offsets)
+    return backend.run("cml_steps_", *arguments, **options)
+
+
+def numbers_of(n_steps: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return numbers that no two steps share; offsets of which the low 32 bits count."""
+    at = torch.arange(n_steps)
+    return 0.8 - at / 37, 0.3 / (1 + at), 2**33 - 2 + 5 * at
+
+
+@lru_cache
+def one_by_one(r: int, n_pairs: int, n_steps: int, dtype: torch.dtype, stored: torch.dtype) -> tuple[Any, Batch]:
+    """Return what the reference's single steps come to, on the parts of a batch."""
+    batch = steps_case(r, n_pairs, dtype, stored)
+    pairs = zip(batch.users.tensor_split(n_steps), batch.positives.tensor_split(n_steps), strict=True)
+    returned = []
+    for (users, positives), *numbers in zip(pairs, *(each.tolist() for each in numbers_of(n_steps)), strict=True):
+        margin, lr, offset = numbers
+        arguments = (
+            *batch.tables,
+            *batch.sampling[:2],
+            users,
+            positives,
+            7,
+            margin,
+            lr,
+            1e-10,
+            1.0,
+            True,
+            SEED,
+            offset,
+        )
+        returned.append(REFERENCE.run("cml_step_", *arguments, stochastic_rounding=True))
+    return [torch.stack(column) for column in zip(*returned, strict=True)], batch
+
+
+def steps_case(r: int, n_pairs: int, dtype: torch.dtype, stored: torch.dtype = torch.float32) -> Batch:
+    """Return a batch; with one accumulator a row of users where rows are of 64 numbers."""
+    batch = make_batch(r, n_pairs, dtype).stored_as(stored)
+    return batch.rowwise(("user_state",)) if r == 64 else batch
+
+
+@pytest.mark.parametrize(("r", "stored"), [(33, torch.float32), (64, torch.float32), (100, torch.bfloat16)], ids=str)
+@pytest.mark.parametrize(("n_pairs", "n_steps"), [(331, 1), (331, 3), (64, 64), (2101, 2), (3, 5)], ids=str)
+def test_steps_are_steps_one_by_one(kernel: Backend, r: int, stored: torch.dtype, n_pairs: int, n_steps: int) -> None:
+    """Of batches that differ by a pair, of one pair, of none, and of one with a run more than the other."""
+    for dtype in ID_TYPES:
+        batch = steps_case(r, n_pairs, dtype, stored)
+        got = steps(kernel, batch, 7, *numbers_of(n_steps), stochastic_rounding=True)
+        assert_step(got, batch, *one_by_one(r, n_pairs, n_steps, dtype, stored), str(dtype))
+        assert [(part.dtype, len(part)) for part in got] == [(each, n_steps) for each in RETURN_TYPES]
+
+
+def test_the_reference_takes_steps_one_by_one() -> None:
+    batch = steps_case(33, 331, torch.int64)
+    got = steps(REFERENCE, batch, 7, *numbers_of(3), stochastic_rounding=True)
+    assert_step(got, batch, *one_by_one(33, 331, 3, torch.int64, torch.float32))
+
+
+def test_numbers_of_steps_may_lie_anywhere(backend: Backend) -> None:
+    batch, spread = steps_case(33, 331, torch.int64), steps_case(33, 331, torch.int64).strided()
+    numbers = numbers_of(3)
+    want = steps(backend, batch, 7, *numbers)
+    got = steps(backend, spread, 7, *(torch.stack((each, each - 1), 1)[:, 0] for each in numbers))
+    assert_step(got, spread, want, batch)
+
+
+def test_more_negatives_than_weights_in_a_launch(kernel: Backend) -> None:
+    """Rank weights reach a GPU 512 at a time, with what begins the steps."""
+    batch, want_batch = steps_case(4, 40, torch.int64), steps_case(4, 40, torch.int64)
+    want = steps(REFERENCE, want_batch, 1030, *numbers_of(2))
+    assert_step(steps(kernel, batch, 1030, *numbers_of(2)), batch, want, want_batch)

@@ -5,11 +5,12 @@ import itertools
 import pytest
 import torch
 from backends import Backend
-from faults import arguments_of
+from faults import STEPS, arguments_of
 from torch import Tensor
 
 CHANGED = {
     "cml_step_": ("user_w", "item_w", "user_state", "item_state"),
+    "cml_steps_": ("user_w", "item_w", "user_state", "item_state"),
     "adagrad_clip_": ("weight", "state"),
     "softmax_weights_": ("products",),
 }
@@ -23,7 +24,7 @@ def on_this_machine(backend: Backend) -> None:
 def square(operator: str) -> dict:
     """Return valid arguments whose tables have as many rows as each other, so that one may stand for another."""
     arguments = arguments_of(operator)
-    if operator == "cml_step_":
+    if operator in STEPS:
         for name in ("user_w", "user_state"):
             arguments[name] = torch.cat((arguments[name], arguments[name]))[:10]
         for name in ("item_w", "item_state"):
@@ -60,7 +61,7 @@ def test_one_tensor_in_two_places(implementation: Backend, operator: str) -> Non
             assert set(str(told.value).split(" share")[0].split(" and ")) == names
 
 
-@pytest.mark.parametrize("operator", ["cml_step_", "adagrad_clip_"])
+@pytest.mark.parametrize("operator", [*STEPS, "adagrad_clip_"])
 def test_views_of_one_tensor(implementation: Backend, operator: str) -> None:
     on_this_machine(implementation)
     one, other = CHANGED[operator][:1] + CHANGED[operator][-1:]

@@ -23,6 +23,7 @@ OPERATORS = (
     "warp_hinge_sampled",
     "adagrad_clip_",
     "cml_step_",
+    "cml_steps_",
     "topk",
     "topk_among",
     "softmax_weights_",
@@ -34,6 +35,7 @@ TABLES = {"user_vectors", "item_vectors", "weight", "user_w", "item_w", "queries
 MUTATED = {
     "adagrad_clip_": ["weight", "state"],
     "cml_step_": ["user_w", "item_w", "user_state", "item_state"],
+    "cml_steps_": ["user_w", "item_w", "user_state", "item_state"],
     "softmax_weights_": ["products"],
 }
 
@@ -47,6 +49,10 @@ def ordered(operator: str) -> dict[str, Any]:
     arguments = arguments_of(operator)
     names = [argument.name for argument in compiled(operator).default._schema.arguments]
     return {name: arguments[name] for name in names if name in arguments}
+
+
+def is_ids(name: str, value: Any) -> bool:
+    return isinstance(value, Tensor) and not value.is_floating_point() and name != "offsets"
 
 
 def results(returned: Any) -> tuple[Tensor, ...]:
@@ -66,7 +72,7 @@ def test_opcheck(operator: str, variant: str) -> None:
             continue
         if "float16" in variant and name in TABLES:
             arguments[name] = value = value.to(getattr(torch, variant.split()[0]))
-        if variant == "int32" and not value.is_floating_point():
+        if variant == "int32" and is_ids(name, value):
             arguments[name] = value.int()
         if "gradients" in variant and operator not in GRADIENTS and name in ("user_vectors", "item_vectors"):
             arguments[name] = value.requires_grad_()
@@ -124,7 +130,7 @@ def test_function_and_torch_operator_are_one(operator: str) -> None:
 def test_shapes_without_data(operator: str, dtype: torch.dtype, stored_as: torch.dtype) -> None:
     arguments = ordered(operator)
     for name, value in arguments.items():
-        if isinstance(value, Tensor) and not value.is_floating_point():
+        if is_ids(name, value):
             arguments[name] = value.to(dtype)
         if name in TABLES:
             arguments[name] = value.to(stored_as)

@@ -96,7 +96,7 @@ class BrokenOffError(Exception):
 
 def break_off_after(n_steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the training die before the n-th step from now on, as a kill would: nobody writes anything any more."""
-    choose = loop.Batch
+    choose = loop.Batches
     left = [n_steps]
 
     def counted(*given: Any) -> Any:
@@ -105,14 +105,14 @@ def break_off_after(n_steps: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise BrokenOffError
         return choose(*given)
 
-    monkeypatch.setattr(loop, "Batch", counted)
+    monkeypatch.setattr(loop, "Batches", counted)
 
 
 def steps_of(kind: str, monkeypatch: pytest.MonkeyPatch) -> int:
     counts: list[int] = []
     with monkeypatch.context() as patch:
-        made = loop.Batch
-        patch.setattr(loop, "Batch", lambda *given: counts.append(1) or made(*given))
+        made = loop.Batches
+        patch.setattr(loop, "Batches", lambda *given: counts.append(1) or made(*given))
         fitted(kind)
     return len(counts)
 
@@ -301,7 +301,7 @@ def test_folders_that_cannot_be(tmp_path: Path) -> None:
 
 
 def at_step(n: int, act: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = loop.Batch
+    made = loop.Batches
     left = [n]
 
     def counted(*given: Any) -> Any:
@@ -310,7 +310,7 @@ def at_step(n: int, act: Any, monkeypatch: pytest.MonkeyPatch) -> None:
             act()
         return made(*given)
 
-    monkeypatch.setattr(loop, "Batch", counted)
+    monkeypatch.setattr(loop, "Batches", counted)
 
 
 def test_ctrl_c_leaves_a_model_and_a_checkpoint(

@@ -17,10 +17,16 @@ def train() -> sparse.csr_matrix:
     return sparse.random(300, 400, 0.1, format="csr", rng=np.random.default_rng(0))
 
 
+def batches_of(pairs, seed, epoch, balance, n_batches):
+    """Return users and items of each batch."""
+    *visited, sizes = pairs.visited(seed, epoch, balance, n_batches)
+    return list(zip(*(ids.split(sizes) for ids in visited), strict=True))
+
+
 @pytest.mark.parametrize("n_batches", [1, 7, 120, 12_000])
 def test_every_pair_comes_once_in_batches_of_one_size(train, n_batches) -> None:
     pairs = Pairs.of(train, train, CPU, ops)
-    batches = pairs.batches(3, 5, None, n_batches)
+    batches = batches_of(pairs, 3, 5, None, n_batches)
     assert len(batches) == n_batches
     sizes = {len(users) for users, _ in batches}
     assert max(sizes) - min(sizes) <= 1
@@ -65,7 +71,7 @@ def test_repeats_come_in_other_batches(train) -> None:
     pairs = Pairs.of(train, train, CPU, ops)
     n_batches, met = 6, 0
     for epoch in range(20):
-        for users, items in pairs.batches(2, epoch, 0.5, n_batches):
+        for users, items in batches_of(pairs, 2, epoch, 0.5, n_batches):
             keys = users.long() * train.shape[1] + items
             met += len(keys) - len(keys.unique())
     repeated = sum(
@@ -78,7 +84,7 @@ def test_repeats_come_in_other_batches(train) -> None:
 @pytest.mark.parametrize("balance", [None, 0.5])
 def test_users_of_a_batch_are_read_in_their_order(train, balance) -> None:
     pairs = Pairs.of(train, train, CPU, ops)
-    for users, _ in pairs.batches(0, 0, balance, 9):
+    for users, _ in batches_of(pairs, 0, 0, balance, 9):
         assert (users.diff() >= 0).all()
 
 
@@ -95,3 +101,14 @@ def test_words_are_a_function_of_their_numbers() -> None:
     for first, n in ((0, 1), (63, 2), (64, 64), (70, 500), (999, 1), (5, 0)):
         assert torch.equal(draw_words(ops, first, n, 9, 4, CPU), whole[first : first + n])
     assert len(draw_words(ops, 2**32, ROW, 9, 4, CPU)) == ROW
+
+
+def test_sizes_are_those_of_tensor_split_wherever_some_batches_begin() -> None:
+    """So that several steps in a call cut their pairs where single steps do."""
+    for n, n_batches in ((100, 13), (13, 13), (5, 7), (26, 13)):
+        sizes = sizes_of(n, n_batches)
+        assert sum(sizes) == n
+        for first in range(n_batches):
+            for stop in range(first + 1, n_batches + 1):
+                own = sizes[first:stop]
+                assert [len(part) for part in torch.arange(sum(own)).tensor_split(stop - first)] == own

@@ -18,7 +18,7 @@ from cmlfast.features.network import FeatureMLP
 from cmlfast.features.rows import Features
 from cmlfast.training.covariance import covariance_gradient
 from cmlfast.training.loss import EPSILON
-from cmlfast.training.pairs import Batch, Pairs
+from cmlfast.training.pairs import Batch, Batches, Pairs
 from cmlfast.training.settings import Settings, resolve
 from cmlfast.training.side_information import JointTables, Side
 from cmlfast.training.step import JointStep, choose_step, fused_step
@@ -78,7 +78,9 @@ def stepped(case: Case, step: object) -> tuple[JointTables, tuple[Tensor, ...]]:
     # Not by the sides' own clone, which keeps the optimizer of the old network.
     sides = (one and side_of(one.encoder.network, one.features, case.settings) for one in case.tables.sides())
     tables = JointTables(*(table.clone() for table in case.tables.all()), *sides)
-    return tables, step(tables, case.pairs, case.batch, case.settings)
+    users, items, *numbers = case.batch
+    batches = Batches(users, items, [len(users)], *([each] for each in numbers))
+    return tables, step(tables, case.pairs, batches, case.settings)
 
 
 @pytest.mark.parametrize("kernels", KERNELS)

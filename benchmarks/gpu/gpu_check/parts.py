@@ -53,9 +53,9 @@ def determinism(folder: Path) -> Part:
 
 
 def kernels(folder: Path) -> Part:
-    """Time each kernel of a step and of a search, beside what is predicted of it."""
-    file = Path(__file__).with_name("kernels.py")
-    return Part("kernels", [Program("kernels", pytest_command("kernels", folder, str(file)))], 40, least=6)
+    """Time each kernel of a step and of a search, beside what is predicted of it; then steps and an epoch of a fit."""
+    files = [str(Path(__file__).with_name(name)) for name in ("kernels.py", "trainings.py")]
+    return Part("kernels", [Program("kernels", pytest_command("kernels", folder, *files))], 60, least=12)
 
 
 def speeds(folder: Path) -> Part:

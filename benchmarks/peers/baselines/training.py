@@ -101,7 +101,8 @@ def fit(
     rate = Schedule(chosen["learning_rate"], 0.0)
     n_steps = chosen["epochs"] * n_batches
     for epoch in range(chosen["epochs"]):
-        batches = pairs.batches(chosen["seed"], epoch, chosen["balance"], n_batches)
+        *visited, sizes = pairs.visited(chosen["seed"], epoch, chosen["balance"], n_batches)
+        batches = zip(*(ids.split(sizes) for ids in visited), strict=True)
         for step, ids in enumerate(batches, epoch * n_batches):
             for group in optimizer.param_groups:
                 group["lr"] = rate.at(step / n_steps)
