@@ -148,6 +148,17 @@ def test_an_archive_with_a_flipped_byte(tmp_path) -> None:
         load("movielens-20m", min_likes=1, path=tmp_path)
 
 
+def test_an_archive_whose_packed_bytes_are_damaged(tmp_path) -> None:
+    rows = "".join(f"{user},{user * 7919 % 10007},4.0,{user * user}\n" for user in range(20_000))
+    packed = archive(tmp_path / "ml-20m.zip", "movielens-20m", b"userId,movieId,rating,timestamp\n" + rows.encode())
+    content = bytearray(packed.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 100] = b"\xff" * 100
+    packed.write_bytes(content)
+    with pytest.raises(ValueError, match=r"is damaged, .*decompressing data: invalid"):
+        load("movielens-20m", min_likes=1, path=tmp_path)
+
+
 def test_other_tables(tmp_path) -> None:
     (tmp_path / "ratings.csv").write_text("userId,movieId,timestamp\n1,2,3\n")
     with pytest.raises(ValueError, match=r"not the ratings.csv of movielens-20m .*rating"):

@@ -141,7 +141,7 @@ class Triplets:
     def _opened(self, path: Path) -> Iterator[Any]:
         """Open the table, packed or not; say of what goes wrong where, and what to do."""
         try:
-            if path.suffix != ".zip":
+            if path.suffix.lower() != ".zip":
                 with path.open("rb") as stream:
                     yield stream
                 return
