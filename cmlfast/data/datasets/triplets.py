@@ -83,10 +83,11 @@ class Triplets:
         """
         found = self._find(path)
         user, item, value, *time = self.columns
-        bad: list[Any] = []
+        n_bad, first_bad = 0, ""
 
         def left_out(row: Any) -> str:
-            bad.append(row.text)
+            nonlocal n_bad, first_bad
+            n_bad, first_bad = n_bad + 1, first_bad or row.text
             return "skip"
 
         with self._opened(found) as stream:
@@ -101,14 +102,14 @@ class Triplets:
             likes = Interactions.from_frame(
                 reader, user, item, None if min_value is None else value, min_value, time=time[0] if time else None
             )
-        n_rows = likes.nnz + likes.n_duplicates + likes.n_dropped + len(bad)
+        n_rows = likes.nnz + likes.n_duplicates + likes.n_dropped + n_bad
         if n_rows != self.n_rows:
             raise ValueError(
                 f"{found} has {n_rows:,} rows, but the {self.table} of {self.name} has {self.n_rows:,}: it is cut off, "
                 f"or another one; get it again from {self.page}, or read what is there with Interactions.from_csv"
             )
-        if bad:
-            LOG.warning("%s: %d lines left out that are not as the others, first %r", found, len(bad), bad[0])
+        if n_bad:
+            LOG.warning("%s: %d lines left out that are not as the others, first %r", found, n_bad, first_bad)
         return likes
 
     def _find(self, path: str | os.PathLike[str] | None) -> Path:
