@@ -46,10 +46,10 @@ test-tsan: $(VENV)/test
 	cd tests && ../$(BIN)/python -m tsan_cpu $(TSAN)
 
 # Operators with random arguments, readers with damaged files, random command lines: FUZZ="--minutes 10" of
-# processor time for each.
+# processor time for each. Readers with inputs that grow by what they reach too, after `make .venv/fuzz`.
 fuzz: $(VENV)/test
 	cd tests && ../$(BIN)/python -m ops.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.fuzz $(FUZZ) && \
-	../$(BIN)/python -W ignore -m cli.fuzz $(FUZZ)
+	../$(BIN)/python -W ignore -m cli.fuzz $(FUZZ) && ../$(BIN)/python -W ignore -m data.guided $(FUZZ)
 
 # A training step's instructions, counted by valgrind, against the stored budget; `-m benchmarks.instructions --update`
 # stores a new one. Says so where valgrind is missing or another compiler has built the extension.

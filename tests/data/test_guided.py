@@ -1,0 +1,25 @@
+"""What `data.guided` begins with is read, what is not such is refused, and without Atheris it says so."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+from data import fuzz, guided
+
+
+def test_inputs_to_begin_with_are_read_and_others_refused(tmp_path: Path) -> None:
+    targets = guided.targets(tmp_path)
+    assert len(targets) == 6
+    for begin, reads in targets.values():
+        for content in begin:
+            reads(content)
+        with pytest.raises(fuzz.CLEAN):
+            reads(b"{}")
+
+
+def test_without_atheris_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(sys, "argv", ["guided"])
+    assert guided.main() == 0
+    assert "Atheris is not installed (make .venv/fuzz)" in capsys.readouterr().out
