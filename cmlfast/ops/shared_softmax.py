@@ -185,6 +185,8 @@ def _check(
         (negatives, "negatives", item_vectors, "item_vectors"),
     )
     # One question for all ids, since a GPU makes the host wait for each; an id that torch finds there ends its context.
-    if torch.stack([((ids < 0) | (ids >= len(table))).any() for ids, _, table, _ in named]).any():
-        for ids, name, table, table_name in named:
+    some = [each for each in named if len(each[0])]
+    edges = torch.stack([edge for ids, *_ in some for edge in ids.aminmax()]).tolist() if some else []
+    for (ids, name, table, table_name), least, most in zip(some, edges[::2], edges[1::2], strict=True):
+        if least < 0 or most >= len(table):
             checks.check_range(ids, name, 0, len(table), table_name)
