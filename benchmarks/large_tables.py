@@ -2,8 +2,9 @@
 
 A million made-up likes of a million users. For each form, a process trains an epoch of the hinge, takes steps of both
 losses on 10,000 pairs, and saves the model; another one loads it and answers two users. Bytes are counted, the peak is
-the kernel's, a step's time is the processor's, of all threads, the median of 20 steps on other pairs each. Of the
-items' table it is told what part lies on large pages; NUMPY_MADVISE_HUGEPAGE=0 has none asked for.
+the kernel's. Times are the processor's, of all threads, for others may be at work, but for saving; a step's is the
+median of 20 on other pairs each. Of the items' table it is told what part lies on large pages;
+NUMPY_MADVISE_HUGEPAGE=0 has none asked for.
 """
 
 from __future__ import annotations
@@ -49,13 +50,13 @@ def likes(options: argparse.Namespace) -> sparse.csr_matrix:
 
 def train(options: argparse.Namespace) -> dict[str, float]:
     """Fit, take steps, save."""
-    matrix, began = likes(options), time.perf_counter()
+    matrix, began = likes(options), time.process_time()
     model = CML(
         options.components, "warp", margin=MARGIN, n_negatives=N_NEGATIVES, learning_rate=LR, batch_size=BATCH,
         n_epochs=1, random_state=0, **FORMS[options.form],
     )  # fmt: skip
     model.fit(matrix, show_progress=False)
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     assert model._fitted
     tables = model._fitted.tables.all()
     found = {
@@ -77,7 +78,7 @@ Csr = tuple[Tensor, Tensor]
 
 
 def step(matrix: sparse.csr_matrix, tables: Tables, act: Callable[[Tables, Csr, Tensor, Tensor, int], None]) -> float:
-    """Return the milliseconds of a step: of the processor, for others may be at work."""
+    """Return the milliseconds of a step."""
     csr = torch.from_numpy(matrix.indptr), torch.from_numpy(matrix.indices)
     users = torch.arange(matrix.shape[0], dtype=torch.int32).repeat_interleave(csr[0].diff())
     order, times = torch.randperm(len(users), generator=torch.Generator().manual_seed(0)), []
@@ -108,13 +109,13 @@ def softmax_step_(tables: Tables, csr: Csr, users: Tensor, items: Tensor, number
 
 def serve(options: argparse.Namespace) -> dict[str, float]:
     """Load, and answer two users."""
-    began = time.perf_counter()
+    began = time.process_time()
     model = CML.load(options.path)
-    found = {"load": time.perf_counter() - began}
+    found = {"load": time.process_time() - began}
     for name, user in (("first answer", 1), ("answer", 2)):
-        began = time.perf_counter()
+        began = time.process_time()
         model.recommend(user, N=10)
-        found[name] = time.perf_counter() - began
+        found[name] = time.process_time() - began
     return found | {"peak": peak()}
 
 

@@ -33,13 +33,13 @@ def test_daily(monkeypatch, capsys) -> None:
 @pytest.mark.slow
 def test_large_tables(monkeypatch, capsys) -> None:
     forms = ["float32, row-wise", "bfloat16"]
-    sizes = ["--items", "1000000", "--users", "250000", "--likes", "20000", "--components", "8"]
+    sizes = ["--items", "1000000", "--users", "200000", "--likes", "20000", "--components", "8"]
     monkeypatch.setattr(sys, "argv", ["large_tables", *sizes, "--forms", *forms])
     large_tables.main()
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
     found = {row[0]: row for row in rows[2:4]}
     assert list(found) == [row[0] for row in rows[6:8]] == forms
-    # 1.25 million rows of 8 numbers: 32 and 4 bytes, or 16 and 32.
+    # 1.2 million rows of 8 numbers: 32 and 4 bytes, or 16 and 32.
     assert [found[form][1:3] for form in forms] == [["0.04", "0.00"], ["0.02", "0.04"]]
     assert all(float(number) >= 0 for row in rows[6:8] for number in row[1:])
 
