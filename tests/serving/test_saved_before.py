@@ -9,9 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy import sparse
+from torch import Tensor
 
 from cmlfast import CML, Interactions
+from cmlfast.training.pairs import Pairs, _seed, sizes_of
 
 FILE = Path(__file__).with_name("model_of_90b3c8a.cml")
 SAID = json.loads(FILE.with_suffix(".json").read_text())
@@ -57,5 +60,22 @@ def test_parameters_and_history_are_there(model: CML) -> None:
     assert model.history_ == SAID["history"]
 
 
-def test_it_learns_on_as_it_did(model: CML) -> None:
+def order_of_then(pairs: Pairs, seed: int, epoch: int, balance: float, n_batches: int) -> tuple[Tensor, list[int]]:
+    """Return an epoch's order as it was drawn at the time: shuffled, drawn again by weight, dealt like cards."""
+    n = len(pairs)
+    generator = torch.Generator().manual_seed(_seed(seed, epoch))
+    order = torch.randperm(n, generator=generator).numpy()
+    first = torch.rand((), dtype=torch.float64, generator=generator).item()
+    ends = np.cumsum((1 / (pairs.n_liked[pairs.users.numpy()] + balance))[order])
+    passed = np.minimum((ends * (n / ends[-1]) - first + 1).astype(np.int64), n)
+    passed[-1] = n
+    order = order.repeat(np.diff(passed, prepend=0))
+    return torch.from_numpy(np.concatenate([order[batch::n_batches] for batch in range(n_batches)])), sizes_of(
+        n, n_batches
+    )
+
+
+def test_it_learns_on_as_it_did(model: CML, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the order in which it visits pairs, which is another one since."""
+    monkeypatch.setattr(Pairs, "order", order_of_then)
     assert_said(model.partial_fit(model.user_items_).recommend(USER, N=4), SAID["after_partial_fit"])
