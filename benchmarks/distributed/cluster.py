@@ -32,7 +32,7 @@ from cmlfast.distributed.ranks import Ranks
 USERS, ITEMS, PAIRS = 10**9, 10**8, 10**11
 RANKS = (256, 1024, 4096)
 BATCH = 2_500  # pairs of a rank in a step
-SMALL, LARGE = 1_000_000, 4_000_000  # pairs of the two runs
+SMALL, LARGE = 500_000, 2_000_000  # pairs of the two runs
 PROCESSES = 2
 
 
