@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from cmlfast.data.tensor_file import require
+from cmlfast.distributed.ranks import Ranks
 from cmlfast.distributed.step import News
 from cmlfast.distributed.tables import SharedTables
 from cmlfast.training.checkpoint import PARTS, Checkpoints, Every, Of, files_in, told_if_damaged
@@ -31,18 +32,17 @@ class PartCheckpoints(Checkpoints):
 
     Attributes
     ----------
-    rank, size : int
+    ranks : Ranks
     news : News
         Whether it is time for one, which all ranks must agree on.
     """
 
-    rank: int = 0
-    size: int = 1
+    ranks: Ranks | None = None
     news: News | None = None
     _saved: int = field(default=0)
 
     @staticmethod
-    def of_rank(folder: Path, every: Any, of: Of, rank: int, size: int) -> PartCheckpoints:
+    def of_rank(folder: Path, every: Any, of: Of, ranks: Ranks) -> PartCheckpoints:
         """Make the folders if they are not there; raise as :meth:`Checkpoints.in_folder`.
 
         Raises
@@ -55,9 +55,9 @@ class PartCheckpoints(Checkpoints):
                 f"checkpoint_dir is {str(folder)!r}, which has checkpoints of a training without process_group; go on "
                 "without it, or give another folder"
             )
-        part = folder / f"part-{rank}-of-{size}"
+        part = folder / f"part-{ranks.rank}-of-{ranks.size}"
         Checkpoints.in_folder(part, every, of)
-        return PartCheckpoints(part, Every.of(every), of, rank=rank, size=size)
+        return PartCheckpoints(part, Every.of(every), of, ranks=ranks)
 
     def clock(self) -> bool:
         """Whether it is time for one by this rank's clock."""
@@ -68,9 +68,15 @@ class PartCheckpoints(Checkpoints):
         return self.news is not None and self.news.is_due
 
     def save(self, course: Course, tables: JointTables, best: JointTables) -> None:
-        """Write this rank's part; as :meth:`Checkpoints.save`."""
+        """Write this rank's part; as :meth:`Checkpoints.save`.
+
+        It is begun when all parts of the one before are whole: whenever all are killed, all have some one.
+        """
         assert isinstance(tables, SharedTables)
+        assert self.ranks is not None
         assert isinstance(best, SharedTables)
+        self.finish()
+        self.ranks.gather(tables.user.new_zeros(1))  # each waits for all
         part = tables.part()
         of = self.of
         self.of = {**of, "part": tables.bounds()}
@@ -81,14 +87,14 @@ class PartCheckpoints(Checkpoints):
         if self.news is not None:
             self.news.is_due = False
         self._saved += 1
-        if self._saved == 2 and self.rank == 0:  # when the first is whole, with all ranks
-            self._remove_others()
+        if self._saved == 2 and self.ranks.rank == 0:  # when the first is whole, with all ranks
+            self._remove_others(self.ranks.size)
 
-    def _remove_others(self) -> None:
+    def _remove_others(self, size: int) -> None:
         """Remove the parts of other numbers of ranks, which this training went on from."""
         for folder in self.folder.parent.iterdir():
             found = PARTS.fullmatch(folder.name)
-            if found and int(found[2]) != self.size:
+            if found and int(found[2]) != size:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def restore(self, tables: JointTables, n_batches: int) -> tuple[Course, JointTables] | None:

@@ -68,7 +68,7 @@ class Together:
 
     def checkpoints(self, folder: str | os.PathLike[str], every: Any, of: Of) -> PartCheckpoints:
         """Return this rank's checkpoints in a folder that all share."""
-        return PartCheckpoints.of_rank(Path(folder), every, of, self.ranks.rank, self.ranks.size)
+        return PartCheckpoints.of_rank(Path(folder), every, of, self.ranks)
 
     def fit(
         self,
