@@ -361,17 +361,17 @@ class CML:
         self._check_used(given)
         features = read_features(train, given, device)
         settings = resolve(self.get_params(), *sizes(train.matrix), lifts_of(train.matrix, features))
-        held_out = None if validation is None else Validation.of(train, validation, settings)
         networks, interrupts = Sides(self.user_network, self.item_network), Interrupts()
         together = self._together(process_group, shard_items, given, device)
 
         if together:
             settings = together.with_one_seed(settings)
+        held_out = None if validation is None else Validation.of(train, validation, settings)
         of, checkpoints = {}, None
         if together or checkpoint_dir is not None:
             of = what_is_trained(settings, train, features, networks, validation)
         if together:
-            together.check(of)
+            together.check({**of, "checkpoint_dir": checkpoint_dir is not None, "checkpoint_every": checkpoint_every})
         if checkpoint_dir is not None:
             if not isinstance(self.random_state, int | np.integer):
                 raise ValueError(

@@ -83,9 +83,12 @@ def _train(options: argparse.Namespace, parser: argparse.ArgumentParser, group: 
     try:
         model.fit(likes, **features, validation=validation, show_progress=False if options.quiet else None, **how)
     except DivergedError:
-        _report_what_there_was(model, options)
+        if processes.is_first(group):
+            _report_what_there_was(model, options)
         raise
     except KeyboardInterrupt:
+        if not processes.is_first(group):
+            raise
         _report_what_there_was(model, options)
         if options.checkpoint and any(Path(options.checkpoint).rglob("checkpoint-*")):
             complain(f"\n{options.checkpoint} keeps what was learned; the same command goes on from it")

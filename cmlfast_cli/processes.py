@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from cmlfast.ops import backend
+
 KNOW_HOW = ("train", "recommend")
 STARTED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells each process
 
@@ -37,9 +39,12 @@ def shared(options: argparse.Namespace) -> Iterator[Any]:
     if _size() == 0:
         yield None
         return
-    on_gpu = torch.cuda.is_available()
+    on_gpu = backend.choose("auto", "auto")[1].type == "cuda"
     if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # one for each process
+        number, n_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+        if number >= n_gpus:
+            raise ValueError(f"torchrun has started more processes here than there are GPUs, {n_gpus}: one takes one")
+        torch.cuda.set_device(number)
     dist.init_process_group("nccl" if on_gpu else "gloo")
     try:
         if dist.get_rank() > 0:

@@ -45,6 +45,10 @@ def read_parquet(where: Where, roles: Roles) -> Table:
         total = sum(_believed(fragment) for fragment in fragments)
     except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
         raise ValueError(f"{name}: {error}") from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk, not of what is on it
+            raise
+        raise ValueError(f"{name}: damaged, or in no format that Arrow reads: {error}") from error
     return Table(_of_fragments(fragments, data.schema, columns), total, "row")
 
 
@@ -82,7 +86,8 @@ def _of_fragment(fragment: Any, schema: Any, columns: dict[str, str]) -> Iterato
             return
         except OSError as error:
             # Of ids that are told by their differences Arrow makes no dictionaries.
-            if "Not yet implemented" not in str(error):
+            # Columns that only a folder's name has are Arrow's alone to read.
+            if "Not yet implemented" not in str(error) or not _holds(fragment, columns):
                 raise
     yield from after(parts_of(_few_at_a_time(fragment, columns), columns, source), n_seen)
 
@@ -102,7 +107,12 @@ def _is_plain(fragment: Any, columns: dict[str, str]) -> bool:
     # What it says of single columns is not asked: of damaged ones pyarrow ends the process.
     groups = (fragment.metadata.row_group(number) for number in range(fragment.metadata.num_row_groups))
     unpacked = sum(max(group.total_byte_size, 0) for group in groups)
-    return unpacked <= _most_text(fragment) or not set(columns.values()) <= set(fragment.physical_schema.names)
+    return unpacked <= _most_text(fragment) or not _holds(fragment, columns)
+
+
+def _holds(fragment: Any, columns: dict[str, str]) -> bool:
+    """Whether all columns are in a file itself."""
+    return set(columns.values()) <= set(fragment.physical_schema.names)
 
 
 def _most_text(fragment: Any) -> int:

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cmlfast.data.tensor_file import require
 from cmlfast.distributed.ranks import Ranks
 from cmlfast.distributed.step import News
 from cmlfast.distributed.tables import SharedTables
-from cmlfast.training.checkpoint import PARTS, Checkpoints, Every, Of, files_in, told_if_damaged
+from cmlfast.training.checkpoint import LOG, NAME, PARTS, Checkpoints, Every, Of, files_in, told_if_damaged
 from cmlfast.training.checkpoint_file import checked
 from cmlfast.training.course import Course
 from cmlfast.training.side_information import JointTables
@@ -101,7 +102,13 @@ class PartCheckpoints(Checkpoints):
         """Bring this rank's tables to the last checkpoint of which all parts are there; as `Checkpoints.restore`."""
         assert isinstance(tables, SharedTables)
         parts = self._last()
+        self._check_agreed(parts, tables)
         if not parts:
+            if any(files_in(folder) for folder in self.folder.parent.iterdir() if PARTS.fullmatch(folder.name)):
+                LOG.warning(
+                    "%s has checkpoints, of none of which all parts are there: the training begins anew",
+                    self.folder.parent,
+                )
             return None
         own, best, course = tables.bounds(here=True), tables, None
         filled = dict.fromkeys(TABLES, 0)
@@ -127,6 +134,19 @@ class PartCheckpoints(Checkpoints):
                 )
         assert course is not None
         return course, best
+
+    def _check_agreed(self, parts: list[Path], tables: SharedTables) -> None:
+        """Raise ``ValueError`` unless all ranks go on from the same checkpoint."""
+        assert self.ranks is not None
+        found = NAME.fullmatch(parts[0].name) if parts else None
+        own = [int(found[1]), int(found[2]), len(parts)] if found else [-1, -1, 0]
+        everybody = self.ranks.gather(torch.tensor(own, dtype=torch.int64, device=tables.user.device)).tolist()
+        for rank, one in enumerate(everybody):
+            if one != everybody[0]:
+                raise ValueError(
+                    f"checkpoint_dir is {str(self.folder.parent)!r}, where rank 0 and rank {rank} find different "
+                    "checkpoints; give a folder that all processes share"
+                )
 
     def _last(self) -> list[Path]:
         """Return the files of the last checkpoint that all parts of some number of ranks have."""

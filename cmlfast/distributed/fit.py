@@ -55,6 +55,10 @@ class Together:
 
     def check(self, of: Of) -> None:
         """Raise ``ValueError`` that names what differs, and where, unless all ranks train the same."""
+        self._check_same({"loss": of["loss"], "shard_items": self.shard_items})  # another loss has other names
+        self._check_same(of)
+
+    def _check_same(self, of: Of) -> None:
         names = sorted(of)
         digests = [list(hashlib.sha256(repr(of[name]).encode()).digest()) for name in names]
         everybody = self.ranks.gather(torch.tensor(digests, dtype=torch.uint8, device=self.device))  # [ranks, n, 32]

@@ -29,7 +29,7 @@ class Ranks:
 
     def __init__(self, group: Any) -> None:
         self.group = group
-        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+        self.rank, self.size = place_in(group)
         self.sent = 0
 
     def gather(self, tensor: Tensor) -> Tensor:
@@ -75,12 +75,29 @@ class Ranks:
     def _told(self) -> Iterator[None]:
         try:
             yield
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise LostRankError(
-                f"rank {self.rank} of {self.size} can no longer reach the others: one of these processes has ended, or "
-                "their network; what it said stands above. With a checkpoint_dir, the same command goes on from the "
-                f"last checkpoint, with any number of ranks ({str(error).splitlines()[0]})"
+                f"rank {self.rank} of {self.size} can no longer reach the others: one of these processes has ended or "
+                "was called otherwise, or their network failed; what it said stands above. With a checkpoint_dir, the "
+                "same command goes on from the last checkpoint, with any number of ranks "
+                f"({str(error).partition(chr(10))[0]})"
             ) from error
+
+
+def place_in(group: Any) -> tuple[int, int]:
+    """Return this process's number in a group, and how many there are.
+
+    Raises
+    ------
+    ValueError
+        If it is not in the group.
+    """
+    rank, size = dist.get_rank(group), dist.get_world_size(group)
+    if rank < 0:
+        raise ValueError("process_group is one that this process is not in; let those that are in it make the call")
+    return rank, size
 
 
 def as_bytes(rows: Tensor, n: int | None = None) -> Tensor:

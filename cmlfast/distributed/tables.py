@@ -34,6 +34,12 @@ class SharedTables(JointTables):
         user, item, user_state, item_state = (table.clone() for table in self.all())
         return SharedTables(user, item, user_state, item_state, None, None, self.ranks, self.shares, self.items)
 
+    def are_finite(self) -> bool:
+        """Whether no number is NaN or infinite, with any rank."""
+        ranks, _, _ = self._common()
+        wrong = torch.tensor([float(not super().are_finite())], dtype=torch.float64, device=self.user.device)
+        return not ranks.sum(wrong).item()
+
     def clipped(self, max_norm: float) -> dict[str, float]:
         """Return the shares of all users and items on the edge of the ball."""
         ranks, shares, _ = self._common()

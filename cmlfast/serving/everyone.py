@@ -69,6 +69,8 @@ def share_of(n_users: int, process_group: Any) -> range:
     if process_group is None:
         return range(n_users)
     rank, size = dist.get_rank(process_group), dist.get_world_size(process_group)
+    if rank < 0:
+        raise ValueError("process_group is one that this process is not in; let those that are in it make the call")
     return range(n_users * rank // size, n_users * (rank + 1) // size)
 
 

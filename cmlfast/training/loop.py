@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm.auto import tqdm
 
 from cmlfast.data.progress import hides_bar
@@ -23,11 +22,12 @@ from cmlfast.training.progress import FORMAT, figures
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
-from cmlfast.training.tables import AnyTables, all_finite
+from cmlfast.training.tables import AnyTables, Tables
 
 LOG = logging.getLogger("cmlfast")
 EVALUATIONS = 10  # how often a fit looks at its validation matrix, before it cools down
 STEPS_AT_ONCE = {"cuda": 16}  # what a kind of device is told of in one call; one step elsewhere
+LARGE_BATCH = 2**20  # pairs, which keep a device busy in one step
 COOLING = 0.1  # of the epochs: how long the rate takes to fall once more epochs at it bring nothing
 
 
@@ -78,7 +78,7 @@ def go_on(
     # A pair that comes again must draw anew: by the epoch if that is later, by the step if it may be sooner. Rows of 16
     # bits draw how they are rounded, in every step.
     by_epoch = settings.balance is None and settings.dtype == torch.float32
-    at_once = STEPS_AT_ONCE.get(users.device.type, 1)
+    at_once = STEPS_AT_ONCE.get(users.device.type, 1) if settings.batch_size <= LARGE_BATCH else 1
     calls = [range(first, min(first + at_once, n_batches)) for first in range(course.n_batches, n_batches, at_once)]
     parts = [sum(sizes[: course.n_batches]), *(sum(sizes[call.start : call.stop]) for call in calls)]
     all_totals = []
@@ -128,12 +128,12 @@ def _telling(course: Course) -> Iterator[None]:
         raise
 
 
-def check_finite(record: Record, settings: Settings, *tables: Tensor) -> None:
+def check_finite(record: Record, settings: Settings, tables: Tables | None = None) -> None:
     """Raise ``DivergedError`` unless an epoch's loss and the tables are finite.
 
     A loss is that before its step. What the last step did only the tables show; what earlier ones did they show still.
     """
-    if not (math.isfinite(record["loss"]) and all(map(all_finite, tables))):
+    if not (math.isfinite(record["loss"]) and (tables is None or tables.are_finite())):
         raise DivergedError(
             f"training diverged in epoch {record['epoch']}, with a loss of {record['loss']:g}: learning_rate is "
             f"{settings.learning_rate:g} and max_norm {settings.max_norm:g}, lower either"
@@ -210,7 +210,7 @@ def fit_tables(
             if ends:
                 break
         if course.history:
-            check_finite(course.history[-1], settings, tables.user, tables.item)
+            check_finite(course.history[-1], settings, tables)
     if course.left:
         LOG.warning(
             "fit was interrupted in epoch %d of %d: the model in memory is what had been learned by then",

@@ -140,7 +140,8 @@ class Pairs:
         """Return where the stretch of the first pair here begins, and where each pair's ends, [N], float64."""
         if balance not in self._ends:
             self._ends.clear()
-            weights = 1 / (self.n_liked + balance)  # [M]
+            # Who has no pairs, and with a balance of 0 no weight, has a finite one, which nothing is drawn by.
+            weights = 1 / np.maximum(self.n_liked + balance, 1e-30)  # [M]
             sums = np.cumsum(self.n_pairs * weights)
             scale, begins = len(self) / sums[-1], np.concatenate(([0.0], sums[:-1]))
             users = self.users.cpu().numpy()

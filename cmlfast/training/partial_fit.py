@@ -209,7 +209,7 @@ def one_epoch(
     settings = replace(settings, loss=settings.loss.at_end())
     # The epoch's number, and so its draws, were not used before.
     record = run_epoch(step, part, pairs, settings, epoch, Schedule(0.0, 1.0))
-    check_finite(record, settings, part.user, part.item)
+    check_finite(record, settings, part)
     if part.item is not tables.item:
         tables.item[places], tables.item_state[places] = part.item, part.item_state
     return record

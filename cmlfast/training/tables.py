@@ -54,6 +54,10 @@ class Tables:
         """Return the tables in the order in which ``cml_step_`` takes them."""
         return self.user, self.item, self.user_state, self.item_state
 
+    def are_finite(self) -> bool:
+        """Whether no number of both embeddings is NaN or infinite."""
+        return bool(all_finite(self.user) & all_finite(self.item))
+
     def clipped(self, max_norm: float) -> dict[str, float]:
         """Return the shares of users and of items on the edge of the ball, to which a step clips (section 3.4)."""
         # Read at once: on a GPU, reading waits.

@@ -85,12 +85,18 @@ def test_a_lost_rank_ends_the_training_and_other_numbers_go_on(tmp_path: Path, h
 def test_ranks_that_are_called_otherwise_are_told(tmp_path: Path) -> None:
     run(2, tmp_path, refused)
     for rank in range(2):
-        parameters, data, features, covariance, few = load(tmp_path / f"refused-{rank}")
+        parameters, data, features, covariance, few, *more = load(tmp_path / f"refused-{rank}")
+        loss, layout, kept, folders, group = more
         assert parameters.startswith("n_negatives of rank 1 differ from those of rank 0")
         assert data.startswith("user_items of rank 1 differ")
         assert features.startswith("process_group is given, and item_features")
         assert covariance.startswith("process_group is given, and covariance_weight")
         assert few.startswith("process_group has 2 ranks, but there are 1 users")
+        assert loss.startswith("loss of rank 1 differ")
+        assert layout.startswith("shard_items of rank 1 differ")
+        assert kept.startswith("checkpoint_dir of rank 1 differ")
+        assert folders.endswith("find different checkpoints; give a folder that all processes share")
+        assert group.startswith("process_group is one that this process" if rank else "went to its end")
 
 
 def test_shared_items_need_processes() -> None:

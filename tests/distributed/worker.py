@@ -16,6 +16,7 @@ from scipy import sparse
 
 from cmlfast import CML
 from cmlfast.distributed.ranks import LostRankError
+from cmlfast.evaluation import evaluate
 
 N_USERS, N_ITEMS = 130, 90
 PLAIN: dict[str, Any] = {"n_components": 12, "n_epochs": 4, "batch_size": 300, "random_state": 7}
@@ -58,7 +59,8 @@ def all_cases(folder: Path, size: int) -> None:
             model = fit(case, process_group=dist.group.WORLD, shard_items=shard)
             if dist.get_rank() == 0 or (name, shard) == ("warp", False):
                 save(model, folder / f"{name}-{shard}-{dist.get_rank()}-of-{size}")
-    unseeded = fit({"random_state": None, "loss": "warp"}, process_group=dist.group.WORLD)
+    evaluate.LOOKED_AT = 20  # users, whom the seed chooses
+    unseeded = fit({"random_state": None, "loss": "warp", "patience": 9}, process_group=dist.group.WORLD)
     save(unseeded, folder / f"unseeded-{dist.get_rank()}")
 
 
@@ -99,6 +101,10 @@ def refused(folder: Path, size: int) -> None:
     """Call what must be refused, of which every rank learns."""
     group, train = dist.group.WORLD, likes()[0]
     first = dist.get_rank() == 0
+    if first:
+        part = folder / "of-0" / "part-0-of-1"
+        part.mkdir(parents=True)
+        (part / "checkpoint-000001-00000000.safetensors").touch()
     said = []
     for call in (
         lambda: CML(**PLAIN, n_negatives=5 if first else 6).fit(train, process_group=group),
@@ -106,6 +112,11 @@ def refused(folder: Path, size: int) -> None:
         lambda: CML(**PLAIN).fit(train, item_features=np.eye(N_ITEMS), process_group=group),
         lambda: CML(**PLAIN, covariance_weight=1.0).fit(train, process_group=group),
         lambda: CML(**PLAIN).fit(train[:1], process_group=group),
+        lambda: CML(**PLAIN, loss="warp" if first else "softmax").fit(train, process_group=group),
+        lambda: CML(**PLAIN).fit(train, process_group=group, shard_items=first),
+        lambda: CML(**PLAIN).fit(train, process_group=group, checkpoint_dir=folder / "kept" if first else None),
+        lambda: CML(**PLAIN).fit(train, process_group=group, checkpoint_dir=folder / f"of-{dist.get_rank()}"),
+        lambda: CML(**PLAIN).fit(train, process_group=dist.new_group([0])),
     ):
         try:
             call()

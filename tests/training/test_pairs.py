@@ -88,6 +88,17 @@ def test_users_of_a_batch_are_read_in_their_order(train, balance) -> None:
         assert (users.diff() >= 0).all()
 
 
+def test_users_without_pairs_have_no_weight_at_any_balance(train) -> None:
+    with_empty = sparse.vstack([train[:5] * 0, train, train[:2] * 0]).tocsr()
+    with_empty.eliminate_zeros()
+    alone, among = (Pairs.of(one, one, CPU, ops) for one in (train, with_empty))
+    assert (np.diff(with_empty.indptr) == 0).sum() >= 7
+    for balance in (0.0, 4.0):
+        order, sizes = among.order(3, 5, balance, 7)
+        assert torch.equal(order, alone.order(3, 5, balance, 7)[0])
+        assert sum(sizes) == train.nnz
+
+
 @pytest.mark.parametrize("n_levels", [1, 300, 70_000])
 def test_stable_order(n_levels) -> None:
     levels = torch.randint(n_levels, (5000,), generator=torch.Generator().manual_seed(0))

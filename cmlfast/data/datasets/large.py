@@ -104,7 +104,7 @@ def echonest(min_plays: int = 5, path: str | os.PathLike[str] | None = None) -> 
     min_plays : int
         The least plays that are a like. People and songs without one are left out.
     path : str or path, optional
-        ``train_txt.zip``, its ``train_txt``, or a folder that has one of them.
+        ``train_triplets.txt.zip``, its ``train_triplets.txt``, or a folder that has one of them.
 
     Raises
     ------
