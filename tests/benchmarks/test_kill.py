@@ -29,8 +29,8 @@ def test_another_result_is_seen(small: kill.Data, monkeypatch: pytest.MonkeyPatc
     """A training that begins its best tables anew, or a random stream, would differ."""
     restore = Checkpoints.restore
 
-    def forgets(self: Checkpoints, tables: kill.Any) -> kill.Any:
-        found = restore(self, tables)
+    def forgets(self: Checkpoints, tables: kill.Any, n_batches: int) -> kill.Any:
+        found = restore(self, tables, n_batches)
         if found:
             tables.user_state.zero_()
         return found

@@ -33,6 +33,11 @@ class AskedLater:
         return torch.stack(self.said)
 
 
+def batches(pairs: Pairs, balance: float | None, n_batches: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    users, items, sizes = pairs.visited(3, 4, balance, n_batches)
+    return list(zip(users.split(sizes), items.split(sizes), strict=True))
+
+
 @pytest.fixture(scope="module")
 def train() -> sparse.csr_matrix:
     """Return likes of 60 users, some of whom like nothing, the last one too."""
@@ -46,7 +51,7 @@ def train() -> sparse.csr_matrix:
 @pytest.mark.parametrize("n_batches", [1, 5, 40, 300])
 @pytest.mark.parametrize("n_ranks", [1, 2, 3, 7, 59, 60])
 def test_batches_of_all_ranks_are_those_of_one(train: Any, n_ranks: int, n_batches: int, balance: float | None) -> None:
-    whole = Pairs.of(train, train, CPU, ops).batches(3, 4, balance, n_batches)
+    whole = batches(Pairs.of(train, train, CPU, ops), balance, n_batches)
     shares, said = Shares.of(train, n_ranks, balance), list[torch.Tensor]()
     parts = []
     for rank in range(n_ranks):
@@ -54,9 +59,9 @@ def test_batches_of_all_ranks_are_those_of_one(train: Any, n_ranks: int, n_batch
         ranks: Any = AskedLater(rank, said)
         parts.append(SharedPairs.of(train, train, CPU, ops, users, ranks=ranks))
         with pytest.raises(TogetherError) as told:
-            parts[-1].batches(3, 4, balance, n_batches)
+            batches(parts[-1], balance, n_batches)
         said.append(told.value.args[0])
-    got = [part.batches(3, 4, balance, n_batches) for part in parts]
+    got = [batches(part, balance, n_batches) for part in parts]
     for batch, (users, items) in enumerate(whole):
         of_ranks = [own[batch] for own in got]
         found = [one + part.first_user for (one, _), part in zip(of_ranks, parts, strict=True)]

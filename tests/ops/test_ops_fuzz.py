@@ -40,7 +40,7 @@ def test_cases_are_of_all_kinds_and_repeat(operator: str) -> None:
     assert len(layouts) >= 3
     assert repeated
     assert {torch.int32, torch.int64} <= kinds
-    assert 0 < refused < len(SEEDS) / 2
+    assert 0 < refused < 0.6 * len(SEEDS)  # some 45% are
 
 
 @pytest.mark.parametrize("operator", ["adagrad_clip_", "cml_step_"])

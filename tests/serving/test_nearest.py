@@ -119,7 +119,7 @@ def test_implicit_evaluates_our_model_unchanged() -> None:
     test = likes.multiply(rng.random((60, 40)) < 0.3).tocsr()
     train = (likes - test).tocsr()
     train.eliminate_zeros()
-    model = CML(n_components=8, n_epochs=20, random_state=0).fit(train)
+    model = CML(n_components=8, n_epochs=20, rare_item_distance=0.0, random_state=0).fit(train)
     found = evaluation.ranking_metrics_at_k(model, train, test, K=10, show_progress=False)
 
     # implicit's precision: hits over min(K, held-out items), pooled over the users
