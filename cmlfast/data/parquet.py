@@ -45,6 +45,8 @@ def read_parquet(where: Where, roles: Roles) -> Table:
         total = sum(_believed(fragment) for fragment in fragments)
     except (ValueError, NotImplementedError) as error:  # what Arrow says of formats that it does not know
         raise ValueError(f"{name}: {error}") from error
+    except FileNotFoundError:
+        raise
     except OSError as error:
         if error.errno is not None:  # of the disk, not of what is on it
             raise

@@ -143,6 +143,7 @@ def run(size: int, folder: Path, work: Callable[..., None], *more: Any, lose: in
 
 def _join(rank: int, size: int, store: str, folder: Path, work: Callable[..., None], more: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's job in the background may ignore
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=size)
     work(folder, size, *more)
     if work is not broken_off:
