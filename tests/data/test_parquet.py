@@ -121,3 +121,24 @@ def test_twenty_thousand_columns(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     with caplog.at_level(logging.INFO, "cmlfast"):
         assert Interactions.from_parquet(tmp_path / "a.parquet").shape == (2, 2)
     assert len(caplog.text) < 2000
+
+
+def test_a_damaged_end_is_told_as_such(tmp_path):
+    path = tmp_path / "likes.parquet"
+    arrow.write_table(pa.table({"user": [1, 2], "item": [3, 4]}), path)
+    content = bytearray(path.read_bytes())
+    content[-60:-28] = b"\xff" * 32
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"likes\.parquet.*(damaged|Parquet|Thrift)"):
+        Interactions.from_parquet(path)
+
+
+def test_ids_told_by_differences_beside_a_column_of_folders_are_refused_by_name(tmp_path):
+    folder = tmp_path / "likes" / "user_id=7"
+    folder.mkdir(parents=True)
+    items = pa.table({"item_id": [f"item-{n}" for n in range(50)]})
+    arrow.write_table(
+        items, folder / "1.parquet", use_dictionary=False, column_encoding={"item_id": "DELTA_BYTE_ARRAY"}
+    )
+    with pytest.raises(ValueError, match=r"1\.parquet.*Not yet implemented"):
+        Interactions.from_parquet(tmp_path / "likes")
