@@ -27,6 +27,7 @@ from cmlfast.data.tensor_file import damage
 from cmlfast.data.times import check_days
 from cmlfast.distributed.fit import Together
 from cmlfast.distributed.ranks import Ranks
+from cmlfast.distributed.shares import name_of_share, share_of
 from cmlfast.evaluation.evaluate import Validation, auc, evaluate
 from cmlfast.features.tags import tag_ids_of
 from cmlfast.indexes import parameters_of
@@ -34,7 +35,7 @@ from cmlfast.ops import backend
 from cmlfast.pictures.draw_map import draw_map
 from cmlfast.pictures.map_data import Learned
 from cmlfast.serving import index_file, persistence
-from cmlfast.serving.everyone import everyone, name_of_share, progress, share_of
+from cmlfast.serving.everyone import everyone, progress
 from cmlfast.serving.explain import Explanation, check_asked, explain, nearest_likes
 from cmlfast.serving.indexed import Indexed
 from cmlfast.serving.indexed import build as build_index
@@ -363,7 +364,6 @@ class CML:
         settings = resolve(self.get_params(), *sizes(train.matrix), lifts_of(train.matrix, features))
         networks, interrupts = Sides(self.user_network, self.item_network), Interrupts()
         together = self._together(process_group, shard_items, given, device)
-
         if together:
             settings = together.with_one_seed(settings)
         held_out = None if validation is None else Validation.of(train, validation, settings)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from cmlfast import CML, Interactions
 from cmlfast.data.table_file import format_of
-from cmlfast.serving.everyone import name_of_share
+from cmlfast.distributed.shares import name_of_share
 from cmlfast_cli import processes
 from cmlfast_cli.reading import read_ids, read_likes, read_tags, read_titles
 from cmlfast_cli.streams import complain, say

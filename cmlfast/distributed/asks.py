@@ -14,7 +14,7 @@ from cmlfast.ops.arithmetic import rank_weights, widen
 from cmlfast.training.loss import Totals
 from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.settings import Settings
-from cmlfast.training.softmax import Softmax, less_along, shared_negatives
+from cmlfast.training.softmax import Softmax, shared_negatives
 from cmlfast.training.tables import Tables
 from cmlfast.training.warp import Warp
 
@@ -74,20 +74,14 @@ def of_softmax(
     n, device = len(batch.items), tables.item.device
     negatives = shared_negatives(kernels, pairs.n_items, loss.n_negatives, settings.seed, batch.step, device)  # [S]
     table, places = items.fetch(tables.item, torch.cat((batch.items.long(), negatives)))
-    places = places.to(batch.users.dtype)
-    positives, shared = places.tensor_split((n,))
-    ones = torch.ones(n, dtype=torch.float32, device=device)
-    losses, *gradients = kernels.sampled_softmax_gradients(
-        tables.user, table, batch.users, positives, shared, ones, loss.temperature, None, "sqeuclidean", True
-    )
-    rows = torch.cat((tables.user.index_select(0, batch.users), table.index_select(0, places)))
-    by_user, by_positive, by_negative = less_along(torch.cat(gradients), rows.float()).tensor_split((n, 2 * n))
+    total, by_user, by_item = loss.row_gradients(kernels, tables.user, table, batch.users, places.to(batch.users.dtype))
+    by_positive, by_negative = by_item.tensor_split((n,))
     distinct, place = batch.items.long().unique(return_inverse=True)
     sums = torch.zeros((len(distinct), by_positive.shape[1]), dtype=torch.float32, device=device)
     sums.index_add_(0, place, by_positive)
     ids = torch.arange(len(distinct), device=device)
-    message = Message(sums, ids, distinct, ones.new_ones(len(distinct)), by_negative.contiguous(), negatives)
-    return Asked((losses.double().sum(),), batch.users, by_user, message)
+    message = Message(sums, ids, distinct, sums.new_ones(len(distinct)), by_negative.contiguous(), negatives)
+    return Asked((total,), batch.users, by_user, message)
 
 
 Ask = Callable[[ModuleType, Tables, Items, Pairs, Batch, Settings], Asked]

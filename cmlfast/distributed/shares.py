@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+
+from cmlfast.distributed.ranks import place_in
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,22 @@ class Shares:
     def items_of(self, rank: int) -> range:
         """Return the items of a rank."""
         return range(self.items[rank], self.items[rank + 1])
+
+
+def share_of(n: int, process_group: Any) -> range:
+    """Return which of n this process of a group has, all as many, give or take one; all without a group."""
+    if process_group is None:
+        return range(n)
+    rank, size = place_in(process_group)
+    bounds = evenly(n, size)
+    return range(bounds[rank], bounds[rank + 1])
+
+
+def name_of_share(path: str | os.PathLike[str], process_group: Any) -> str:
+    """Return the name of this process's file among those of a group: of two, answers-0-of-2.csv and -1-of-2.csv."""
+    front, ending = os.path.splitext(os.fspath(path))
+    rank, size = place_in(process_group)
+    return f"{front}-{rank}-of-{size}{ending}"
 
 
 def evenly(n: int, n_ranks: int) -> list[int]:

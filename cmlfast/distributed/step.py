@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cmlfast.distributed.asks import ASKS, gradients_of
 from cmlfast.distributed.items import Items
-from cmlfast.training.loss import EPSILON, Totals, one_by_one
+from cmlfast.training.loss import Totals, one_by_one, update_rows
 from cmlfast.training.pairs import Batch, Batches, Pairs
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables
@@ -79,15 +79,9 @@ class SharedStep:
         got, told = self.items.send(asked.message, said)
         told = told.cpu()
         self.news.hear(told[:, -2:])
-        self._update(tables.user, tables.user_state, asked.users, asked.by_user, batch, settings, settings.seed)
+        update_rows(
+            self.kernels, tables.user, tables.user_state, asked.users, asked.by_user, batch, settings, settings.seed
+        )
         rows, gradients = gradients_of(settings.loss, got, tables.item)
-        self._update(tables.item, tables.item_state, rows, gradients, batch, settings, settings.seed ^ 1)
+        update_rows(self.kernels, tables.item, tables.item_state, rows, gradients, batch, settings, settings.seed ^ 1)
         return tuple(told[:, :-2].sum(0).unbind())
-
-    def _update(
-        self, table: Tensor, state: Tensor, rows: Tensor, gradients: Tensor, batch: Batch, settings: Settings, seed: int
-    ) -> None:
-        self.kernels.adagrad_clip_(
-            table, state, rows, gradients, batch.rate, EPSILON, settings.max_norm,
-            stochastic_rounding=True, seed=seed, offset=batch.offset,
-        )  # fmt: skip

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch.distributed as dist
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -62,22 +60,6 @@ def everyone(
                 "score": pa.array(scores[rows, places]),
             }
         )
-
-
-def share_of(n_users: int, process_group: Any) -> range:
-    """Return the users of this process of a group; all of them without one."""
-    if process_group is None:
-        return range(n_users)
-    rank, size = dist.get_rank(process_group), dist.get_world_size(process_group)
-    if rank < 0:
-        raise ValueError("process_group is one that this process is not in; let those that are in it make the call")
-    return range(n_users * rank // size, n_users * (rank + 1) // size)
-
-
-def name_of_share(path: str | os.PathLike[str], process_group: Any) -> str:
-    """Return the name of this process's file among those of a group: of two, answers-0-of-2.csv and -1-of-2.csv."""
-    front, ending = os.path.splitext(os.fspath(path))
-    return f"{front}-{dist.get_rank(process_group)}-of-{dist.get_world_size(process_group)}{ending}"
 
 
 def progress(parts: Iterator[Any], n_users: int, show: bool | None) -> Iterator[Any]:

@@ -145,6 +145,10 @@ class Checkpoints:
         OSError
             If this one or the one before could not be written. Those that are there stay.
         """
+        self.write(course, tables, best, self.of)
+
+    def write(self, course: Course, tables: JointTables, best: JointTables, of: Of) -> None:
+        """Write what is now of what ``of`` says; as :meth:`save`."""
         self.finish()
         tensors = state_of(tables)
         if best is not tables:
@@ -152,7 +156,7 @@ class Checkpoints:
         tensors |= random_states(tables.user.device)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         path = self.folder / f"checkpoint-{course.epoch:06d}-{course.n_batches:08d}.safetensors"
-        header = {"of": self.of, "course": course.as_json()}
+        header = {"of": of, "course": course.as_json()}
         with _told(path, FAILED):
             part = self._take_spare() or self._new_part()
             try:

@@ -91,6 +91,23 @@ class Loss(Protocol):
         """Return what has a schedule, for the history, as it is at a progress from 0 to 1."""
 
 
+def update_rows(
+    kernels: ModuleType,
+    table: Tensor,
+    state: Tensor,
+    rows: Tensor,
+    gradients: Tensor,
+    batch: Batch,
+    settings: TableSettings,
+    seed: int,
+) -> None:
+    """Take a batch's AdaGrad step on the rows of a table that gradients [P, r] are of, which may repeat [P]."""
+    kernels.adagrad_clip_(
+        table, state, rows, gradients, batch.rate, EPSILON, settings.max_norm,
+        stochastic_rounding=True, seed=seed, offset=batch.offset,
+    )  # fmt: skip
+
+
 def one_by_one(step: Callable[[Batch], Totals], batches: Batches) -> Totals:
     """Take a step on each batch."""
     totals = [step(batch) for batch in batches.each()]

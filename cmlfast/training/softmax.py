@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from cmlfast.training.checks import integer, positive
-from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals, one_by_one
+from cmlfast.training.loss import AskNewUsers, RowGradients, Totals, one_by_one, update_rows
 from cmlfast.training.pairs import Batch, Batches, Pairs
 from cmlfast.training.tables import Tables, TableSettings
 from cmlfast.training.words import draw_words
@@ -66,10 +66,7 @@ class Softmax:
             (tables.user, tables.user_state, asked.users, asked.by_user, settings.seed),
             (tables.item, tables.item_state, asked.items, asked.by_item, settings.seed ^ 1),
         ):
-            kernels.adagrad_clip_(
-                table, state, rows, gradients, batch.rate, EPSILON, settings.max_norm,
-                stochastic_rounding=True, seed=seed, offset=batch.offset,
-            )  # fmt: skip
+            update_rows(kernels, table, state, rows, gradients, batch, settings, seed)
         return totals
 
     def gradients(
@@ -80,17 +77,24 @@ class Softmax:
         negatives = shared_negatives(kernels, len(tables.item), self.n_negatives, settings.seed, batch.step, device).to(
             batch.items.dtype
         )
-        ones = torch.ones(len(batch.users), dtype=torch.float32, device=device)
-        loss, *gradients = kernels.sampled_softmax_gradients(
-            tables.user, tables.item, batch.users, batch.items, negatives, ones, self.temperature, None, "sqeuclidean",
-            True,
-        )  # fmt: skip
         items = torch.cat((batch.items, negatives))
-        rows = torch.cat((tables.user.index_select(0, batch.users), tables.item.index_select(0, items)))
+        loss, by_user, by_item = self.row_gradients(kernels, tables.user, tables.item, batch.users, items)
+        return (loss,), RowGradients(batch.users, by_user, items, by_item, batch.items)
+
+    def row_gradients(
+        self, kernels: ModuleType, user_table: Tensor, item_table: Tensor, users: Tensor, items: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss, and what it asks of users [N] and of items [N + S], positives before negatives."""
+        positives, negatives = items.tensor_split((len(users),))
+        ones = torch.ones(len(users), dtype=torch.float32, device=items.device)
+        loss, *gradients = kernels.sampled_softmax_gradients(
+            user_table, item_table, users, positives, negatives, ones, self.temperature, None, "sqeuclidean", True
+        )
+        rows = torch.cat((user_table.index_select(0, users), item_table.index_select(0, items)))
         # All in one: several times as many rows cost little more where threads have to wake up for each operator.
         asked = less_along(torch.cat(gradients), rows.float())  # [N + N + S, r]
-        by_user, by_item = asked.tensor_split((len(batch.users),))
-        return (loss.double().sum(),), RowGradients(batch.users, by_user, items, by_item, batch.items)
+        by_user, by_item = asked.tensor_split((len(users),))
+        return loss.double().sum(), by_user, by_item
 
     def for_new_users(
         self,

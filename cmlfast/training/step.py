@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cmlfast.ops import reference
 from cmlfast.training.covariance import covariance_gradient
-from cmlfast.training.loss import EPSILON, Loss, Step, Totals, one_by_one
+from cmlfast.training.loss import Loss, Step, Totals, one_by_one, update_rows
 from cmlfast.training.pairs import Batch, Batches, Pairs
 from cmlfast.training.replay import Replayed
 from cmlfast.training.settings import Settings
@@ -88,7 +88,4 @@ class JointStep:
         self, table: Tensor, state: Tensor, terms: list[Term], batch: Batch, settings: Settings, seed: int
     ) -> None:
         rows, gradients = (torch.cat(parts) for parts in zip(*terms, strict=True))
-        self.kernels.adagrad_clip_(
-            table, state, rows, gradients, batch.rate, EPSILON, settings.max_norm,
-            stochastic_rounding=True, seed=seed, offset=batch.offset,
-        )  # fmt: skip
+        update_rows(self.kernels, table, state, rows, gradients, batch, settings, seed)
