@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from cmlfast.distributed.items import Items, Message
-from cmlfast.ops.arithmetic import rank_weights, widen
+from cmlfast.ops.arithmetic import widen
+from cmlfast.ops.autograd import active_pairs
 from cmlfast.training.loss import Totals
 from cmlfast.training.pairs import Batch, Pairs
 from cmlfast.training.settings import Settings
@@ -47,9 +48,7 @@ def of_warp(kernels: ModuleType, tables: Tables, items: Items, pairs: Pairs, bat
     hinge, hardest, impostors = kernels.warp_hinge(
         tables.user, table, batch.users, positives, drawn, loss.margin.at(batch.progress), n_items, loss.rank_weight,
     )  # fmt: skip
-    active = ((impostors > 0) & (hardest >= 0)).nonzero()[:, 0]  # [P]
-    weights = hinge.new_tensor(rank_weights(n_items, u, loss.rank_weight))
-    factors = 2.0 * weights[impostors[active].long()]  # [P]
+    active, factors = active_pairs(tables.user, hardest, impostors, u, n_items, loss.rank_weight, "sqeuclidean")  # [P]
     users, near, far = (ids[active].long() for ids in (batch.users, positives, hardest))
     by_user = factors[:, None] * (widen(table[far]) - widen(table[near]))
     distinct, slots = users.unique(return_inverse=True)

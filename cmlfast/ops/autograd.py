@@ -65,6 +65,21 @@ def table_gradients(ctx: Any, grad_loss: Tensor, dense: Callable[..., tuple[Tens
     return dense(grad_loss.contiguous(), *ctx.saved_tensors, *ctx.options)
 
 
+def active_pairs(
+    tables: Tensor,
+    hardest: Tensor,
+    impostors: Tensor,
+    n_negatives: int,
+    n_items: int,
+    rank_weight: bool,
+    metric: str,
+) -> tuple[Tensor, Tensor]:
+    """Return which pairs ask anything, [A], and by what factor, [A], as wide as the arithmetic of such tables."""
+    weights = tables.new_tensor(rank_weights(n_items, n_negatives, rank_weight), dtype=wide_type(tables.dtype))
+    active = ((impostors > 0) & (hardest >= 0)).nonzero()[:, 0]
+    return active, (1.0 if metric == "dot" else 2.0) * weights[impostors[active].long()]
+
+
 def gradient_entries(
     grad_loss: Tensor,
     user_vectors: Tensor,
@@ -87,12 +102,9 @@ def gradient_entries(
     item_rows, by_item : Tensor
         Shapes [2 A] and [2 A, r], a pair's positive before its negative.
     """
-    weights = user_vectors.new_tensor(
-        rank_weights(n_items, n_negatives, rank_weight), dtype=wide_type(user_vectors.dtype)
-    )
-    active = ((impostors > 0) & (hardest >= 0)).nonzero()[:, 0]  # [A]
+    active, factor = active_pairs(user_vectors, hardest, impostors, n_negatives, n_items, rank_weight, metric)
     user, positive, negative = (ids[active].long() for ids in (users, positives, hardest))
-    factor = (1.0 if metric == "dot" else 2.0) * weights[impostors[active].long()] * grad_loss[active]
+    factor = factor * grad_loss[active]
     by_user, by_item = pair_gradients(
         factor, widen(user_vectors[user]), widen(item_vectors[positive]), widen(item_vectors[negative]), metric
     )
