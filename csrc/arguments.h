@@ -217,6 +217,19 @@ inline void check_adagrad_clip(const Tensor& weight, const Tensor& state, const 
   check_in_place({{&weight, "weight"}, {&state, "state"}, {&rows, "rows"}, {&grads, "grads"}}, 2);
 }
 
+// As check_adagrad_clip, but for numbers that are tensors.
+inline void check_adagrad_clip_tensors(const Tensor& weight, const Tensor& state, const Tensor& rows,
+                                       const Tensor& grads, const Tensor& lr, double eps, double max_norm,
+                                       const Tensor& offset) {
+  check_adagrad_clip(weight, state, rows, grads, 0.0, eps, max_norm);
+  check_one_device({{&weight, "weight"}, {&lr, "lr"}, {&offset, "offset"}});
+  check_dim(lr, "lr", 0);
+  check_dim(offset, "offset", 0);
+  check_float32(lr, "lr");
+  check_value(offset.scalar_type() == ScalarType::Long, "offset must be int64; convert it with .to(torch.int64)");
+  check_in_place({{&weight, "weight"}, {&state, "state"}, {&lr, "lr"}, {&offset, "offset"}}, 2);
+}
+
 inline void check_adagrad_clip_ids(const Tensor& weight, const Tensor& rows) {
   check_range(Ids(rows), "rows", 0, weight.size(0), "weight");
 }

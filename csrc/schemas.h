@@ -25,6 +25,9 @@ inline void define_operators(torch::stable::detail::StableLibrary& m) {
       "adagrad_clip_(Tensor(a!) weight, Tensor(b!) state, Tensor rows, Tensor grads, float lr, float eps=1e-10, "
       "float max_norm=1.0, bool stochastic_rounding=False, int seed=0, int offset=0) -> ()");
   m.def(
+      "adagrad_clip_.Tensor(Tensor(a!) weight, Tensor(b!) state, Tensor rows, Tensor grads, Tensor lr, float eps, "
+      "float max_norm, bool stochastic_rounding, int seed, Tensor offset) -> ()");
+  m.def(
       "cml_step_(Tensor(a!) user_w, Tensor(b!) item_w, Tensor(c!) user_state, Tensor(d!) item_state, Tensor indptr, "
       "Tensor indices, Tensor users, Tensor positives, int n_negatives, float margin, float lr, float eps, "
       "float max_norm, bool rank_weight, int seed, int offset, bool stochastic_rounding=False) "

@@ -71,7 +71,7 @@ def of_softmax(
     """Return what the softmax asks: sums of its gradients, for each distinct positive and for each shared negative."""
     loss: Softmax = settings.loss  # type: ignore[assignment]
     n, device = len(batch.items), tables.item.device
-    negatives = shared_negatives(kernels, pairs.n_items, loss.n_negatives, settings.seed, batch.step, device)  # [S]
+    negatives = shared_negatives(kernels, pairs.n_items, loss.n_negatives, settings.seed, batch.step).to(device)  # [S]
     table, places = items.fetch(tables.item, torch.cat((batch.items.long(), negatives)))
     total, by_user, by_item = loss.row_gradients(kernels, tables.user, table, batch.users, places.to(batch.users.dtype))
     by_positive, by_negative = by_item.tensor_split((n,))

@@ -79,9 +79,9 @@ class SharedStep:
         got, told = self.items.send(asked.message, said)
         told = told.cpu()
         self.news.hear(told[:, -2:])
-        update_rows(
-            self.kernels, tables.user, tables.user_state, asked.users, asked.by_user, batch, settings, settings.seed
-        )
-        rows, gradients = gradients_of(settings.loss, got, tables.item)
-        update_rows(self.kernels, tables.item, tables.item_state, rows, gradients, batch, settings, settings.seed ^ 1)
+        for table, state, (rows, gradients), seed in (
+            (tables.user, tables.user_state, (asked.users, asked.by_user), settings.seed),
+            (tables.item, tables.item_state, gradients_of(settings.loss, got, tables.item), settings.seed ^ 1),
+        ):
+            update_rows(self.kernels, table, state, rows, gradients, batch.rate, batch.offset, settings, seed)
         return tuple(told[:, :-2].sum(0).unbind())

@@ -10,6 +10,7 @@ from cmlfast.ops import backend as backend
 from cmlfast.ops import extension as extension
 from cmlfast.ops import optim as optim
 from cmlfast.ops import reference as reference
+from cmlfast.ops import shared_softmax as shared_softmax
 from cmlfast.ops.operators import (
     adagrad_clip_,
     cml_step_,

@@ -197,6 +197,7 @@ def register(library: str) -> dict[str, Loss]:
     def _(grad_loss: Tensor, user_vectors: Tensor, item_vectors: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
         return user_vectors.new_empty(user_vectors.shape), item_vectors.new_empty(item_vectors.shape)
 
+    @fake(f"{library}::adagrad_clip_.Tensor")
     @fake(f"{library}::adagrad_clip_")
     def _(*_: Any) -> None:
         return None

@@ -145,6 +145,16 @@ def check_step_numbers(margins: Tensor, lrs: Tensor, offsets: Tensor) -> None:
         check_value(0 <= lr <= MAX_FLOAT, f"lrs holds {lr:g} at position {at}; each must be finite and not negative")
 
 
+def check_numbers(**named: Tensor) -> None:
+    """Check numbers of a step that are tensors: int64 if it is its ``offset``."""
+    for name, number in named.items():
+        check_dim(number, name, 0)
+        if name == "offset":
+            check_value(number.dtype == torch.int64, "offset must be int64; convert it with .to(torch.int64)")
+        else:
+            check_value(number.dtype == torch.float32, f"{name} must be float32; convert it with .float()")
+
+
 def check_metric(metric: str) -> None:
     """Require a known metric."""
     check_value(metric in METRICS, f"metric is '{metric}'; it must be 'sqeuclidean' or 'dot'")

@@ -372,12 +372,12 @@ def adagrad_clip_(
     state: Tensor,
     rows: Tensor,
     grads: Tensor,
-    lr: float,
+    lr: float | Tensor,
     eps: float = 1e-10,
     max_norm: float = 1.0,
     stochastic_rounding: bool = False,
     seed: int = 0,
-    offset: int = 0,
+    offset: int | Tensor = 0,
 ) -> None:
     """AdaGrad on the named rows of a table, then the clip into the ball (paper, section 3.5, steps 4 and 5), in place.
 
@@ -396,7 +396,9 @@ def adagrad_clip_(
         Shape [P, r], float32.
     lr, eps, max_norm : float
         Learning rate, the term that keeps the division finite, and the radius of the ball. The norm is that of the row
-        before it is rounded.
+        before it is rounded. ``lr`` and ``offset`` may be tensors on the table's device, shape [], float32 and int64:
+        on a GPU the host does not wait then, so that the call can be captured into a CUDA graph, whose replays find the
+        numbers of then.
     stochastic_rounding : bool
         How a new row is rounded to 16 bits; float32 tables ignore it. False rounds to nearest: a step smaller than half
         a unit in the last place of its number is lost, however often it is repeated. True rounds up or down by chance,
@@ -410,10 +412,15 @@ def adagrad_clip_(
     ValueError
         For a wrong shape, dtype or number.
     IndexError
-        For an id out of range; nothing has changed then.
+        For an id out of range; nothing has changed then. Where the host does not wait, nothing changes either, nor with
+        an ``lr`` that is negative or not finite, but no error says so.
     """
     _refuse_leaves(weight=weight, state=state)
-    _kernels.adagrad_clip_(weight, state, rows, grads, lr, eps, max_norm, stochastic_rounding, seed, offset)
+    step = _kernels.adagrad_clip_
+    if isinstance(lr, Tensor) or isinstance(offset, Tensor):  # one is read there, so both are
+        step = step.Tensor  # which torch would not choose by itself: it makes numbers of such tensors
+        lr, offset = _there(lr, torch.float32, weight), _there(offset, torch.int64, weight)
+    step(weight, state, rows, grads, lr, eps, max_norm, stochastic_rounding, seed, offset)
     _bump_versions(weight, state)
 
 
@@ -628,6 +635,11 @@ def _refuse_leaves(**tensors: Tensor) -> None:
     for name, tensor in tensors.items():
         if torch.is_grad_enabled() and tensor.requires_grad:
             raise ValueError(f"{name} requires grad and would change in place; call this under torch.no_grad()")
+
+
+def _there(number: float | Tensor, dtype: torch.dtype, table: Tensor) -> Tensor:
+    """Return a number as a tensor where a table is; a device is not waited for."""
+    return number if isinstance(number, Tensor) else torch.full((), number, dtype=dtype, device=table.device)
 
 
 def _bump_versions(*tensors: Tensor) -> None:

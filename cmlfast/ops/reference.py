@@ -376,12 +376,12 @@ def adagrad_clip_(
     state: Tensor,
     rows: Tensor,
     grads: Tensor,
-    lr: float,
+    lr: float | Tensor,
     eps: float = 1e-10,
     max_norm: float = 1.0,
     stochastic_rounding: bool = False,
     seed: int = 0,
-    offset: int = 0,
+    offset: int | Tensor = 0,
 ) -> None:
     """Update rows in place; the twin of :func:`cmlfast.ops.adagrad_clip_`."""
     checks.check_dim(weight, "weight", 2)
@@ -396,8 +396,11 @@ def adagrad_clip_(
         grads.shape[1] == weight.shape[1],
         f"grads has {grads.shape[1]} columns and weight has {weight.shape[1]}; both need the same",
     )
+    numbers = {name: each for name, each in (("lr", lr), ("offset", offset)) if isinstance(each, Tensor)}
+    checks.check_numbers(**numbers)
+    lr, offset = float(lr), int(offset)
     checks.check_optimizer(lr, eps, max_norm)
-    checks.check_in_place({"weight": weight, "state": state}, {"rows": rows, "grads": grads})
+    checks.check_in_place({"weight": weight, "state": state}, {"rows": rows, "grads": grads, **numbers})
     checks.check_range(rows, "rows", 0, len(weight), "weight")
     _update(weight, state, rows.long(), grads, (lr, eps, max_norm), (stochastic_rounding, seed, offset, 0))
 

@@ -45,6 +45,7 @@ def losses(
     sparse_grad: bool = False,  # which is about the gradient alone
 ) -> Tensor:
     """Return the loss of each pair, [N]; see :func:`cmlfast.ops.sampled_softmax`."""
+    _check(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
     batch = _Batch(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
     weights = batch.u.new_zeros(len(users))
     return batch.losses([batch.tile(softmax_weights_, rows, weights, decoupled)[1] for rows in batch.tiles()])
@@ -64,10 +65,31 @@ def gradients(
     decoupled: bool = False,
 ) -> Gradients:
     """Return losses and gradients in one go; see :func:`cmlfast.ops.sampled_softmax_gradients`."""
-    batch = _Batch(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
+    _check(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
     checks.check_floats({"user_vectors": user_vectors, "item_vectors": item_vectors}, weights=weights)
     checks.check_dim(weights, "weights", 1)
     checks.check_same_length(weights, "weights", users, "users")
+    return gradients_of_checked(
+        softmax_weights_, user_vectors, item_vectors, users, positives, negatives, weights, temperature, log_q, metric,
+        decoupled,
+    )  # fmt: skip
+
+
+def gradients_of_checked(
+    softmax_weights_: SoftmaxWeights,
+    user_vectors: Tensor,
+    item_vectors: Tensor,
+    users: Tensor,
+    positives: Tensor,
+    negatives: Tensor,
+    weights: Tensor,
+    temperature: float,
+    log_q: Tensor | None = None,
+    metric: str = "sqeuclidean",
+    decoupled: bool = False,
+) -> Gradients:
+    """Do so for arguments that are known to be sound: to ask a GPU whether ids are makes the host wait."""
+    batch = _Batch(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
     u, v, negative = batch.u, batch.v, batch.negative
     by_user, by_negative = torch.empty_like(u), torch.zeros_like(negative)
     total = negative.new_zeros(len(negatives))  # [S], the negatives' weights, summed over the batch
@@ -90,7 +112,7 @@ def gradients(
 
 
 class _Batch:
-    """Pairs and the negatives that they share, checked: rows, and what makes logits of products."""
+    """Pairs and the negatives that they share: rows, and what makes logits of products."""
 
     def __init__(
         self,
@@ -103,7 +125,6 @@ class _Batch:
         log_q: Tensor | None,
         metric: str,
     ) -> None:
-        _check(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
         self.positives, self.negatives = positives, negatives
         # Copies of our own, which the gradients may use up.
         self.u = widen(user_vectors.index_select(0, users))  # [N, r]

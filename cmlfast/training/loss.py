@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cmlfast.training.pairs import Batch, Batches, Pairs
+from cmlfast.training.replay import Call
 from cmlfast.training.tables import Tables, TableSettings
 
 EPSILON = 1e-10  # AdaGrad's
@@ -50,10 +51,13 @@ class Loss(Protocol):
     def at_end(self) -> Loss:
         """Return the loss as it is when a training ends, whatever of it has a schedule."""
 
+    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
+        """Take a whole step where this loss is all there is."""
+
     def steps(
         self, kernels: ModuleType, tables: Tables, pairs: Pairs, batches: Batches, settings: TableSettings
-    ) -> Totals:
-        """Take whole steps where this loss is all there is, as :data:`Step` does."""
+    ) -> Call:
+        """Return the call that takes several such steps, and returns their totals."""
 
     def gradients(
         self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings
@@ -97,15 +101,21 @@ def update_rows(
     state: Tensor,
     rows: Tensor,
     gradients: Tensor,
-    batch: Batch,
+    rate: float | Tensor,
+    offset: int | Tensor,
     settings: TableSettings,
     seed: int,
 ) -> None:
     """Take a batch's AdaGrad step on the rows of a table that gradients [P, r] are of, which may repeat [P]."""
     kernels.adagrad_clip_(
-        table, state, rows, gradients, batch.rate, EPSILON, settings.max_norm,
-        stochastic_rounding=True, seed=seed, offset=batch.offset,
+        table, state, rows, gradients, rate, EPSILON, settings.max_norm,
+        stochastic_rounding=True, seed=seed, offset=offset,
     )  # fmt: skip
+
+
+def there(numbers: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers as a tensor on a device, which is not waited for: what is not pinned is copied before that."""
+    return torch.tensor(numbers, dtype=dtype, device="cpu").to(device, non_blocking=True)
 
 
 def one_by_one(step: Callable[[Batch], Totals], batches: Batches) -> Totals:

@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cmlfast.ops import shared_softmax
 from cmlfast.training.checks import integer, positive
-from cmlfast.training.loss import AskNewUsers, RowGradients, Totals, one_by_one, update_rows
+from cmlfast.training.loss import AskNewUsers, RowGradients, Totals, there, update_rows
 from cmlfast.training.pairs import Batch, Batches, Pairs
+from cmlfast.training.replay import Call
 from cmlfast.training.tables import Tables, TableSettings
 from cmlfast.training.words import draw_words
 
@@ -53,43 +55,85 @@ class Softmax:
         """Return the loss as it is when a training ends."""
         return self
 
-    def steps(
-        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batches: Batches, settings: TableSettings
-    ) -> Totals:
-        """Take the steps one by one; return their losses."""
-        return one_by_one(lambda batch: self.step(kernels, tables, pairs, batch, settings), batches)
-
     def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
         """Take a step: the gradients, then an update of each table; return the loss."""
-        totals, asked = self.gradients(kernels, tables, pairs, batch, settings)
+        (negatives,) = self._negatives(kernels, tables.item, [batch.step], batch.items.dtype, settings)
+        return self._step(kernels, tables, batch.users, batch.items, negatives, batch.rate, batch.offset, settings)
+
+    def steps(
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batches: Batches, settings: TableSettings
+    ) -> Call:
+        """Return the call that takes several."""
+        device, sizes = tables.user.device, batches.sizes
+
+        def take(users: Tensor, items: Tensor, negatives: Tensor, rates: Tensor, offsets: Tensor) -> Totals:
+            each = zip(users.split(sizes), items.split(sizes), negatives, rates, offsets, strict=True)
+            totals = [self._step(kernels, tables, *batch, settings) for batch in each]
+            return tuple(map(torch.stack, zip(*totals, strict=True)))
+
+        inputs = (
+            batches.users,
+            batches.items,
+            self._negatives(kernels, tables.item, batches.steps, batches.items.dtype, settings),
+            there(batches.rates, torch.float32, device),
+            there(batches.offsets, torch.int64, device),
+        )
+        return Call(take, inputs, tables.all(), (self, tuple(sizes), settings.max_norm, settings.seed))
+
+    def _step(
+        self,
+        kernels: ModuleType,
+        tables: Tables,
+        users: Tensor,
+        items: Tensor,
+        negatives: Tensor,
+        rate: float | Tensor,
+        offset: int | Tensor,
+        settings: TableSettings,
+    ) -> Totals:
+        totals, asked = self._asked(kernels, tables, users, items, negatives)
         for table, state, rows, gradients, seed in (
             (tables.user, tables.user_state, asked.users, asked.by_user, settings.seed),
             (tables.item, tables.item_state, asked.items, asked.by_item, settings.seed ^ 1),
         ):
-            update_rows(kernels, table, state, rows, gradients, batch, settings, seed)
+            update_rows(kernels, table, state, rows, gradients, rate, offset, settings, seed)
         return totals
 
     def gradients(
         self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings
     ) -> tuple[Totals, RowGradients]:
         """Return the loss, and what it asks of the rows of users, positives and negatives."""
-        device = tables.item.device
-        negatives = shared_negatives(kernels, len(tables.item), self.n_negatives, settings.seed, batch.step, device).to(
-            batch.items.dtype
-        )
-        items = torch.cat((batch.items, negatives))
-        loss, by_user, by_item = self.row_gradients(kernels, tables.user, tables.item, batch.users, items)
-        return (loss,), RowGradients(batch.users, by_user, items, by_item, batch.items)
+        (negatives,) = self._negatives(kernels, tables.item, [batch.step], batch.items.dtype, settings)
+        return self._asked(kernels, tables, batch.users, batch.items, negatives)
+
+    def _negatives(
+        self, kernels: ModuleType, item_table: Tensor, steps: Sequence[int], dtype: torch.dtype, settings: TableSettings
+    ) -> Tensor:
+        """Return the negatives of some steps, [steps, S], where the table is; a device is not waited for."""
+        n_items, seed = len(item_table), settings.seed
+        drawn = torch.stack([shared_negatives(kernels, n_items, self.n_negatives, seed, step) for step in steps])
+        return drawn.to(item_table.device, dtype, non_blocking=True)
+
+    def _asked(
+        self, kernels: ModuleType, tables: Tables, users: Tensor, positives: Tensor, negatives: Tensor
+    ) -> tuple[Totals, RowGradients]:
+        items = torch.cat((positives, negatives))
+        loss, by_user, by_item = self.row_gradients(kernels, tables.user, tables.item, users, items)
+        return (loss,), RowGradients(users, by_user, items, by_item, positives)
 
     def row_gradients(
         self, kernels: ModuleType, user_table: Tensor, item_table: Tensor, users: Tensor, items: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss, and what it asks of users [N] and of items [N + S], positives before negatives."""
+        """Return the loss, and what it asks of users [N] and of items [N + S], positives before negatives.
+
+        Nothing is asked of a device: ids are known to be the tables'.
+        """
         positives, negatives = items.tensor_split((len(users),))
         ones = torch.ones(len(users), dtype=torch.float32, device=items.device)
-        loss, *gradients = kernels.sampled_softmax_gradients(
-            user_table, item_table, users, positives, negatives, ones, self.temperature, None, "sqeuclidean", True
-        )
+        loss, *gradients = shared_softmax.gradients_of_checked(
+            kernels.softmax_weights_, user_table, item_table, users, positives, negatives, ones, self.temperature,
+            decoupled=True,
+        )  # fmt: skip
         rows = torch.cat((user_table.index_select(0, users), item_table.index_select(0, items)))
         # All in one: several times as many rows cost little more where threads have to wake up for each operator.
         asked = less_along(torch.cat(gradients), rows.float())  # [N + N + S, r]
@@ -107,8 +151,8 @@ class Softmax:
         settings: TableSettings,
     ) -> AskNewUsers:
         """Return what it asks of new users: the same negatives in every step, four times as many as in a training."""
-        drawn = shared_negatives(kernels, len(candidates), 4 * self.n_negatives, settings.seed, 0, items.device)
-        negatives = candidates[drawn].to(positives.dtype)
+        drawn = shared_negatives(kernels, len(candidates), 4 * self.n_negatives, settings.seed, 0)
+        negatives = candidates[drawn.to(candidates.device)].to(positives.dtype)
         ones = torch.ones(len(users), dtype=torch.float32, device=items.device)
 
         def ask(table: Tensor, step: int) -> tuple[Tensor, Tensor]:
@@ -137,9 +181,7 @@ def less_along(gradients: Tensor, rows: Tensor) -> Tensor:
     return gradients.addcmul_(along[:, None], rows, value=LENGTH_SHARE - 1)
 
 
-def shared_negatives(
-    kernels: ModuleType, n_items: int, n_negatives: int, seed: int, step: int, device: torch.device
-) -> Tensor:
+def shared_negatives(kernels: ModuleType, n_items: int, n_negatives: int, seed: int, step: int) -> Tensor:
     """Draw the items that a batch has as negatives; all of them if no more are asked for.
 
     They are distinct, and a function of (seed, step) alone: the catalogue is cut into ``n_negatives`` stretches as long
@@ -149,12 +191,13 @@ def shared_negatives(
     Returns
     -------
     Tensor
-        Shape [S] with S the smaller of ``n_negatives`` and ``n_items``, int64.
+        Shape [S] with S the smaller of ``n_negatives`` and ``n_items``, int64, on the CPU: so few are drawn there at
+        once, while a GPU's own draw would make the host wait.
     """
     if n_negatives >= n_items:
-        return torch.arange(n_items, device=device)
-    words = draw_words(kernels, 0, n_negatives + 1, seed, step, device).long()  # [S + 1]
-    ends = torch.arange(n_negatives + 1, device=device) * n_items // n_negatives  # [S + 1]
+        return torch.arange(n_items, device="cpu")
+    words = draw_words(kernels, 0, n_negatives + 1, seed, step, torch.device("cpu")).long()  # [S + 1]
+    ends = torch.arange(n_negatives + 1, device="cpu") * n_items // n_negatives  # [S + 1]
     drawn = ends[:-1] + ((ends[1:] - ends[:-1]) * words[:-1] >> 31)
     shared: Tensor = (drawn + (n_items * words[-1] >> 31)) % n_items
     return shared

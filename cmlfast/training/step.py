@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from cmlfast.ops import reference
 from cmlfast.training.covariance import covariance_gradient
 from cmlfast.training.loss import Loss, Step, Totals, one_by_one, update_rows
 from cmlfast.training.pairs import Batch, Batches, Pairs
-from cmlfast.training.replay import Replayed
+from cmlfast.training.replay import Call, Outputs, Replays
 from cmlfast.training.settings import Settings
 from cmlfast.training.side_information import JointTables
 from cmlfast.training.tables import Tables
@@ -21,14 +21,20 @@ from cmlfast.training.tables import Tables
 Term = tuple[Tensor, Tensor]  # rows [P], which may repeat, and what is added to their gradients [P, r]
 
 
-def fused_step(kernels: ModuleType) -> Step:
-    """Return the step of a plain training, which the loss takes by itself; kernels on a GPU are replayed."""
-    replayed = None if kernels is reference else Replayed(kernels)
+def fused_step(kernels: ModuleType, replays: Callable[[Call], Outputs] | None = None) -> Step:
+    """Return the step of a plain training, which the loss takes by itself.
+
+    Several steps are one call, which kernels on a GPU replay; ``replays`` makes it wherever they are.
+    """
+    on_gpu = Replays()
 
     def step(tables: Tables, pairs: Pairs, batches: Batches, settings: Settings) -> Totals:
         loss: Loss = settings.loss
-        on: Any = replayed if replayed and tables.user.is_cuda else kernels
-        return loss.steps(on, tables, pairs, batches, settings)
+        if len(batches.sizes) == 1:  # which takes its numbers as they are
+            return one_by_one(lambda batch: loss.step(kernels, tables, pairs, batch, settings), batches)
+        call = loss.steps(kernels, tables, pairs, batches, settings)
+        replay = replays or (on_gpu if tables.user.is_cuda and kernels is not reference else None)
+        return replay(call) if replay else call.take(*call.inputs)
 
     return step
 
@@ -88,4 +94,4 @@ class JointStep:
         self, table: Tensor, state: Tensor, terms: list[Term], batch: Batch, settings: Settings, seed: int
     ) -> None:
         rows, gradients = (torch.cat(parts) for parts in zip(*terms, strict=True))
-        update_rows(self.kernels, table, state, rows, gradients, batch, settings, seed)
+        update_rows(self.kernels, table, state, rows, gradients, batch.rate, batch.offset, settings, seed)

@@ -13,8 +13,9 @@ from torch import Tensor
 from cmlfast.ops.arithmetic import batch_sum
 from cmlfast.ops.autograd import gradient_entries
 from cmlfast.training.checks import boolean, integer, positive
-from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals, one_by_one
+from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals, there
 from cmlfast.training.pairs import Batch, Batches, Pairs
+from cmlfast.training.replay import Call
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.tables import Tables, TableSettings
 
@@ -55,31 +56,35 @@ class Warp:
         """Return the loss as it is when a training ends."""
         return replace(self, margin=Schedule(self.margin.last, self.margin.last))
 
-    def steps(
-        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batches: Batches, settings: TableSettings
-    ) -> Totals:
-        """Take the steps with one fused operator; return losses, impostors and active pairs."""
-        if len(batches.sizes) == 1:  # which takes its numbers as they are
-            return one_by_one(lambda batch: self._step(kernels, tables, pairs, batch, settings), batches)
-        device = tables.user.device
-        margins = [self.margin.at(progress) for progress in batches.progress]
-        # What is not pinned is copied before the call returns: nothing waits for the device.
-        numbers = torch.tensor((margins, batches.rates), dtype=torch.float32, device="cpu").to(
-            device, non_blocking=True
-        )
-        offsets = torch.tensor(batches.offsets, dtype=torch.int64, device="cpu").to(device, non_blocking=True)
-        totals: Totals = kernels.cml_steps_(
-            *tables.all(), pairs.indptr, pairs.indices, batches.users, batches.items, margins=numbers[0],
-            lrs=numbers[1], offsets=offsets, **self._options(settings),
-        )  # fmt: skip
-        return totals
-
-    def _step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
+    def step(self, kernels: ModuleType, tables: Tables, pairs: Pairs, batch: Batch, settings: TableSettings) -> Totals:
+        """Take a step with the fused operator; return loss, impostors and active pairs."""
         totals: Totals = kernels.cml_step_(
             *tables.all(), pairs.indptr, pairs.indices, batch.users, batch.items,
             margin=self.margin.at(batch.progress), lr=batch.rate, offset=batch.offset, **self._options(settings),
         )  # fmt: skip
         return totals
+
+    def steps(
+        self, kernels: ModuleType, tables: Tables, pairs: Pairs, batches: Batches, settings: TableSettings
+    ) -> Call:
+        """Return the call of the operator that takes several."""
+        device, fixed = tables.user.device, (*tables.all(), pairs.indptr, pairs.indices)
+        options = self._options(settings)
+
+        def take(users: Tensor, positives: Tensor, margins: Tensor, rates: Tensor, offsets: Tensor) -> Totals:
+            totals: Totals = kernels.cml_steps_(
+                *fixed, users, positives, margins=margins, lrs=rates, offsets=offsets, **options
+            )
+            return totals
+
+        inputs = (
+            batches.users,
+            batches.items,
+            there([self.margin.at(progress) for progress in batches.progress], torch.float32, device),
+            there(batches.rates, torch.float32, device),
+            there(batches.offsets, torch.int64, device),
+        )
+        return Call(take, inputs, fixed, tuple(options.values()))
 
     def _options(self, settings: TableSettings) -> dict[str, Any]:
         """Return what all steps of a training share."""

@@ -32,7 +32,18 @@ void adagrad_clip_(const Tensor& weight, const Tensor& state, const Tensor& rows
   sums.store();
 }
 
+void adagrad_clip_tensors_(const Tensor& weight, const Tensor& state, const Tensor& rows, const Tensor& grads,
+                           const Tensor& lr, double eps, double max_norm, bool stochastic_rounding, int64_t seed,
+                           const Tensor& offset) {
+  check_adagrad_clip_tensors(weight, state, rows, grads, lr, eps, max_norm, offset);
+  adagrad_clip_(weight, state, rows, grads, *static_cast<const float*>(lr.data_ptr()), eps, max_norm,
+                stochastic_rounding, seed, *static_cast<const int64_t*>(offset.data_ptr()));
+}
+
 }  // namespace
 }  // namespace cmlfast
 
-STABLE_TORCH_LIBRARY_IMPL(cmlfast, CPU, m) { m.impl("adagrad_clip_", TORCH_BOX(&cmlfast::adagrad_clip_)); }
+STABLE_TORCH_LIBRARY_IMPL(cmlfast, CPU, m) {
+  m.impl("adagrad_clip_", TORCH_BOX(&cmlfast::adagrad_clip_));
+  m.impl("adagrad_clip_.Tensor", TORCH_BOX(&cmlfast::adagrad_clip_tensors_));
+}

@@ -499,10 +499,11 @@ def test_checks_of_trainings_hold_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainings, "device_time", time.perf_counter)
     monkeypatch.setattr(trainings, "profiled", lambda call: call() or {"scan_pairs": 1e-6, "add_up": 2e-6})
     trainings.test_replays_are_the_steps_of_the_cpu("cpu", torch.bfloat16)
+    trainings.test_replays_of_the_softmax_are_its_single_steps("cpu", monkeypatch)
     trainings.test_a_fit_is_the_cpus("cpu")
     recorded: list[Any] = []
     trainings.test_time_of_replayed_steps("cpu", 8, lambda _, row: recorded.append(json.loads(row)))
-    trainings.test_time_of_an_epoch("cpu", lambda _, row: recorded.append(json.loads(row)))
+    trainings.test_time_of_an_epoch("cpu", "warp", lambda _, row: recorded.append(json.loads(row)))
     assert [row["kernel"] for row in recorded] == [
         "in a call each", "16 in a call", "16 in a call, replayed", "by the host's clock", "kernels together",
     ]  # fmt: skip
@@ -515,6 +516,8 @@ def test_checks_of_trainings_hold_here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trainings, "capture", only_once)
     with pytest.raises(AssertionError, match=r"replays: .* tensors differ"):
         trainings.test_replays_are_the_steps_of_the_cpu("cpu", torch.float32)
+    with pytest.raises(AssertionError, match=r"replays of the softmax: .* tensors differ"):
+        trainings.test_replays_of_the_softmax_are_its_single_steps("cpu", monkeypatch)
 
 
 # --- what it measures

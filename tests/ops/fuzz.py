@@ -205,9 +205,12 @@ def separate(operator: str, draw: Draw) -> dict[str, Any]:
         return {**vectors(("user_vectors", "item_vectors")), **sampling(), **drawn, **hinge, **metric}
     if operator == "adagrad_clip_":
         rows = draw.ids(n, low=0, high=users, dtype=ids)
-        return {"weight": draw.floats(users, r, dtype=stored, changes=True),
-                "state": state(users), "rows": rows, "grads": draw.floats(n, r), **optimizer,
-                **rounding}  # fmt: skip
+        table = {"weight": draw.floats(users, r, dtype=stored, changes=True), "state": state(users)}
+        given = {**table, "rows": rows, "grads": draw.floats(n, r), **optimizer, **rounding}
+        for name in ("lr", "offset"):
+            if draw.chance(4):
+                given[name] = torch.tensor(given[name])
+        return given
     if operator == "cml_step_":
         numbers = {**drawn, **hinge, **optimizer, "stochastic_rounding": draw.chance(2)}
         return {**vectors(("user_w", "item_w")), **states(("user_state", "item_state")), **sampling(), **numbers}

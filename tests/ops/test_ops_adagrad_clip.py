@@ -1,5 +1,6 @@
 """adagrad_clip_ on every backend: the reference's tables and accumulators, and what a step must and must not do."""
 
+from contextlib import nullcontext
 from functools import lru_cache
 
 import pytest
@@ -60,6 +61,70 @@ def test_one_accumulator_for_a_row_equals_reference(kernel: Backend, r: int) -> 
         given = step_input(r, dtype, rowwise=True)
         for numbers in NUMBERS if dtype == torch.int64 else NUMBERS[:2]:
             assert_both(after(kernel, given, *numbers), wanted(r, "mixed", numbers, True), f"{dtype} {numbers}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("r", [3, 33, 100])
+def test_numbers_may_be_tensors(backend: Backend, r: int, dtype: torch.dtype) -> None:
+    """Both, or one of them: the reference's bits by plain numbers."""
+    weight, *rest = step_input(r)
+    given = (weight.to(dtype), *rest)
+    for lr, offset in ((0.1, 7), (0.0, 2**40 + 3), (2.5, 0)):
+        want = after(REFERENCE, given, lr, 1e-10, 1.0, True, 5, offset)
+        for numbers in (
+            (torch.tensor(lr), torch.tensor(offset)), (torch.tensor(lr), offset), (lr, torch.tensor(offset)),
+            (torch.tensor([9.0, lr])[1], torch.tensor([4, offset])[1]),
+        ):  # fmt: skip
+            got = after(backend, given, numbers[0], 1e-10, 1.0, True, 5, numbers[1])
+            assert_both(got, want, f"{numbers}")
+
+
+@pytest.mark.parametrize("row", [-1, N_ROWS, 2**31, -(2**40)])
+@pytest.mark.parametrize("at", [0, 150, -1])
+def test_with_tensors_a_wrong_row_changes_nothing(implementation: Backend, row: int, at: int) -> None:
+    weight, state, rows, grads = step_input(33)
+    rows[at] = row
+    assert_nothing_changes(implementation, (weight, state, rows, grads), 0.1, IndexError, f"rows holds {row}")
+
+
+@pytest.mark.parametrize("lr", [-0.1, float("nan"), float("inf")])
+def test_with_tensors_a_wrong_rate_changes_nothing(implementation: Backend, lr: float) -> None:
+    assert_nothing_changes(implementation, step_input(33), lr, ValueError, f"lr is {lr:g}")
+
+
+def assert_nothing_changes(
+    backend: Backend, given: tuple[Tensor, ...], lr: float, error: type[Exception], message: str
+) -> None:
+    """Assert that; and that it is said where the host waits."""
+    weight, state = given[0].clone(), given[1].clone()
+    raises = pytest.raises(error, match=message) if backend.steps_raise else nullcontext()
+    with raises:
+        backend.run("adagrad_clip_", weight, state, *given[2:], torch.tensor(lr), offset=torch.tensor(0))
+    assert_both((weight, state), (given[0], given[1]))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"lr": torch.tensor([0.1])}, r"lr has shape \[1\]; it must have 0"),
+        ({"lr": torch.tensor(0.1).double()}, "lr must be float32"),
+        ({"lr": torch.tensor(1)}, "lr must be float32"),
+        ({"lr": 0.1, "offset": torch.tensor([3])}, r"offset has shape \[1\]; it must have 0"),
+        ({"lr": torch.tensor(0.1), "offset": torch.tensor(3).int()}, "offset must be int64"),
+    ],
+)
+def test_tensors_that_are_no_numbers(implementation: Backend, numbers: dict, message: str) -> None:
+    weight, state, *rest = step_input(3)
+    with pytest.raises(ValueError, match=message):
+        implementation.run("adagrad_clip_", weight, state, *rest, **numbers)
+
+
+def test_a_rate_that_the_step_would_write_over(implementation: Backend) -> None:
+    weight, state, *rest = step_input(3)
+    if implementation.device != "cpu":
+        pytest.skip("what is moved to a device is no view there")
+    with pytest.raises(ValueError, match="weight and lr share memory"):
+        implementation.run("adagrad_clip_", weight, state, *rest, weight[0, 0])
 
 
 @pytest.mark.parametrize("rowwise", [False, True], ids=["", "rowwise"])

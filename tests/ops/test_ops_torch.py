@@ -83,6 +83,32 @@ def test_opcheck(operator: str, variant: str) -> None:
     torch.library.opcheck(compiled(operator).default, tuple(arguments.values()))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_opcheck_of_numbers_that_are_tensors(dtype: torch.dtype) -> None:
+    arguments = ordered("adagrad_clip_")
+    weight, state, rows, grads, _, eps, max_norm = arguments.values()
+    given = (weight.to(dtype), state, rows, grads, torch.tensor(0.1), eps, max_norm, True, 3, torch.tensor(7))
+    torch.library.opcheck(compiled("adagrad_clip_").Tensor, given)
+
+
+def test_an_update_compiles_with_numbers_that_are_tensors() -> None:
+    """And finds those of each call: they are no constants of what was compiled."""
+
+    def step(weight: Tensor, state: Tensor, rows: Tensor, grads: Tensor, lr: Tensor, offset: Tensor) -> None:
+        ops.adagrad_clip_(weight, state, rows, grads, lr, 1e-10, 1.0, True, 3, offset)
+
+    arguments = ordered("adagrad_clip_")
+    again = torch.compile(step, backend="aot_eager", fullgraph=True)
+    for lr, offset in ((0.1, 7), (0.5, 8)):
+        results = []
+        for run in (step, again):
+            weight, state = arguments["weight"].bfloat16(), arguments["state"].clone()
+            run(weight, state, arguments["rows"], arguments["grads"], torch.tensor(lr), torch.tensor(offset))
+            results.append(weight)
+        assert_same(*results)
+        assert not torch.equal(results[0], arguments["weight"].bfloat16())
+
+
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_signatures_of_twins_are_equal(operator: str) -> None:
     mine, twin = (inspect.signature(getattr(module, operator)) for module in (ops, reference))

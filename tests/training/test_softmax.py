@@ -31,15 +31,15 @@ def settings_of(likes, **params):
 @pytest.mark.parametrize(("n_items", "n"), [(1, 1), (7, 3), (100, 99), (1682, 1024), (25_975, 4096)])
 def test_shared_negatives_are_distinct_items_and_the_same_on_both_backends(n_items, n) -> None:
     for step in range(5):
-        drawn = shared_negatives(ops, n_items, n, 3, step, CPU)
+        drawn = shared_negatives(ops, n_items, n, 3, step)
         assert len(drawn.unique()) == n == len(drawn)
         assert drawn.min() >= 0
         assert drawn.max() < n_items
-        assert torch.equal(drawn, shared_negatives(reference, n_items, n, 3, step, CPU))
+        assert torch.equal(drawn, shared_negatives(reference, n_items, n, 3, step))
 
 
 def test_all_items_are_shared_where_no_more_are_asked_for() -> None:
-    assert shared_negatives(ops, 5, 9, 0, 0, CPU).tolist() == [0, 1, 2, 3, 4]
+    assert shared_negatives(ops, 5, 9, 0, 0).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_every_item_is_shared_equally_often() -> None:
@@ -47,7 +47,7 @@ def test_every_item_is_shared_equally_often() -> None:
     n_items, n, steps = 50, 33, 3000
     counts = torch.zeros(n_items)
     for step in range(steps):
-        counts[shared_negatives(ops, n_items, n, 11, step, CPU)] += 1
+        counts[shared_negatives(ops, n_items, n, 11, step)] += 1
     expected = steps * n / n_items
     deviations = (counts - expected) / (expected * (1 - n / n_items)) ** 0.5
     # The largest of 50 standard normal deviations is above 4 in 0.3% of cases; an item that came 5% more often, or one
@@ -63,7 +63,7 @@ def test_gradients_are_those_of_float64_autograd(likes) -> None:
     (total,), asked = settings.loss.gradients(ops, tables, pairs, batch, settings)
 
     user, item = (table.double().requires_grad_() for table in (tables.user, tables.item))
-    shared = shared_negatives(ops, likes.n_items, 40, settings.seed, 7, CPU)
+    shared = shared_negatives(ops, likes.n_items, 40, settings.seed, 7)
     u, v = user[batch.users.long()], item[batch.items.long()]
     logits = -(u[:, None] - item[shared]).square().sum(-1) / settings.loss.temperature  # [N, S]
     logits = logits.masked_fill(shared == batch.items[:, None], -torch.inf)

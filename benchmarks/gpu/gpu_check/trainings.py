@@ -1,4 +1,4 @@
-"""Steps that a training replays: the CPU's bits, their time, and how much of an epoch the GPU works.
+"""Steps that a training replays: the bits that they are to have, their time, how much of an epoch the GPU works.
 
 Tests for a machine with a GPU; ``pytest benchmarks/gpu/gpu_check/trainings.py`` runs them.
 """
@@ -25,11 +25,11 @@ from cmlfast.ops import backend
 from cmlfast.training.course import Course
 from cmlfast.training.loop import STEPS_AT_ONCE, go_on
 from cmlfast.training.pairs import Pairs
-from cmlfast.training.replay import Capture, Outputs, Replayed, capture
+from cmlfast.training.replay import Call, Capture, Outputs, Replays, capture
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import resolve
 from cmlfast.training.step import fused_step
-from cmlfast.training.tables import new_tables
+from cmlfast.training.tables import Tables, new_tables
 
 N_STEPS, CALLS = 5, 6  # steps in a call, and calls; of these all but the first of a size are replays
 SMALL, LARGE = (300, 2_000, 31 * N_STEPS * CALLS + 2), (1_000_000, 1_000_000, 10_000 * STEPS_AT_ONCE["cuda"])
@@ -43,16 +43,31 @@ def numbers_of(n_steps: int, first: int, device: Any) -> tuple[Tensor, Tensor, T
     return 1.5 - at / 90, 0.1 / (1 + at / 7), 2**32 - 9 + 3 * at
 
 
-def steps(kernels: Any, case: Case, n_calls: int, n_steps: int) -> list[Tensor]:
+def call_of(case: Case, tables: Tables, inputs: Outputs) -> Call:
+    """Return the call that takes steps on tables: of users, positives, margins, rates and offsets."""
+    fixed = (*tables.all(), case.indptr, case.indices)
+
+    def take(users: Tensor, positives: Tensor, margins: Tensor, lrs: Tensor, offsets: Tensor) -> Outputs:
+        return ops.cml_steps_(
+            *fixed, users, positives, n_negatives=N_NEGATIVES, margins=margins, lrs=lrs, eps=EPS, max_norm=MAX_NORM,
+            rank_weight=True, seed=SEED, offsets=offsets,
+        )  # fmt: skip
+
+    return Call(take, inputs, fixed, None)
+
+
+def plainly(call: Call) -> Outputs:
+    """Make a call as it is."""
+    return call.take(*call.inputs)
+
+
+def steps(make: Callable[[Call], Outputs], case: Case, n_calls: int, n_steps: int) -> list[Tensor]:
     """Take steps on copies of the tables, each call on its part of the batch; return what they gave, and the tables."""
     tables, returned = case.tables.clone(), []
     parts = zip(case.users.tensor_split(n_calls), case.positives.tensor_split(n_calls), strict=True)
-    for call, (users, positives) in enumerate(parts):
-        margins, lrs, offsets = numbers_of(n_steps, call * n_steps, users.device)
-        returned += kernels.cml_steps_(
-            *tables.all(), case.indptr, case.indices, users, positives, n_negatives=N_NEGATIVES, margins=margins,
-            lrs=lrs, eps=EPS, max_norm=MAX_NORM, rank_weight=True, seed=SEED, offsets=offsets,
-        )  # fmt: skip
+    for number, (users, positives) in enumerate(parts):
+        numbers = numbers_of(n_steps, number * n_steps, users.device)
+        returned += make(call_of(case, tables, (users, positives, *numbers)))
     return [*returned, *tables.all()]
 
 
@@ -79,10 +94,27 @@ def test_replays_are_the_steps_of_the_cpu(device: str, dtype: torch.dtype) -> No
     """Each with other pairs, margins, rates and offsets; calls are of two sizes."""
     case = random_case(*SMALL, 100, "cpu", dtype)
     counted = Counted(capture)
-    got = steps(Replayed(ops, counted), case.to(device), CALLS, N_STEPS)
+    got = steps(Replays(counted), case.to(device), CALLS, N_STEPS)
     assert counted.count == 2
-    assert_same(got, steps(ops, case, CALLS, N_STEPS), "replays")
+    assert_same(got, steps(plainly, case, CALLS, N_STEPS), "replays")
     assert int(got[-5].min()), "no pair is active in the last step: the case proves nothing"
+
+
+def test_replays_of_the_softmax_are_its_single_steps(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit, whatever order the products add in; the CPU's add in another."""
+    likes = sparse.random(500, 700, 0.1, format="csr", rng=np.random.default_rng(SEED))
+    params = CML(n_components=20, loss="softmax", batch_size=300, n_negatives=200, random_state=SEED).get_params()
+    settings = resolve(params, likes.nnz, *likes.shape)
+    kernels, where = backend.choose("extension", device)
+    pairs, counted, found = Pairs.of(likes, likes, where, kernels), Counted(capture), []
+    for at_once, replays in ((1, None), (STEPS_AT_ONCE["cuda"], Replays(counted))):
+        monkeypatch.setitem(STEPS_AT_ONCE, where.type, at_once)
+        tables, step = new_tables(*likes.shape, settings, where), fused_step(kernels, replays)
+        for epoch in range(3):
+            go_on(step, tables, pairs, settings, epoch, Schedule(epoch / 3, (epoch + 1) / 3), Course.start(3))
+        found.append([table.cpu() for table in tables.all()])
+    assert counted.count
+    assert_same(*found, "replays of the softmax")
 
 
 def test_a_fit_is_the_cpus(device: str) -> None:
@@ -119,21 +151,18 @@ def test_time_of_replayed_steps(device: str, r: int, record_property: Callable[[
     pairs = list(zip(case.users.tensor_split(n_steps), case.positives.tensor_split(n_steps), strict=True))
     shared = {"n_negatives": N_NEGATIVES, "eps": EPS, "max_norm": MAX_NORM, "rank_weight": True, "seed": SEED}
     head = (*tables.all(), case.indptr, case.indices)
+    call = call_of(case, tables, (case.users, case.positives, numbers[0], 1e-6 * numbers[1], numbers[2]))
 
     def one_by_one() -> None:
         for (users, items), margin, offset in zip(pairs, margins, offsets, strict=True):
             ops.cml_step_(*head, users, items, margin=margin, lr=1e-6 * lrs[0], offset=offset, **shared)
 
-    def at_once(kernels: Any) -> None:
-        given = {"margins": numbers[0], "lrs": 1e-6 * numbers[1], "offsets": numbers[2]}
-        kernels.cml_steps_(*head, case.users, case.positives, **given, **shared)
-
     counted = Counted(capture)
-    replayed = Replayed(ops, counted)
+    replays = Replays(counted)
     calls = {
         "in a call each": one_by_one,
-        f"{n_steps} in a call": lambda: at_once(ops),
-        f"{n_steps} in a call, replayed": lambda: at_once(replayed),
+        f"{n_steps} in a call": lambda: plainly(call),
+        f"{n_steps} in a call, replayed": lambda: replays(call),
     }
     what = f"a step of 10,000 pairs, r = {r}"
     record(
@@ -142,13 +171,14 @@ def test_time_of_replayed_steps(device: str, r: int, record_property: Callable[[
     assert counted.count == 1
 
 
-def test_time_of_an_epoch(device: str, record_property: Callable[[str, object], None]) -> None:
+@pytest.mark.parametrize("loss", ["warp", "softmax"])
+def test_time_of_an_epoch(device: str, loss: str, record_property: Callable[[str, object], None]) -> None:
     """Of made-up likes, as many as Gowalla has: by the host's clock, and what the GPU works of it."""
     n_users, n_items, n_pairs, batch_size = GOWALLA
     rng = np.random.default_rng(SEED)
     drawn = np.unique(rng.integers(n_users, size=n_pairs) * n_items + rng.integers(n_items, size=n_pairs))
     likes = sparse.csr_matrix((np.ones(len(drawn), np.float32), np.divmod(drawn, n_items)), shape=(n_users, n_items))
-    params = CML(n_components=64, loss="warp", batch_size=batch_size, random_state=SEED).get_params()
+    params = CML(n_components=64, loss=loss, batch_size=batch_size, random_state=SEED).get_params()
     settings = resolve(params, likes.nnz, *likes.shape)
     kernels, where = backend.choose("extension", device)
     pairs, step = Pairs.of(likes, likes, where, kernels), fused_step(kernels)
@@ -159,7 +189,7 @@ def test_time_of_an_epoch(device: str, record_property: Callable[[str, object], 
 
     whole = SECOND * seconds_of(epoch, calls=3)
     worked = SECOND * sum(profiled(epoch).values())
-    what = f"an epoch of {likes.nnz:,} pairs, r = 64"
+    what = f"an epoch of {likes.nnz:,} pairs, {loss}, r = 64"
     record(
         [Row(what, "by the host's clock", None, whole), Row(what, "kernels together", None, worked)], record_property
     )
