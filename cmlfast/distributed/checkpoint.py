@@ -16,7 +16,6 @@ from torch import Tensor
 
 from cmlfast.data.tensor_file import require
 from cmlfast.distributed.ranks import Ranks
-from cmlfast.distributed.step import News
 from cmlfast.distributed.tables import SharedTables
 from cmlfast.training.checkpoint import LOG, NAME, PARTS, Checkpoints, Every, Of, files_in, told_if_damaged
 from cmlfast.training.checkpoint_file import checked
@@ -34,12 +33,12 @@ class PartCheckpoints(Checkpoints):
     Attributes
     ----------
     ranks : Ranks
-    news : News
+    is_due : bool
         Whether it is time for one, which all ranks must agree on.
     """
 
     ranks: Ranks | None = None
-    news: News | None = None
+    is_due: bool = False
     _saved: int = field(default=0)
 
     @staticmethod
@@ -66,7 +65,7 @@ class PartCheckpoints(Checkpoints):
 
     def due_within_epoch(self) -> bool:
         """Whether it is time for one, as all ranks agree."""
-        return self.news is not None and self.news.is_due
+        return self.is_due
 
     def save(self, course: Course, tables: JointTables, best: JointTables) -> None:
         """Write this rank's part; as :meth:`Checkpoints.save`.
@@ -80,8 +79,7 @@ class PartCheckpoints(Checkpoints):
         self.ranks.gather(tables.user.new_zeros(1))  # each waits for all
         part = tables.part()
         self.write(course, part, part if best is tables else best.part(), {**self.of, "part": tables.bounds()})
-        if self.news is not None:
-            self.news.is_due = False
+        self.is_due = False
         self._saved += 1
         if self._saved == 2 and self.ranks.rank == 0:  # when the first is whole, with all ranks
             self._remove_others(self.ranks.size)

@@ -120,9 +120,7 @@ class Together:
         pairs = SharedPairs.of(train.matrix, train.matrix, self.device, kernels, users, ranks=ranks)
         check_learnable(pairs)
         tables = SharedTables.new(ranks, shares, items, settings, self.device)
-        news = News(lambda: interrupts.arrived, lambda: checkpoints is not None and checkpoints.clock())
-        if checkpoints:
-            checkpoints.news = news
+        news = News(lambda: interrupts.arrived, checkpoints)
 
         def agreed(record: Record) -> bool:
             ended = callback is not None and callback(record) is True

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cmlfast.distributed.asks import ASKS, gradients_of
+from cmlfast.distributed.checkpoint import PartCheckpoints
 from cmlfast.distributed.items import Items
 from cmlfast.training.loss import Totals, one_by_one, update_rows
 from cmlfast.training.pairs import Batch, Batches, Pairs
@@ -23,29 +24,29 @@ class News:
 
     Attributes
     ----------
-    signalled, due : callable
-        Whether this rank sees it.
+    signalled : callable
+        Which signal this rank was sent.
+    checkpoints : PartCheckpoints or None
+        Of this rank; told when it is time for one, by the first rank's clock.
     arrived : int or None
         Set where some rank was sent a signal: which, of the first of them.
-    is_due : bool
-        Whether it is time for a checkpoint, by the first rank's clock.
     """
 
     signalled: Callable[[], int | None]
-    due: Callable[[], bool]
+    checkpoints: PartCheckpoints | None
     arrived: int | None = None
-    is_due: bool = False
 
     def told(self) -> list[float]:
         """Return what this rank says."""
-        return [float(self.signalled() or 0), float(self.due())]
+        return [float(self.signalled() or 0), float(self.checkpoints is not None and self.checkpoints.clock())]
 
     def hear(self, told: Tensor) -> None:
         """Take what all ranks say, [ranks, 2]."""
         signals = told[:, 0][told[:, 0] > 0]
         if len(signals) and self.arrived is None:
             self.arrived = int(signals[0])
-        self.is_due = bool(told[0, 1])
+        if self.checkpoints is not None:
+            self.checkpoints.is_due = bool(told[0, 1])
 
 
 @dataclass
