@@ -63,32 +63,18 @@ def gradients(
     log_q: Tensor | None = None,
     metric: str = "sqeuclidean",
     decoupled: bool = False,
+    *,
+    are_known: bool = False,
 ) -> Gradients:
-    """Return losses and gradients in one go; see :func:`cmlfast.ops.sampled_softmax_gradients`."""
-    _check(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
-    checks.check_floats({"user_vectors": user_vectors, "item_vectors": item_vectors}, weights=weights)
-    checks.check_dim(weights, "weights", 1)
-    checks.check_same_length(weights, "weights", users, "users")
-    return gradients_of_checked(
-        softmax_weights_, user_vectors, item_vectors, users, positives, negatives, weights, temperature, log_q, metric,
-        decoupled,
-    )  # fmt: skip
+    """Return losses and gradients in one go; see :func:`cmlfast.ops.sampled_softmax_gradients`.
 
-
-def gradients_of_checked(
-    softmax_weights_: SoftmaxWeights,
-    user_vectors: Tensor,
-    item_vectors: Tensor,
-    users: Tensor,
-    positives: Tensor,
-    negatives: Tensor,
-    weights: Tensor,
-    temperature: float,
-    log_q: Tensor | None = None,
-    metric: str = "sqeuclidean",
-    decoupled: bool = False,
-) -> Gradients:
-    """Do so for arguments that are known to be sound: to ask a GPU whether ids are makes the host wait."""
+    Arguments that are known to be sound are not looked at: to ask a GPU for the range of ids makes the host wait.
+    """
+    if not are_known:
+        _check(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
+        checks.check_floats({"user_vectors": user_vectors, "item_vectors": item_vectors}, weights=weights)
+        checks.check_dim(weights, "weights", 1)
+        checks.check_same_length(weights, "weights", users, "users")
     batch = _Batch(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
     u, v, negative = batch.u, batch.v, batch.negative
     by_user, by_negative = torch.empty_like(u), torch.zeros_like(negative)

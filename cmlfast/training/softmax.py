@@ -130,9 +130,9 @@ class Softmax:
         """
         positives, negatives = items.tensor_split((len(users),))
         ones = torch.ones(len(users), dtype=torch.float32, device=items.device)
-        loss, *gradients = shared_softmax.gradients_of_checked(
+        loss, *gradients = shared_softmax.gradients(
             kernels.softmax_weights_, user_table, item_table, users, positives, negatives, ones, self.temperature,
-            decoupled=True,
+            decoupled=True, are_known=True,
         )  # fmt: skip
         rows = torch.cat((user_table.index_select(0, users), item_table.index_select(0, items)))
         # All in one: several times as many rows cost little more where threads have to wake up for each operator.
