@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import os
+import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,10 +120,15 @@ class _Reading:
 
         raw, stream, delimiter, encoding = _for_arrow(self.source, self.dialect)
         options = self._options(arrow_csv, delimiter, encoding, list(self.columns.values()))
-        reader = arrow_csv.open_csv(stream, **options)
+        with _unprinted(options["parse_options"].invalid_row_handler):
+            reader = arrow_csv.open_csv(stream, **options)
         self.found = reader.schema
         first, read = 1, 0
-        for batch in reader:
+        while True:
+            with _unprinted(options["parse_options"].invalid_row_handler):
+                batch = next(reader, None)
+            if batch is None:
+                return
             at = raw.tell()
             table = pa.Table.from_batches([batch]).rename_columns(list(self.columns))
             yield Part(table, self.source.name, first, at - read)
@@ -178,6 +185,22 @@ class _Reading:
                 "skip_bad_lines=True (--skip-bad-lines)"
             )
         return _undecodable(self.source, self.dialect, error)
+
+
+@contextmanager
+def _unprinted(handler: Any) -> Iterator[None]:
+    """Let Python not print a traceback where Arrow fails to decode a line for its handler: it raises as well."""
+    before = sys.unraisablehook
+
+    def hook(told: Any) -> None:
+        if told.object is not handler:
+            before(told)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _for_arrow(source: Source, dialect: Dialect) -> tuple[Any, Any, str, str]:

@@ -128,6 +128,20 @@ def test_lines_of_another_length(tmp_path, caplog):
     assert "line 22" in caplog.text
 
 
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_line_of_another_length_in_another_encoding_is_told_once(tmp_path, monkeypatch, skip):
+    """Not by a traceback besides, which Python prints of what fails where nobody can be told."""
+    path, printed = tmp_path / "likes.csv", []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    hook = sys.unraisablehook
+    for before in (0, 40, 3_000_000):  # also in a later block
+        path.write_bytes(b"user,item\n" + b"ann,x\n" * before + b"bob,caf\xe9,surplus\n" + b"ann,y\n" * 9)
+        with pytest.raises(ValueError, match=f"line {before + 2} is not in utf-8"):
+            Interactions.from_csv(path, skip_bad_lines=skip)
+    assert printed == []
+    assert sys.unraisablehook is hook
+
+
 def test_errors_name_the_line_and_the_remedy(tmp_path):
     path = tmp_path / "likes.csv"
     path.write_bytes("user,item\nann,x\nbob,caf\xe9\n".encode("latin-1"))
