@@ -12,7 +12,7 @@ from torch import Tensor
 from cmlfast.distributed.asks import ASKS, gradients_of
 from cmlfast.distributed.checkpoint import PartCheckpoints
 from cmlfast.distributed.items import Items
-from cmlfast.training.loss import Totals, one_by_one, update_rows
+from cmlfast.training.loss import Totals, one_by_one, update_tables
 from cmlfast.training.pairs import Batch, Batches, Pairs
 from cmlfast.training.settings import Settings
 from cmlfast.training.tables import Tables
@@ -80,9 +80,6 @@ class SharedStep:
         got, told = self.items.send(asked.message, said)
         told = told.cpu()
         self.news.hear(told[:, -2:])
-        for table, state, (rows, gradients), seed in (
-            (tables.user, tables.user_state, (asked.users, asked.by_user), settings.seed),
-            (tables.item, tables.item_state, gradients_of(settings.loss, got, tables.item), settings.seed ^ 1),
-        ):
-            update_rows(self.kernels, table, state, rows, gradients, batch.rate, batch.offset, settings, seed)
+        of_users, of_items = (asked.users, asked.by_user), gradients_of(settings.loss, got, tables.item)
+        update_tables(self.kernels, tables, of_users, of_items, batch.rate, batch.offset, settings)
         return tuple(told[:, :-2].sum(0).unbind())

@@ -146,13 +146,12 @@ def check_step_numbers(margins: Tensor, lrs: Tensor, offsets: Tensor) -> None:
 
 
 def check_numbers(**named: Tensor) -> None:
-    """Check numbers of a step that are tensors: int64 if it is its ``offset``."""
+    """Check numbers of a step that are tensors, of which its ``offset`` is an integer."""
     for name, number in named.items():
         check_dim(number, name, 0)
-        if name == "offset":
-            check_value(number.dtype == torch.int64, "offset must be int64; convert it with .to(torch.int64)")
-        else:
-            check_value(number.dtype == torch.float32, f"{name} must be float32; convert it with .float()")
+    if "offset" in named:
+        whole = not named["offset"].is_floating_point()
+        check_value(whole, "offset must be int64; convert it with .to(torch.int64)")
 
 
 def check_metric(metric: str) -> None:

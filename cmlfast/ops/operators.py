@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cmlfast.ops import checks
 from cmlfast.ops.autograd import register
 from cmlfast.ops.extension import has_extension, kernels
 from cmlfast.ops.transforms import Loss
@@ -396,9 +397,8 @@ def adagrad_clip_(
         Shape [P, r], float32.
     lr, eps, max_norm : float
         Learning rate, the term that keeps the division finite, and the radius of the ball. The norm is that of the row
-        before it is rounded. ``lr`` and ``offset`` may be tensors on the table's device, shape [], float32 and int64:
-        on a GPU the host does not wait then, so that the call can be captured into a CUDA graph, whose replays find the
-        numbers of then.
+        before it is rounded. ``lr`` and ``offset`` may be tensors, shape []: on a GPU the host does not wait then. If
+        they lie there as float32 and int64, the call can be captured into a CUDA graph, whose replays read them anew.
     stochastic_rounding : bool
         How a new row is rounded to 16 bits; float32 tables ignore it. False rounds to nearest: a step smaller than half
         a unit in the last place of its number is lost, however often it is repeated. True rounds up or down by chance,
@@ -416,9 +416,12 @@ def adagrad_clip_(
         an ``lr`` that is negative or not finite, but no error says so.
     """
     _refuse_leaves(weight=weight, state=state)
-    step = _kernels.adagrad_clip_
+    # By name, for torch would make numbers of tensors, and wait for them.
+    step = _kernels.adagrad_clip_.default
     if isinstance(lr, Tensor) or isinstance(offset, Tensor):  # one is read there, so both are
-        step = step.Tensor  # which torch would not choose by itself: it makes numbers of such tensors
+        step = _kernels.adagrad_clip_.Tensor
+        if not isinstance(lr, Tensor):
+            checks.check_optimizer(lr, eps, max_norm)
         lr, offset = _there(lr, torch.float32, weight), _there(offset, torch.int64, weight)
     step(weight, state, rows, grads, lr, eps, max_norm, stochastic_rounding, seed, offset)
     _bump_versions(weight, state)
@@ -638,8 +641,12 @@ def _refuse_leaves(**tensors: Tensor) -> None:
 
 
 def _there(number: float | Tensor, dtype: torch.dtype, table: Tensor) -> Tensor:
-    """Return a number as a tensor where a table is; a device is not waited for."""
-    return number if isinstance(number, Tensor) else torch.full((), number, dtype=dtype, device=table.device)
+    """Return a number as a tensor where a table is, which is not waited for; what is no integer stays none."""
+    if not isinstance(number, Tensor):
+        return torch.full((), number, dtype=dtype, device=table.device)
+    if number.is_floating_point() and not dtype.is_floating_point:
+        return number
+    return number.detach().to(table.device, dtype, non_blocking=True)
 
 
 def _bump_versions(*tensors: Tensor) -> None:

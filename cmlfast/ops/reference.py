@@ -398,7 +398,8 @@ def adagrad_clip_(
     )
     numbers = {name: each for name, each in (("lr", lr), ("offset", offset)) if isinstance(each, Tensor)}
     checks.check_numbers(**numbers)
-    lr, offset = float(lr), int(offset)
+    lr = float(lr.float()) if isinstance(lr, Tensor) else lr
+    offset = int(offset) if isinstance(offset, Tensor) else offset
     checks.check_optimizer(lr, eps, max_norm)
     checks.check_in_place({"weight": weight, "state": state}, {"rows": rows, "grads": grads, **numbers})
     checks.check_range(rows, "rows", 0, len(weight), "weight")

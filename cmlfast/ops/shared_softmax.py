@@ -64,13 +64,13 @@ def gradients(
     metric: str = "sqeuclidean",
     decoupled: bool = False,
     *,
-    are_known: bool = False,
+    checked: bool = False,
 ) -> Gradients:
     """Return losses and gradients in one go; see :func:`cmlfast.ops.sampled_softmax_gradients`.
 
-    Arguments that are known to be sound are not looked at: to ask a GPU for the range of ids makes the host wait.
+    Who says ``checked`` vouches for all arguments: to ask a GPU for the range of ids makes the host wait.
     """
-    if not are_known:
+    if not checked:
         _check(user_vectors, item_vectors, users, positives, negatives, temperature, log_q, metric)
         checks.check_floats({"user_vectors": user_vectors, "item_vectors": item_vectors}, weights=weights)
         checks.check_dim(weights, "weights", 1)

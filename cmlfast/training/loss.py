@@ -113,9 +113,19 @@ def update_rows(
     )  # fmt: skip
 
 
-def there(numbers: Sequence[float], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return numbers as a tensor on a device, which is not waited for: what is not pinned is copied before that."""
-    return torch.tensor(numbers, dtype=dtype, device="cpu").to(device, non_blocking=True)
+def update_tables(
+    kernels: ModuleType,
+    tables: Tables,
+    of_users: tuple[Tensor, Tensor],
+    of_items: tuple[Tensor, Tensor],
+    rate: float | Tensor,
+    offset: int | Tensor,
+    settings: TableSettings,
+) -> None:
+    """Take the step on both tables: of each the rows that are named [P], and what is asked of them [P, r]."""
+    update_rows(kernels, tables.user, tables.user_state, *of_users, rate, offset, settings, settings.seed)
+    # Another seed, so that the same row of both tables is not rounded alike.
+    update_rows(kernels, tables.item, tables.item_state, *of_items, rate, offset, settings, settings.seed ^ 1)
 
 
 def one_by_one(step: Callable[[Batch], Totals], batches: Batches) -> Totals:

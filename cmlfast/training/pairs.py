@@ -181,6 +181,11 @@ class Batches(NamedTuple):
     offsets: Sequence[int]
     steps: Sequence[int]
 
+    def numbers(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return the rates and offsets, [S] each, on a device, which is not waited for."""
+        rates = torch.tensor(self.rates, dtype=torch.float32, device="cpu")
+        return there(rates, device), there(torch.tensor(self.offsets, dtype=torch.int64, device="cpu"), device)
+
     def each(self) -> Iterator[Batch]:
         """Yield them one by one."""
         one = len(self.sizes) == 1
@@ -191,6 +196,11 @@ class Batches(NamedTuple):
 def sizes_of(n: int, n_batches: int) -> list[int]:
     """Return how many of ``n`` pairs each batch has: as ``torch.tensor_split`` cuts them, the longer ones first."""
     return [-(-(n - batch) // n_batches) for batch in range(n_batches)]
+
+
+def there(numbers: Tensor, device: torch.device) -> Tensor:
+    """Bring what the host has made to a device, which it does not wait for: a GPU fetches what is pinned."""
+    return numbers.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else numbers.to(device)
 
 
 def stable_order(levels: Tensor, n_levels: int) -> Tensor:

@@ -22,22 +22,38 @@ class Call(NamedTuple):
 
     take: Callable[..., Outputs]
     inputs: Outputs  # what it takes, other tensors every time
-    fixed: Outputs  # what else it works on: known by its place, which stays taken as long as ``take`` is kept
+    fixed: Outputs  # what else it works on, known by its place: whatever lies there, a graph of the call works on
     options: Hashable  # all else that makes it what it is
 
 
-def capture(call: Callable[[], Outputs]) -> Callable[[], Outputs]:
-    """Capture a call into a CUDA graph."""
-    graph = torch.cuda.CUDAGraph()
-    # Of this thread alone, so that others may use the GPU meanwhile. The memory is the graph's own.
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-        outputs = call()
+class Captures:
+    """Captures calls into CUDA graphs of one device.
 
-    def replay() -> Outputs:
-        graph.replay()
-        return outputs
+    All are captured on one stream and share their memory, which is safe where replays come one after the other and
+    nobody looks at what one returned after the next has begun.
+    """
 
-    return replay
+    def __init__(self) -> None:
+        self._stream: Any = None
+        self._memory: Any = None
+
+    def __call__(self, call: Callable[[], Outputs]) -> Callable[[], Outputs]:
+        """Return what replays a call."""
+        if self._stream is None:  # torch's own is of the device that was the first to capture anything
+            self._stream, self._memory = torch.cuda.Stream(), torch.cuda.graph_pool_handle()
+        graph, before = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        try:
+            # Of this thread alone, so that others may use the GPU meanwhile.
+            with torch.cuda.graph(graph, self._memory, self._stream, capture_error_mode="thread_local"):
+                outputs = call()
+        finally:
+            torch.cuda.set_stream(before)  # where a capture fails, torch stays on its own
+
+        def replay() -> Outputs:
+            graph.replay()
+            return outputs
+
+        return replay
 
 
 class Replays:
@@ -48,8 +64,8 @@ class Replays:
     fails, all calls are plain ones.
     """
 
-    def __init__(self, capture: Capture = capture) -> None:
-        self._capture = capture
+    def __init__(self, capture: Capture | None = None) -> None:
+        self._capture = capture or Captures()
         self._graphs: dict[Any, tuple[Outputs, Callable[[], Outputs]] | None] = {}  # None: seen once
 
     def __call__(self, call: Call) -> Outputs:
@@ -69,9 +85,9 @@ class Replays:
             return tuple(each.clone() for each in replay())
 
     def _captured(self, call: Call) -> tuple[Outputs, Callable[[], Outputs]]:
-        inputs = tuple(each.clone() for each in call.inputs)
+        take, inputs = call.take, tuple(each.clone() for each in call.inputs)
         try:
-            return inputs, self._capture(lambda: call.take(*inputs))
+            return inputs, self._capture(lambda: take(*inputs))
         except RuntimeError as error:
             LOG.warning("fit: steps are launched one by one, for a CUDA graph of them could not be captured: %s", error)
-            return inputs, lambda: call.take(*inputs)
+            return inputs, lambda: take(*inputs)

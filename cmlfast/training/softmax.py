@@ -12,8 +12,8 @@ from torch import Tensor
 
 from cmlfast.ops import shared_softmax
 from cmlfast.training.checks import integer, positive
-from cmlfast.training.loss import AskNewUsers, RowGradients, Totals, there, update_rows
-from cmlfast.training.pairs import Batch, Batches, Pairs
+from cmlfast.training.loss import AskNewUsers, RowGradients, Totals, update_tables
+from cmlfast.training.pairs import Batch, Batches, Pairs, there
 from cmlfast.training.replay import Call
 from cmlfast.training.tables import Tables, TableSettings
 from cmlfast.training.words import draw_words
@@ -75,8 +75,7 @@ class Softmax:
             batches.users,
             batches.items,
             self._negatives(kernels, tables.item, batches.steps, batches.items.dtype, settings),
-            there(batches.rates, torch.float32, device),
-            there(batches.offsets, torch.int64, device),
+            *batches.numbers(device),
         )
         return Call(take, inputs, tables.all(), (self, tuple(sizes), settings.max_norm, settings.seed))
 
@@ -92,11 +91,8 @@ class Softmax:
         settings: TableSettings,
     ) -> Totals:
         totals, asked = self._asked(kernels, tables, users, items, negatives)
-        for table, state, rows, gradients, seed in (
-            (tables.user, tables.user_state, asked.users, asked.by_user, settings.seed),
-            (tables.item, tables.item_state, asked.items, asked.by_item, settings.seed ^ 1),
-        ):
-            update_rows(kernels, table, state, rows, gradients, rate, offset, settings, seed)
+        of_users, of_items = (asked.users, asked.by_user), (asked.items, asked.by_item)
+        update_tables(kernels, tables, of_users, of_items, rate, offset, settings)
         return totals
 
     def gradients(
@@ -112,7 +108,7 @@ class Softmax:
         """Return the negatives of some steps, [steps, S], where the table is; a device is not waited for."""
         n_items, seed = len(item_table), settings.seed
         drawn = torch.stack([shared_negatives(kernels, n_items, self.n_negatives, seed, step) for step in steps])
-        return drawn.to(item_table.device, dtype, non_blocking=True)
+        return there(drawn.to(dtype), item_table.device)
 
     def _asked(
         self, kernels: ModuleType, tables: Tables, users: Tensor, positives: Tensor, negatives: Tensor
@@ -132,7 +128,7 @@ class Softmax:
         ones = torch.ones(len(users), dtype=torch.float32, device=items.device)
         loss, *gradients = shared_softmax.gradients(
             kernels.softmax_weights_, user_table, item_table, users, positives, negatives, ones, self.temperature,
-            decoupled=True, are_known=True,
+            decoupled=True, checked=True,
         )  # fmt: skip
         rows = torch.cat((user_table.index_select(0, users), item_table.index_select(0, items)))
         # All in one: several times as many rows cost little more where threads have to wake up for each operator.

@@ -30,10 +30,11 @@ def fused_step(kernels: ModuleType, replays: Callable[[Call], Outputs] | None = 
 
     def step(tables: Tables, pairs: Pairs, batches: Batches, settings: Settings) -> Totals:
         loss: Loss = settings.loss
-        if len(batches.sizes) == 1:  # which takes its numbers as they are
+        # One takes its numbers as they are; the reference would ask for those on a device.
+        if len(batches.sizes) == 1 or kernels is reference:
             return one_by_one(lambda batch: loss.step(kernels, tables, pairs, batch, settings), batches)
         call = loss.steps(kernels, tables, pairs, batches, settings)
-        replay = replays or (on_gpu if tables.user.is_cuda and kernels is not reference else None)
+        replay = replays or (on_gpu if tables.user.is_cuda else None)
         return replay(call) if replay else call.take(*call.inputs)
 
     return step

@@ -13,8 +13,8 @@ from torch import Tensor
 from cmlfast.ops.arithmetic import batch_sum
 from cmlfast.ops.autograd import gradient_entries
 from cmlfast.training.checks import boolean, integer, positive
-from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals, there
-from cmlfast.training.pairs import Batch, Batches, Pairs
+from cmlfast.training.loss import EPSILON, AskNewUsers, RowGradients, Totals
+from cmlfast.training.pairs import Batch, Batches, Pairs, there
 from cmlfast.training.replay import Call
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.tables import Tables, TableSettings
@@ -69,7 +69,7 @@ class Warp:
     ) -> Call:
         """Return the call of the operator that takes several."""
         device, fixed = tables.user.device, (*tables.all(), pairs.indptr, pairs.indices)
-        options = self._options(settings)
+        options, margins = self._options(settings), [self.margin.at(progress) for progress in batches.progress]
 
         def take(users: Tensor, positives: Tensor, margins: Tensor, rates: Tensor, offsets: Tensor) -> Totals:
             totals: Totals = kernels.cml_steps_(
@@ -80,9 +80,8 @@ class Warp:
         inputs = (
             batches.users,
             batches.items,
-            there([self.margin.at(progress) for progress in batches.progress], torch.float32, device),
-            there(batches.rates, torch.float32, device),
-            there(batches.offsets, torch.int64, device),
+            there(torch.tensor(margins, dtype=torch.float32, device="cpu"), device),
+            *batches.numbers(device),
         )
         return Call(take, inputs, fixed, tuple(options.values()))
 

@@ -14,8 +14,10 @@ from graphs import Graphs
 from scipy import sparse
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from cmlfast import CML, build_info, ops
+from cmlfast.ops import shared_softmax
 from cmlfast.training import loop, replay
 from cmlfast.training.loop import run_epoch
 from cmlfast.training.pairs import Batches, Pairs
@@ -109,31 +111,61 @@ def test_where_nothing_can_be_captured_steps_are_plain(caplog: pytest.LogCapture
     ] * 2  # once for each size
 
 
+class Torch:
+    """What a capture asks of torch, and what it was asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, ends_badly: bool = False) -> None:
+        self.said: list[object] = []
+        said, current = self.said, ["the caller's"]
+
+        class Graph:
+            def replay(self) -> None:
+                said.append("replayed")
+
+        class Capturing:
+            def __init__(self, graph: Graph, pool: object, stream: object, capture_error_mode: str) -> None:
+                said.append((pool, stream, capture_error_mode))
+                self.stream = stream
+
+            def __enter__(self) -> None:
+                current[0] = self.stream
+
+            def __exit__(self, *_: object) -> None:
+                if ends_badly:  # as torch, which stays where it is then
+                    raise RuntimeError("operation failed due to a previous error during capture")
+                current[0] = "the caller's"
+
+        streams = iter(("one", "another"))
+        for name, value in {
+            "CUDAGraph": Graph,
+            "graph": Capturing,
+            "Stream": lambda: next(streams),
+            "graph_pool_handle": lambda: "memory",
+            "current_stream": lambda: current[0],
+            "set_stream": lambda stream: current.__setitem__(0, stream),
+        }.items():
+            monkeypatch.setattr(torch.cuda, name, value)
+        self.current = current
+
+
 def test_what_is_asked_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A capture of this thread alone, and replays that return the tensors that the graph fills."""
-    said: list[object] = []
+    """Captures of this thread alone, on one stream and in one memory; replays return what the graph fills."""
+    asked, outputs, captures = Torch(monkeypatch), (torch.zeros(2),), replay.Captures()
+    for _ in range(2):
+        again = captures(lambda: asked.said.append(f"called on {asked.current[0]}") or outputs)
+        assert asked.said == [("memory", "one", "thread_local"), "called on one"]
+        assert again() is again() is outputs
+        assert asked.said[2:] == ["replayed", "replayed"]
+        asked.said.clear()
+    replay.Captures()(lambda: outputs)  # of another training, maybe of another device
+    assert asked.said == [("memory", "another", "thread_local")]
 
-    class Graph:
-        def replay(self) -> None:
-            said.append("replayed")
 
-    class Capturing:
-        def __init__(self, graph: Graph, **options: object) -> None:
-            said.append(options)
-
-        def __enter__(self) -> None:
-            said.append("begun")
-
-        def __exit__(self, *_: object) -> None:
-            said.append("ended")
-
-    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
-    monkeypatch.setattr(torch.cuda, "graph", Capturing)
-    outputs = (torch.zeros(2),)
-    again = replay.capture(lambda: said.append("called") or outputs)
-    assert said == [{"capture_error_mode": "thread_local"}, "begun", "called", "ended"]
-    assert again() is again() is outputs
-    assert said[4:] == ["replayed", "replayed"]
+def test_a_capture_that_fails_leaves_the_stream_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Torch(monkeypatch, ends_badly=True)
+    with pytest.raises(RuntimeError, match="previous error"):
+        replay.Captures()(lambda: ())
+    assert asked.current == ["the caller's"]
 
 
 def trained(
@@ -181,26 +213,31 @@ NEVER_WAIT = ("cml_steps_.default", "adagrad_clip_.Tensor", "softmax_weights_.de
 
 
 class Recording(TorchDispatchMode):
-    """Notes the operators that are called."""
+    """Notes the operators that are called, and those that take something from the host."""
 
     def __init__(self) -> None:
         super().__init__()
         self.names: set[str] = set()
+        self.from_host: set[str] = set()
 
     def __torch_dispatch__(
         self, operator: object, types: object, args: tuple = (), kwargs: dict | None = None
     ) -> object:
         self.names.add(str(operator))
+        given = tree_leaves((args, kwargs))
+        if any(isinstance(each, Tensor) and each.device == CPU for each in given):
+            self.from_host.add(str(operator))
         return operator(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("loss", ["warp", "softmax"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_nothing_is_asked_of_what_the_tables_hold(loss: str, dtype: str) -> None:
+def test_nothing_is_asked_of_what_the_tables_hold(monkeypatch: pytest.MonkeyPatch, loss: str, dtype: str) -> None:
     """On tensors without numbers, where any question raises: on a GPU it would wait, and could not be captured.
 
-    Those of our own operators would not raise there, so they are looked at by name.
+    Those of our own operators would not raise there, so they are looked at by name; nor would copies from the host.
     """
+    monkeypatch.setattr(shared_softmax, "TILE_PER_THREAD", 90)  # several tiles
     model = CML(n_components=12, loss=loss, n_negatives=30, batch_size=8, dtype=dtype)
     settings, device = resolve(model.get_params(), 600, 50, 70), torch.device("meta")
     pairs = Pairs.of(sparse.csr_matrix((50, 70)), sparse.csr_matrix((50, 70)), CPU, ops)
@@ -215,6 +252,7 @@ def test_nothing_is_asked_of_what_the_tables_hold(loss: str, dtype: str) -> None
         totals = call.take(*call.inputs)
     own = {name for name in called.names if name.startswith("cmlfast")}
     assert own
+    assert called.from_host == set()
     assert own <= {f"cmlfast.{name}" for name in NEVER_WAIT}
     assert len(totals) == (3 if loss == "warp" else 1)
     assert all(each.shape == (2,) and each.device == device for each in totals)

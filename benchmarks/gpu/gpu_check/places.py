@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from benchmarks.gpu.gpu_check.determinism import SMALL, assert_same, train
 from benchmarks.kit.case import Case
 from benchmarks.kit.made_up import random_case
-from cmlfast import ops
+from cmlfast import CML, ops
 
 STEPS = 5
 LITTLE = 8 << 30  # bytes of a small card
@@ -48,6 +50,18 @@ def test_a_device_that_is_not_the_current_one(case: Case, want: list[Tensor]) ->
         assert torch.cuda.current_device() == 0
         assert_same(got, want, "cuda:1")
         assert_same(search(there), search(case), "search on cuda:1")
+
+
+@TWO_DEVICES
+def test_trainings_on_one_device_after_the_other(case: Case) -> None:
+    """Each captures its steps on its own device, whichever was the first."""
+    likes = sparse.random(500, 700, 0.1, format="csr", rng=np.random.default_rng(0))
+    tables = []
+    for device in ("cuda:0", "cuda:1", "cpu"):
+        model = CML(n_components=20, loss="warp", n_epochs=4, batch_size=300, random_state=0, device=device).fit(likes)
+        tables.append([model.user_embedding_, model.item_embedding_])
+    for got, device in zip(tables, ("cuda:0", "cuda:1"), strict=False):
+        assert_same(got, tables[-1], f"a training on {device}")
 
 
 @TWO_DEVICES

@@ -24,8 +24,8 @@ from cmlfast import CML, ops
 from cmlfast.ops import backend
 from cmlfast.training.course import Course
 from cmlfast.training.loop import STEPS_AT_ONCE, go_on
-from cmlfast.training.pairs import Pairs
-from cmlfast.training.replay import Call, Capture, Outputs, Replays, capture
+from cmlfast.training.pairs import Pairs, sizes_of
+from cmlfast.training.replay import Call, Capture, Captures, Outputs, Replays
 from cmlfast.training.schedule import Schedule
 from cmlfast.training.settings import resolve
 from cmlfast.training.step import fused_step
@@ -93,7 +93,7 @@ def device() -> str:
 def test_replays_are_the_steps_of_the_cpu(device: str, dtype: torch.dtype) -> None:
     """Each with other pairs, margins, rates and offsets; calls are of two sizes."""
     case = random_case(*SMALL, 100, "cpu", dtype)
-    counted = Counted(capture)
+    counted = Counted(Captures())
     got = steps(Replays(counted), case.to(device), CALLS, N_STEPS)
     assert counted.count == 2
     assert_same(got, steps(plainly, case, CALLS, N_STEPS), "replays")
@@ -106,14 +106,16 @@ def test_replays_of_the_softmax_are_its_single_steps(device: str, monkeypatch: p
     params = CML(n_components=20, loss="softmax", batch_size=300, n_negatives=200, random_state=SEED).get_params()
     settings = resolve(params, likes.nnz, *likes.shape)
     kernels, where = backend.choose("extension", device)
-    pairs, counted, found = Pairs.of(likes, likes, where, kernels), Counted(capture), []
+    pairs, counted, found = Pairs.of(likes, likes, where, kernels), Counted(Captures()), []
+    sizes = sizes_of(len(pairs), -(-len(pairs) // settings.batch_size))
+    calls = [sizes[first : first + STEPS_AT_ONCE["cuda"]] for first in range(0, len(sizes), STEPS_AT_ONCE["cuda"])]
     for at_once, replays in ((1, None), (STEPS_AT_ONCE["cuda"], Replays(counted))):
         monkeypatch.setitem(STEPS_AT_ONCE, where.type, at_once)
         tables, step = new_tables(*likes.shape, settings, where), fused_step(kernels, replays)
         for epoch in range(3):
             go_on(step, tables, pairs, settings, epoch, Schedule(epoch / 3, (epoch + 1) / 3), Course.start(3))
         found.append([table.cpu() for table in tables.all()])
-    assert counted.count
+    assert counted.count == len({(sum(call), len(call)) for call in calls if len(call) > 1})
     assert_same(*found, "replays of the softmax")
 
 
@@ -157,7 +159,7 @@ def test_time_of_replayed_steps(device: str, r: int, record_property: Callable[[
         for (users, items), margin, offset in zip(pairs, margins, offsets, strict=True):
             ops.cml_step_(*head, users, items, margin=margin, lr=1e-6 * lrs[0], offset=offset, **shared)
 
-    counted = Counted(capture)
+    counted = Counted(Captures())
     replays = Replays(counted)
     calls = {
         "in a call each": one_by_one,
@@ -178,7 +180,8 @@ def test_time_of_an_epoch(device: str, loss: str, record_property: Callable[[str
     rng = np.random.default_rng(SEED)
     drawn = np.unique(rng.integers(n_users, size=n_pairs) * n_items + rng.integers(n_items, size=n_pairs))
     likes = sparse.csr_matrix((np.ones(len(drawn), np.float32), np.divmod(drawn, n_items)), shape=(n_users, n_items))
-    params = CML(n_components=64, loss=loss, batch_size=batch_size, random_state=SEED).get_params()
+    size = batch_size if loss == "warp" else "auto"
+    params = CML(n_components=64, loss=loss, batch_size=size, random_state=SEED).get_params()
     settings = resolve(params, likes.nnz, *likes.shape)
     kernels, where = backend.choose("extension", device)
     pairs, step = Pairs.of(likes, likes, where, kernels), fused_step(kernels)
