@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
@@ -193,7 +194,13 @@ def shared_negatives(kernels: ModuleType, n_items: int, n_negatives: int, seed: 
     if n_negatives >= n_items:
         return torch.arange(n_items, device="cpu")
     words = draw_words(kernels, 0, n_negatives + 1, seed, step, torch.device("cpu")).long()  # [S + 1]
+    begins, lengths = _stretches(n_items, n_negatives)
+    drawn = begins + (lengths * words[:-1] >> 31) + (n_items * words[-1] >> 31)
+    return torch.where(drawn < n_items, drawn, drawn - n_items)
+
+
+@lru_cache(maxsize=1)
+def _stretches(n_items: int, n_negatives: int) -> tuple[Tensor, Tensor]:
+    """Return where the stretches of a catalogue begin, and how long they are, [S] each: the same for every step."""
     ends = torch.arange(n_negatives + 1, device="cpu") * n_items // n_negatives  # [S + 1]
-    drawn = ends[:-1] + ((ends[1:] - ends[:-1]) * words[:-1] >> 31)
-    shared: Tensor = (drawn + (n_items * words[-1] >> 31)) % n_items
-    return shared
+    return ends[:-1], ends.diff()
