@@ -60,8 +60,12 @@ void take_step(const Tensor& weight, const Tensor& state, const Tensor& rows, co
   if (may_wait) checks.finish([&] { check_adagrad_clip_ids(weight, on_host(rows)); });
   sort_pairs({arena.at(keys), arena.at(positions), arena.at(sorted_keys), arena.at(sorted_positions), n, n_bits},
              arena.at(scratch), scratch_bytes, stream);
-  const RowGroups groups{arena.at(sorted_keys), arena.at(sorted_positions), n, 0,
-                         static_cast<uint32_t>(table.n_rows()), may_wait ? nullptr : arena.at(fault)};
+  const RowGroups groups{arena.at(sorted_keys),
+                         arena.at(sorted_positions),
+                         n,
+                         0,
+                         static_cast<uint32_t>(table.n_rows()),
+                         may_wait ? nullptr : arena.at(fault)};
   const UpdateNumbers numbers{lr,
                               static_cast<float>(eps),
                               static_cast<float>(max_norm),
